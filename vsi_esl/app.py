@@ -1,0 +1,96 @@
+"""The composition root: builds the parts of the service and wires them. Nothing else constructs them."""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+import structlog
+
+from . import registry, resync
+from .config import Config
+from .context import Context
+from .delivery.bus import EventBus
+from .events.translate import SwitchEvent, translate
+from .model.store import Legs, Rooms
+from .storage.state import StateStore
+from .switch.actions import Switch
+from .switch.node import SwitchNode
+from .timers import Timers
+from .waits import Waits
+from .web.http import HttpFace
+from .workers import Workers
+
+log = structlog.get_logger(__name__)
+
+DRAIN_POLL_S = 0.05
+
+
+class Service:
+    """One running service: `start`, then `stop`. Calls outlive it."""
+
+    def __init__(self, config: Config) -> None:
+        registry.load_commands()
+        self.config = config
+        node = SwitchNode(
+            host=config.switch.host,
+            port=config.switch.port,
+            password=config.switch.password,
+            on_event=self._on_event,
+            resync=self._resync,
+            on_lost=self._on_lost,
+            bond=config.switch.bond_uuid,
+            command_timeout=config.switch.command_timeout,
+            job_timeout=config.switch.job_timeout,
+            connect_timeout=config.switch.connect_timeout,
+            backoff_min=config.switch.backoff_min,
+            backoff_max=config.switch.backoff_max,
+        )
+        waits = Waits()
+        self.ctx = Context(
+            config=config,
+            legs=Legs(),
+            rooms=Rooms(),
+            bus=EventBus(config.instance_id),
+            node=node,
+            switch=Switch(node, waits, config.media.rtp_timeout),
+            workers=Workers(),
+            timers=Timers(),
+            waits=waits,
+            state=StateStore(config.state.path),
+        )
+        resync.restore_rooms(self.ctx)
+        self.http = HttpFace(self.ctx)
+
+    def start(self) -> None:
+        """Listen and connect. Returns at once; `ctx.node.wait_ready` says when the switch is there."""
+        self.http.start()
+        self.ctx.node.start()
+        log.info("listening", address=f"{self.config.http.host}:{self.http.server.server_port}")
+
+    def stop(self) -> None:
+        """Shut down within the configured time: no new calls, clients told (1001), work under way finished.
+
+        Nothing is hung up; the next process re-adopts the calls.
+        """
+        ctx = self.ctx
+        ctx.draining = True
+        deadline = time.monotonic() + self.config.http.shutdown_timeout
+        while len(ctx.workers) and time.monotonic() < deadline - 3:
+            gevent.sleep(DRAIN_POLL_S)
+        self.http.close_sessions()
+        self.http.stop(timeout=max(0.1, min(2.0, deadline - time.monotonic())))
+        ctx.timers.stop()
+        ctx.workers.stop()
+        ctx.node.stop()
+        ctx.state.close()
+        log.info("stopped", calls_left_up=len(ctx.legs))
+
+    def _on_event(self, event: SwitchEvent) -> None:
+        translate(self.ctx, event)
+
+    def _resync(self) -> None:
+        resync.resync(self.ctx)
+
+    def _on_lost(self) -> None:
+        resync.lost(self.ctx)

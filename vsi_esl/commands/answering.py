@@ -1,0 +1,112 @@
+"""An inbound call before and at its answer: 180, 183, 200."""
+
+from __future__ import annotations
+
+from .. import placement
+from ..context import Context
+from ..errors import Conflict, Invalid, VsiError
+from ..events import types
+from ..model.codecs import codec_name
+from ..model.leg import EARLY_MEDIA, RINGING, Leg
+from ..registry import Rest, command
+from ..schemas import Flag, Id, Payload, Text
+from .legs import LegPayload
+
+
+class AnswerLeg(Payload):
+    id = Id()
+    speech_detection = Flag()
+    codec = Text()
+
+
+class EarlyMediaLeg(Payload):
+    id = Id()
+    codec = Text()
+
+
+def choose_codec(ctx: Context, leg: Leg, wanted: str) -> str:
+    """The codec to answer with: the one asked for, else the first of the offer that the service allows.
+
+    Empty when none fits, which leaves it to the switch (and it will refuse with 488).
+    """
+    if not wanted:
+        allowed = ctx.config.sip.codecs
+        return next((codec.name for codec in leg.offered_codecs if codec.name in allowed), "")
+    known = codec_name(wanted)
+    if known is None:
+        raise Invalid(f'unknown codec "{wanted}"')
+    if all(codec.name != known for codec in leg.offered_codecs):
+        raise Invalid(f'codec "{wanted}" not in remote offer')
+    return known
+
+
+@command("answer_leg", AnswerLeg, result="answering", rest=Rest("POST", "/legs/{id}/answer", 202))
+def answer_leg(ctx: Context, id: str, codec: str, speech_detection: bool | None) -> dict[str, str]:
+    """Answer an inbound call. leg.connected follows; a failure ends the leg.
+
+    On an outbound leg that still rings it is accepted and has no effect.
+    """
+    leg = ctx.legs.get(id)
+    if leg.state not in (RINGING, EARLY_MEDIA):
+        raise Conflict(f"leg is {leg.shown_state}, expected ringing or early_media")
+    chosen = choose_codec(ctx, leg, codec)
+    if speech_detection is not None:
+        leg.speech_detection = speech_detection
+        ctx.switch.remember(leg, "speech_detection")
+    if leg.inbound and not leg.answer_asked:
+        leg.answer_asked = True
+        ctx.workers.submit(leg.id, placement.answer, ctx, leg, chosen)
+    return {"status": "answering"}
+
+
+@command("leg_ring", LegPayload, result="ringing", rest=Rest("POST", "/legs/{id}/ring", 202))
+def leg_ring(ctx: Context, id: str) -> dict[str, str]:
+    """Send 180 Ringing to the caller. The switch sends only the first one of a call."""
+    leg = ctx.legs.get(id)
+    if leg.state != RINGING:
+        raise Conflict(f"leg is {leg.shown_state}, not ringing")
+    ctx.workers.submit(leg.id, _ring, ctx, leg)
+    return {"status": "ringing"}
+
+
+def _ring(ctx: Context, leg: Leg) -> None:
+    try:
+        if not leg.inbound:
+            raise Conflict("cannot send ringing on outbound leg")
+        if leg.state != RINGING:
+            raise Conflict(f"leg is {leg.shown_state}, not ringing")
+        ctx.switch.ring(leg)
+    except VsiError as error:
+        failed(ctx, leg, "ring", error)
+
+
+@command(
+    "leg_early_media", EarlyMediaLeg, result="early_media", rest=Rest("POST", "/legs/{id}/early-media", 202)
+)
+def leg_early_media(ctx: Context, id: str, codec: str) -> dict[str, str]:
+    """Send 183 with SDP and open media before the answer."""
+    leg = ctx.legs.get(id)
+    if leg.state != RINGING:
+        raise Conflict(f"leg is {leg.shown_state}, not ringing")
+    chosen = choose_codec(ctx, leg, codec) if leg.inbound or codec else ""
+    ctx.workers.submit(leg.id, _early_media, ctx, leg, chosen)
+    return {"status": "early_media"}
+
+
+def _early_media(ctx: Context, leg: Leg, codec: str) -> None:
+    try:
+        if not leg.inbound:
+            raise Conflict("cannot enable early media on outbound leg")
+        if not codec:
+            raise Conflict("no common codec negotiated")
+        leg.early_media_asked = True
+        ctx.switch.remember(leg, "early_media_asked")
+        ctx.switch.early_media(leg, codec)
+    except VsiError as error:
+        failed(ctx, leg, "early_media", error)
+
+
+def failed(ctx: Context, leg: Leg, command_name: str, error: VsiError) -> None:
+    """Report that an accepted command failed, unless the leg itself has ended, which says it all."""
+    if ctx.legs.find(leg.id) is leg and not leg.ending:
+        ctx.emit(types.LegCommandFailed.of(leg, command=command_name, error=error.message))

@@ -1,0 +1,105 @@
+"""Mute, deaf and hold."""
+
+from __future__ import annotations
+
+from .. import lifecycle, placement
+from ..context import Context
+from ..errors import Conflict, VsiError
+from ..events import types
+from ..model.leg import CONNECTED, Leg
+from ..registry import Rest, command
+from .answering import failed
+from .legs import LegPayload
+
+
+def set_muted(ctx: Context, leg: Leg, muted: bool) -> None:
+    """Change the mute state here and on the switch; unchanged when the switch cannot be told."""
+    before, leg.muted = leg.muted, muted
+    try:
+        ctx.switch.set_muted(leg)
+    except VsiError:
+        leg.muted = before
+        raise
+    if muted:
+        lifecycle.stopped_speaking(ctx, leg)  # the switch reports no end of speech when it mutes
+
+
+def set_deaf(ctx: Context, leg: Leg, deaf: bool) -> None:
+    """Change the deaf state here and on the switch; unchanged when the switch cannot be told."""
+    before, leg.deaf = leg.deaf, deaf
+    try:
+        ctx.switch.set_deaf(leg)
+    except VsiError:
+        leg.deaf = before
+        raise
+
+
+@command("mute_leg", LegPayload, result="muted", rest=Rest("POST", "/legs/{id}/mute"))
+def mute_leg(ctx: Context, id: str) -> dict[str, str]:
+    """Silence what the leg says; recording and speech-to-text still hear it."""
+    leg = ctx.legs.get(id)
+    set_muted(ctx, leg, True)
+    ctx.emit(types.LegMuted.of(leg))
+    return {"status": "muted"}
+
+
+@command("unmute_leg", LegPayload, result="unmuted", rest=Rest("DELETE", "/legs/{id}/mute"))
+def unmute_leg(ctx: Context, id: str) -> dict[str, str]:
+    """Let the leg be heard again."""
+    leg = ctx.legs.get(id)
+    set_muted(ctx, leg, False)
+    ctx.emit(types.LegUnmuted.of(leg))
+    return {"status": "unmuted"}
+
+
+@command("deaf_leg", LegPayload, result="deaf", rest=Rest("POST", "/legs/{id}/deaf"))
+def deaf_leg(ctx: Context, id: str) -> dict[str, str]:
+    """Stop the room's audio towards the leg; it can still be heard."""
+    leg = ctx.legs.get(id)
+    set_deaf(ctx, leg, True)
+    ctx.emit(types.LegDeaf.of(leg))
+    return {"status": "deaf"}
+
+
+@command("undeaf_leg", LegPayload, result="undeaf", rest=Rest("DELETE", "/legs/{id}/deaf"))
+def undeaf_leg(ctx: Context, id: str) -> dict[str, str]:
+    """Let the leg hear the room again."""
+    leg = ctx.legs.get(id)
+    set_deaf(ctx, leg, False)
+    ctx.emit(types.LegUndeaf.of(leg))
+    return {"status": "undeaf"}
+
+
+@command("hold_leg", LegPayload, result="holding", rest=Rest("POST", "/legs/{id}/hold", 202))
+def hold_leg(ctx: Context, id: str) -> dict[str, str]:
+    """Put the peer on hold by re-INVITE; leg.hold follows when it agreed."""
+    ctx.workers.submit(id, _hold, ctx, _holdable(ctx, id), True)
+    return {"status": "holding"}
+
+
+@command("unhold_leg", LegPayload, result="unholding", rest=Rest("DELETE", "/legs/{id}/hold", 202))
+def unhold_leg(ctx: Context, id: str) -> dict[str, str]:
+    """Take the peer off hold by re-INVITE; leg.unhold follows when it agreed."""
+    ctx.workers.submit(id, _hold, ctx, _holdable(ctx, id), False)
+    return {"status": "unholding"}
+
+
+def _holdable(ctx: Context, leg_id: str) -> Leg:
+    leg = ctx.legs.get(leg_id)
+    if leg.state != CONNECTED:
+        raise Conflict(f"leg is {leg.shown_state}, expected connected or held")
+    return leg
+
+
+def _hold(ctx: Context, leg: Leg, on: bool) -> None:
+    if leg.held_by_us is on or leg.ending:
+        return
+    try:
+        ctx.switch.hold(leg, on)
+    except VsiError as error:
+        failed(ctx, leg, "hold" if on else "unhold", error)
+        return
+    lifecycle.held(ctx, leg, by_us=on)
+    placement.arm_hold_limit(ctx, leg)
+    ctx.switch.remember(leg, "held_by_us")
+    ctx.switch.set_deaf(leg)  # nothing of the room may reach a peer on hold

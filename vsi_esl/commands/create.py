@@ -1,0 +1,171 @@
+"""create_leg: dialling out."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import gevent
+import structlog
+from marshmallow import fields
+
+from .. import lifecycle, placement
+from ..context import Context
+from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable
+from ..model.codecs import SWITCH_NAMES, codec_name
+from ..model.leg import SIP_OUTBOUND, Leg, Webhook
+from ..registry import Rest, command
+from ..schemas import Flag, Label, Object, Payload, Text, TextList, TextMap, Whole
+from ..switch import commands as builder
+
+log = structlog.get_logger(__name__)
+
+NO_LIMIT_S = 86_400.0
+"""How long a call may ring when the client set no limit: the switch wants a number."""
+
+MISSING = {
+    "websocket": "create_leg type websocket is not implemented by this server yet: it needs live streams",
+    "whatsapp": "create_leg type whatsapp is not supported: it needs SIP over TLS with WebRTC media",
+    "livekit_room": "create_leg type livekit_room is not supported by this server",
+}
+
+RESERVED_HEADERS = frozenset(
+    "via from to contact call-id cseq max-forwards route record-route content-type content-length "
+    "authorization proxy-authorization require proxy-require supported allow".split()
+)
+"""Headers that the switch writes itself; a second one would break the request."""
+
+
+class Auth(Payload):
+    username = Text(limit=256)
+    password = Text(limit=256)
+
+
+class CreateLeg(Payload):
+    type = Text(limit=64)
+    to = Text(limit=1024)
+    uri = Text(limit=1024)
+    from_ = Text(data_key="from", limit=512)
+    privacy = Text(limit=128)
+    ring_timeout = Whole()
+    max_duration = Whole()
+    codecs = TextList()
+    headers = TextMap()
+    room_id = Label()
+    auth = fields.Nested(Auth, load_default=None)
+    webhook_url = Text()
+    webhook_secret = Text()
+    amd = Object()
+    accept_dtmf = Flag(default=True)
+    app_id = Label()
+    speech_detection = Flag()
+    rtt = Flag(default=False)
+
+
+@command("create_leg", CreateLeg, result="LegView", rest=Rest("POST", "/legs", 201))
+def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
+    """Dial a SIP URI. The view comes at once; what becomes of the call comes by events."""
+    if type in MISSING:
+        raise NotSupported(MISSING[type])
+    if type != "sip":
+        raise Invalid(f"unsupported leg type: {type}")
+    if ctx.draining:
+        raise SwitchUnavailable("the service is shutting down")
+    if not ctx.node.ready:
+        raise SwitchUnavailable(f"not connected to the switch: {ctx.node.last_error}")
+    leg = _leg(ctx, request)
+    variables = _dial_variables(ctx, request)
+    # quoted now, so that what the switch cannot carry is refused before there is a leg
+    builder.originate(leg.uri, variables, ctx.config.switch.sofia_profile)
+    if leg.target_room:
+        placement.find_or_create_room(ctx, leg.target_room, leg.app_id)
+    lifecycle.appeared(ctx, leg)
+    placement.arm_ring_timeout(ctx, leg)
+    gevent.spawn(_dial, ctx, leg, variables)
+    return leg.view()
+
+
+def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
+    target = request["to"] or request["uri"]
+    try:
+        builder.sip_uri(target)
+    except BadArgument as error:
+        raise Invalid(error.message) from error
+    now = time.time()
+    speech = request["speech_detection"]
+    return Leg(
+        id=str(uuid.uuid4()),
+        type=SIP_OUTBOUND,
+        created_at=now,
+        uri=target,
+        from_user=request["from_"],
+        app_id=request["app_id"],
+        headers=request["headers"],
+        accept_dtmf=request["accept_dtmf"],
+        target_room=request["room_id"],
+        webhook=Webhook(request["webhook_url"], request["webhook_secret"])
+        if request["webhook_url"]
+        else None,
+        speech_detection=ctx.config.speech.detection_enabled if speech is None else speech,
+        ring_deadline=now + request["ring_timeout"] if request["ring_timeout"] > 0 else 0.0,
+        max_duration=float(max(0, request["max_duration"])),
+        amd=request["amd"],
+        rtt=request["rtt"],
+    )
+
+
+def _dial_variables(ctx: Context, request: dict[str, Any]) -> dict[str, str]:
+    """The request as channel variables, not yet quoted."""
+    variables: dict[str, str] = {}
+    for name, value in request["headers"].items():
+        if name.lower() in RESERVED_HEADERS:
+            raise Invalid(f'headers: "{name}" is written by the switch')
+        variables[f"sip_h_{name}"] = value
+    variables |= _identity(ctx, request["from_"], request["privacy"])
+    if request["codecs"]:
+        names = []
+        for wanted in request["codecs"]:
+            known = codec_name(wanted)
+            if known is None:
+                raise Invalid(f"unknown codec: {wanted}")
+            names.append(SWITCH_NAMES[known])
+    else:
+        names = [SWITCH_NAMES[name] for name in ctx.config.sip.codecs]
+    variables["absolute_codec_string"] = ",".join(names)
+    if request["auth"]:
+        variables["sip_auth_username"] = request["auth"]["username"]
+        variables["sip_auth_password"] = request["auth"]["password"]
+    return variables
+
+
+def _identity(ctx: Context, from_: str, privacy: str) -> dict[str, str]:
+    """From and P-Asserted-Identity (RFC 3325). With a privacy wish the identity header is written out,
+    because the switch adds a `Privacy: none` to the one it makes."""
+    variables = {}
+    user = from_
+    if from_.startswith("sip:"):
+        variables["sip_from_uri"] = builder.sip_uri(from_)
+        user = from_[4:].partition("@")[0]
+    elif from_ and ctx.config.sip.domain:
+        variables["sip_from_uri"] = builder.sip_uri(f"sip:{from_}@{ctx.config.sip.domain}")
+    variables["origination_caller_id_number"] = user or "vsi"
+    variables["origination_caller_id_name"] = user or "vsi"
+    if privacy:
+        variables["sip_h_Privacy"] = privacy
+    variables["sip_cid_type"] = "pid" if user and not privacy else "none"
+    return variables
+
+
+def _dial(ctx: Context, leg: Leg, variables: dict[str, str]) -> None:
+    limit = leg.ring_deadline - leg.created_at if leg.ring_deadline else NO_LIMIT_S
+    try:
+        result = ctx.switch.originate(leg, variables, ctx.config.switch.sofia_profile, limit)
+    except SwitchUnavailable as error:
+        # whether there is a call is seen when the switch is back
+        log.warning("dialling not confirmed", leg_id=leg.id, error=error.message)
+        return
+    if not result.startswith("+OK") and not leg.ending:
+        # a call that had a channel has reported its end already; this one never came to be
+        log.info("dialling failed", leg_id=leg.id, result=result[:80])
+        lifecycle.disconnected(ctx, leg, "invite_failed", time.time())

@@ -1,0 +1,52 @@
+"""Sending digits, and which legs take part in a room's digit broadcast."""
+
+from __future__ import annotations
+
+from ..context import Context
+from ..errors import Internal, Invalid
+from ..registry import Rest, command
+from ..schemas import Id, Payload, Text
+from .legs import LegPayload
+
+SENDABLE = frozenset("0123456789*#ABCD")
+MAX_DIGITS = 128
+"""The switch plays about two digits a second; more than a minute of them is a mistake."""
+
+
+class SendDtmf(Payload):
+    id = Id()
+    digits = Text()
+
+
+@command("send_leg_dtmf", SendDtmf, result="sent", rest=Rest("POST", "/legs/{id}/dtmf"))
+def send_leg_dtmf(ctx: Context, id: str, digits: str) -> dict[str, str]:
+    """Send RFC 4733 digits to the peer. Characters that are no digits are skipped."""
+    leg = ctx.legs.get(id)
+    if not digits:
+        raise Invalid("digits required")
+    if not leg.has_media:
+        raise Internal("no DTMF channel available")
+    sendable = "".join(digit for digit in digits.upper() if digit in SENDABLE)
+    if len(sendable) > MAX_DIGITS:
+        raise Invalid(f"more than {MAX_DIGITS} digits")
+    if sendable:
+        ctx.switch.send_dtmf(leg, sendable)
+    return {"status": "sent"}
+
+
+@command("accept_leg_dtmf", LegPayload, result="dtmf_accepting", rest=Rest("POST", "/legs/{id}/dtmf/accept"))
+def accept_leg_dtmf(ctx: Context, id: str) -> dict[str, str]:
+    """Let the leg get the digits that others in its room press."""
+    leg = ctx.legs.get(id)
+    leg.accept_dtmf = True
+    ctx.switch.remember(leg, "accept_dtmf")
+    return {"status": "dtmf_accepting"}
+
+
+@command("reject_leg_dtmf", LegPayload, result="dtmf_rejecting", rest=Rest("POST", "/legs/{id}/dtmf/reject"))
+def reject_leg_dtmf(ctx: Context, id: str) -> dict[str, str]:
+    """Keep the digits of others in its room from the leg."""
+    leg = ctx.legs.get(id)
+    leg.accept_dtmf = False
+    ctx.switch.remember(leg, "accept_dtmf")
+    return {"status": "dtmf_rejecting"}

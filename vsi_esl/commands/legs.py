@@ -1,0 +1,48 @@
+"""Seeing legs, and ending them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import placement
+from ..context import Context
+from ..errors import Invalid
+from ..model.leg import EARLY_MEDIA, RINGING
+from ..registry import Rest, command
+from ..schemas import Id, Payload, Text
+
+REJECTIONS = ("busy", "declined", "rejected", "unavailable", "not_found", "forbidden", "server_error")
+
+
+class LegPayload(Payload):
+    id = Id()
+
+
+class DeleteLeg(LegPayload):
+    reason = Text()
+
+
+@command("list_legs", None, result="array of LegView", rest=Rest("GET", "/legs"))
+def list_legs(ctx: Context) -> list[dict[str, Any]]:
+    """All legs that have not ended."""
+    return [leg.view() for leg in ctx.legs]
+
+
+@command("get_leg", LegPayload, result="LegView", rest=Rest("GET", "/legs/{id}"))
+def get_leg(ctx: Context, id: str) -> dict[str, Any]:
+    """One leg."""
+    return ctx.legs.get(id).view()
+
+
+@command("delete_leg", DeleteLeg, result="hanging_up", rest=Rest("DELETE", "/legs/{id}", 202))
+def delete_leg(ctx: Context, id: str, reason: str) -> dict[str, str]:
+    """Hang up, or reject an unanswered call with the SIP code of the reason.
+
+    The reason counts only before the answer, and only then must it be a known one.
+    """
+    leg = ctx.legs.get(id)
+    unanswered = leg.state in (RINGING, EARLY_MEDIA)
+    if unanswered and reason and reason not in REJECTIONS:
+        raise Invalid(f'unknown reason "{reason}"')
+    placement.hang_up(ctx, leg, reason if unanswered and reason else "api_hangup")
+    return {"status": "hanging_up"}

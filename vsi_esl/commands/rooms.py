@@ -1,0 +1,202 @@
+"""Rooms, and legs entering and leaving them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from .. import lifecycle, placement
+from ..context import Context
+from ..errors import Invalid, LegGone, NotFound
+from ..events import types
+from ..model.leg import EARLY_MEDIA, RINGING, Leg, Webhook
+from ..model.room import SAMPLE_RATES, Room
+from ..registry import Rest, command
+from ..schemas import Flag, Id, Label, Payload, Text, Whole
+from .answering import choose_codec
+from .audio import set_deaf, set_muted
+
+
+class RoomPayload(Payload):
+    id = Id()
+
+
+class CreateRoom(Payload):
+    id = Label()
+    webhook_url = Text()
+    webhook_secret = Text()
+    app_id = Label()
+    sample_rate = Whole()
+
+
+class AddLegToRoom(Payload):
+    room_id = Label()
+    leg_id = Id()
+    mute = Flag()
+    deaf = Flag()
+    accept_dtmf = Flag()
+    role = Label(default=None)
+
+
+class RemoveLegFromRoom(Payload):
+    room_id = Id()
+    leg_id = Id()
+
+
+@command("list_rooms", None, result="array of RoomView", rest=Rest("GET", "/rooms"))
+def list_rooms(ctx: Context) -> list[dict[str, Any]]:
+    """All rooms with the legs in them."""
+    return [room.view() for room in ctx.rooms]
+
+
+@command("get_room", RoomPayload, result="RoomView", rest=Rest("GET", "/rooms/{id}"))
+def get_room(ctx: Context, id: str) -> dict[str, Any]:
+    """One room."""
+    return ctx.rooms.get(id).view()
+
+
+@command("create_room", CreateRoom, result="RoomView", rest=Rest("POST", "/rooms", 201))
+def create_room(
+    ctx: Context, *, id: str, app_id: str, sample_rate: int, webhook_url: str, webhook_secret: str
+) -> dict[str, Any]:
+    """Create an empty room; it stays until it is deleted."""
+    if sample_rate not in (0, *SAMPLE_RATES):
+        raise Invalid("invalid sample_rate: must be 8000, 16000, or 48000")
+    room = Room(
+        id or str(uuid.uuid4()),
+        sample_rate or ctx.config.rooms.default_sample_rate,
+        app_id=app_id,
+        webhook=Webhook(webhook_url, webhook_secret) if webhook_url else None,
+    )
+    lifecycle.room_created(ctx, room)
+    return room.view()
+
+
+@command("delete_room", RoomPayload, result="deleted", rest=Rest("DELETE", "/rooms/{id}"))
+def delete_room(ctx: Context, id: str) -> dict[str, str]:
+    """Delete a room and hang up every leg in it."""
+    room = ctx.rooms.find(id)
+    if room is None:
+        raise NotFound(f"room {id} not found")
+    legs = list(room.legs.values())
+    for leg in legs:
+        leg.silent_leave = True
+    ctx.state.forget_room(room.id)
+    ctx.emit(types.RoomDeleted.of(room))
+    for leg in legs:
+        placement.hang_up(ctx, leg, "room_deleted")
+    ctx.rooms.remove(room)
+    return {"status": "deleted"}
+
+
+@command(
+    "add_leg_to_room",
+    AddLegToRoom,
+    result="added, moved or adding",
+    rest=Rest("POST", "/rooms/{room_id}/legs"),
+)
+def add_leg_to_room(
+    ctx: Context,
+    *,
+    room_id: str,
+    leg_id: str,
+    mute: bool | None,
+    deaf: bool | None,
+    accept_dtmf: bool | None,
+    role: str | None,
+) -> dict[str, str]:
+    """Put a leg into a room, created if there is none; a leg of another room is moved.
+
+    A ringing inbound leg is answered first: `adding`, and leg.joined_room follows.
+    """
+    leg = ctx.legs.find(leg_id)
+    if leg is None or leg.ending:
+        raise Invalid(f"leg {leg_id} not found")
+    if not room_id:
+        raise Invalid("room  not found")
+    room = placement.find_or_create_room(ctx, room_id, leg.app_id)
+    _apply_flags(ctx, leg, mute, deaf, accept_dtmf)
+    reply = {"room_id": room.id, "leg_id": leg.id}
+    if leg.room_id:
+        if leg.room_id == room.id:
+            raise Invalid("leg already in this room")
+        return {"status": "moved", "from": leg.room_id, "to": room.id, **reply, **_move(ctx, leg, room, role)}
+    if leg.inbound and leg.state in (RINGING, EARLY_MEDIA):
+        return {"status": _answer_into(ctx, leg, room, role), **reply}
+    if not leg.has_media or leg.held:
+        raise Invalid(f"leg {leg_id} is not connected (state: {leg.shown_state})")
+    _take_role(ctx, leg, role)
+    leg.role_given = role is not None
+    _enter(ctx, leg, room)
+    return {"status": "added", **reply}
+
+
+def _apply_flags(
+    ctx: Context, leg: Leg, mute: bool | None, deaf: bool | None, accept_dtmf: bool | None
+) -> None:
+    """Take effect before the first frame of the room, and are reported by no event."""
+    if mute is not None and mute is not leg.muted:
+        set_muted(ctx, leg, mute)
+    if deaf is not None and deaf is not leg.deaf:
+        set_deaf(ctx, leg, deaf)
+    if accept_dtmf is not None and accept_dtmf is not leg.accept_dtmf:
+        leg.accept_dtmf = accept_dtmf
+        ctx.switch.remember(leg, "accept_dtmf")
+
+
+def _take_role(ctx: Context, leg: Leg, role: str | None) -> None:
+    if role is not None and role != leg.role:
+        leg.role = role
+        ctx.switch.remember(leg, "role")
+
+
+def _answer_into(ctx: Context, leg: Leg, room: Room, role: str | None) -> str:
+    """Joining a conference answers a call, so an inbound leg in early media is answered as well."""
+    leg.target_room = room.id
+    ctx.switch.remember(leg, "target_room")
+    _take_role(ctx, leg, role)
+    leg.role_given = role is not None
+    if not leg.answer_asked:
+        leg.answer_asked = True
+        ctx.workers.submit(leg.id, placement.answer, ctx, leg, choose_codec(ctx, leg, ""))
+    placement.arm_auto_answer(ctx, leg)
+    return "adding"
+
+
+def _move(ctx: Context, leg: Leg, room: Room, role: str | None) -> dict[str, str]:
+    old_room, old_role = leg.room_id, leg.role
+    _take_role(ctx, leg, role)
+    _enter(ctx, leg, room)
+    if leg.role != old_role:
+        changed = {"room_id": room.id, "old_role": old_role, "new_role": leg.role}
+        ctx.emit(types.LegRoleChanged.of(leg, **changed))
+        lifecycle.routing_changed(ctx, room, "leg_role_changed")
+    return {"from": old_room}
+
+
+def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
+    try:
+        ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, placement.move, ctx, leg, room)
+    except LegGone as error:
+        raise Invalid(f"leg {leg.id} not found") from error
+
+
+@command(
+    "remove_leg_from_room",
+    RemoveLegFromRoom,
+    result="removed",
+    rest=Rest("DELETE", "/rooms/{room_id}/legs/{leg_id}"),
+)
+def remove_leg_from_room(ctx: Context, room_id: str, leg_id: str) -> dict[str, str]:
+    """Take a leg out of a room without hanging it up."""
+    room = ctx.rooms.find(room_id)
+    if room is None:
+        raise Invalid(f"room {room_id} not found")
+    leg = room.legs.get(leg_id)
+    if leg is None or leg.ending:
+        stranger = ctx.legs.find(leg_id)
+        app_id = stranger.app_id or None if stranger else None
+        ctx.emit(types.LegLeftRoom(leg_id=leg_id, room_id=room_id, app_id=app_id))
+        return {"status": "removed"}
+    _enter(ctx, leg, None)
+    return {"status": "removed"}

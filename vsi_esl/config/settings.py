@@ -1,0 +1,236 @@
+"""Every setting, declared once: its place in the file, its variable, its parser, its default, its meaning.
+
+Where the reference server has a variable for the same thing, its name is used.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import values
+
+
+def setting(
+    env: str, parse: Callable[[Any], Any], default: Any, help_text: str, *, secret: bool = False
+) -> Any:
+    """A dataclass field that is a setting. `default` is a value or a function that makes one."""
+    metadata = {"env": env, "parse": parse, "help": help_text, "secret": secret}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata, repr=not secret)
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+def default_state_path() -> str:
+    """systemd's state directory, else the user's."""
+    directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if not directory:
+        home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        directory = os.path.join(home, "vsi_esl")
+    return os.path.join(directory, "state.sqlite3")
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchSettings:
+    """How to reach and use FreeSWITCH."""
+
+    host: str = setting("VSI_ESL_SWITCH_HOST", values.text, "127.0.0.1", "Address of the event socket.")
+    port: int = setting("VSI_ESL_SWITCH_PORT", values.integer(1, 65535), 8021, "Port of the event socket.")
+    password: str = setting(
+        "VSI_ESL_SWITCH_PASSWORD", values.text, "ClueCon", "Password of the event socket.", secret=True
+    )
+    sofia_profile: str = setting(
+        "VSI_ESL_SOFIA_PROFILE", values.name, "vsi", "SIP profile that outbound legs are dialled with."
+    )
+    bond_uuid: str = setting(
+        "VSI_ESL_BOND_UUID",
+        values.name,
+        "vsi-bond",
+        "Id of the dummy channel that makes inbound REFERs wait; one per service on a shared switch.",
+    )
+    connect_timeout: float = setting(
+        "VSI_ESL_CONNECT_TIMEOUT", values.duration, 5.0, "Limit for connecting and logging in."
+    )
+    command_timeout: float = setting(
+        "VSI_ESL_COMMAND_TIMEOUT", values.duration, 5.0, "Limit for the answer to one command."
+    )
+    job_timeout: float = setting(
+        "VSI_ESL_JOB_TIMEOUT", values.duration, 30.0, "Limit for a background job that is not a call."
+    )
+    backoff_min: float = setting(
+        "VSI_ESL_BACKOFF_MIN", values.duration, 0.25, "Shortest wait before connecting again."
+    )
+    backoff_max: float = setting(
+        "VSI_ESL_BACKOFF_MAX", values.duration, 10.0, "Longest wait before connecting again."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """The listener for VSI clients and health checks."""
+
+    addr: str = setting(
+        "HTTP_ADDR",
+        values.address,
+        "127.0.0.1:8080",
+        'Listen address; ":8080" listens on all interfaces. There is no authentication: keep it private.',
+    )
+    shutdown_timeout: float = setting(
+        "VSI_ESL_SHUTDOWN_TIMEOUT", values.duration, 10.0, "Longest time a shutdown takes. Calls stay up."
+    )
+
+    @property
+    def host(self) -> str:
+        """The host part; empty for all interfaces."""
+        return self.addr.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.addr.rpartition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class VsiSettings:
+    """VSI connections."""
+
+    event_buffer_size: int = setting(
+        "VSI_EVENT_BUFFER_SIZE",
+        values.event_buffer,
+        256,
+        "Events queued per client before new ones are dropped (and counted); 16 to 1000000.",
+    )
+    max_frame_bytes: int = setting(
+        "VSI_ESL_MAX_FRAME_BYTES", values.size, 1 << 20, "Largest message a client may send."
+    )
+    write_timeout: float = setting(
+        "VSI_ESL_WRITE_TIMEOUT", values.duration, 5.0, "A client that takes longer to read is disconnected."
+    )
+    ping_interval: float = setting("VSI_ESL_PING_INTERVAL", values.duration, 30.0, "Time between pings.")
+    idle_timeout: float = setting(
+        "VSI_ESL_IDLE_TIMEOUT",
+        values.duration,
+        0.0,
+        "Disconnect a client that sends nothing for so long; 0 for never (the reference: 60 s).",
+    )
+    max_clients: int = setting(
+        "VSI_ESL_MAX_CLIENTS", values.integer(1, 100_000), 1000, "Most VSI connections at once."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """What survives a restart of the service."""
+
+    path: str = setting(
+        "VSI_ESL_STATE_PATH", values.text, default_state_path, "SQLite file with rooms and open legs."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SipSettings:
+    """SIP behaviour that is the service's to decide."""
+
+    auto_ringing: bool = setting(
+        "SIP_AUTO_RINGING", values.boolean, False, "Send 180 to every inbound call at once."
+    )
+    domain: str = setting(
+        "SIP_DOMAIN", values.text, "", "Host part of From on outbound calls; empty for the switch's address."
+    )
+    codecs: tuple[str, ...] = setting(
+        "SIP_CODECS",
+        values.codecs,
+        ("PCMU", "PCMA", "G722", "opus"),
+        "Codecs used when a command names none: the first of the caller's offer that is listed here.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """Limits of calls whose media stopped."""
+
+    rtp_timeout: float = setting(
+        "VSI_ESL_RTP_TIMEOUT", values.duration, 30.0, "Hang up after so long without RTP; 0 for never."
+    )
+    hold_timeout: float = setting(
+        "VSI_ESL_HOLD_TIMEOUT", values.duration, 7200.0, "Hang up a leg held for so long; 0 for never."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSettings:
+    """Rooms."""
+
+    default_sample_rate: int = setting(
+        "DEFAULT_SAMPLE_RATE", values.sample_rate, 16000, "Rate of rooms that name none, in Hz."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSettings:
+    """Speaking events."""
+
+    detection_enabled: bool = setting(
+        "SPEECH_DETECTION_ENABLED", values.boolean, False, "speaking.* events for legs that do not say."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSettings:
+    """Recordings."""
+
+    dir: str = setting("RECORDING_DIR", values.text, "/tmp/recordings", "Directory of recordings.")  # noqa: S108
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The log on standard output."""
+
+    level: str = setting(
+        "LOG_LEVEL", values.choice("debug", "info", "warn", "error"), "info", "Least severe level logged."
+    )
+    format: str = setting(
+        "VSI_ESL_LOG_FORMAT",
+        values.choice("auto", "json", "console"),
+        "auto",
+        "json, console, or auto: console on a terminal.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one process."""
+
+    instance_id: str = setting(
+        "INSTANCE_ID", values.text, lambda: str(uuid.uuid4()), "Name of this process in events and replies."
+    )
+    switch: SwitchSettings = field(default_factory=SwitchSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    vsi: VsiSettings = field(default_factory=VsiSettings)
+    state: StateSettings = field(default_factory=StateSettings)
+    sip: SipSettings = field(default_factory=SipSettings)
+    media: MediaSettings = field(default_factory=MediaSettings)
+    rooms: RoomSettings = field(default_factory=RoomSettings)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+SET_IN_FREESWITCH = {
+    "SIP_BIND_IP": "sip-ip of the SIP profile",
+    "SIP_BIND_IPV6": "sip-ip of a second SIP profile",
+    "SIP_LISTEN_IP": "sip-ip of the SIP profile",
+    "SIP_EXTERNAL_IP": "ext-sip-ip and ext-rtp-ip of the SIP profile",
+    "SIP_PORT": "sip-port of the SIP profile",
+    "SIP_TLS_PORT": "tls-sip-port of the SIP profile",
+    "SIP_TLS_CERT": "tls-cert-dir of the SIP profile",
+    "SIP_TLS_KEY": "tls-cert-dir of the SIP profile",
+    "SIP_HOST": "user-agent-string of the SIP profile",
+    "SIP_DEBUG": "sofia global siptrace on",
+    "SIP_JITTER_BUFFER_MS": "the channel variable jitterbuffer_msec",
+    "RTP_PORT_MIN": "rtp-start-port in switch.conf",
+    "RTP_PORT_MAX": "rtp-end-port in switch.conf",
+}
+"""Variables of the reference server whose subject is FreeSWITCH's here."""

@@ -1,0 +1,1 @@
+"""Fan-out of VSI events to whoever listens."""

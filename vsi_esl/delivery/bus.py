@@ -1,0 +1,153 @@
+"""Fan-out of VSI events: each event is stamped and serialised once, then queued to every listener.
+
+Publishing never waits. A listener that does not keep up loses events of its own, is told how many, and
+costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import re2
+from gevent.event import Event as Flag
+
+from ..errors import Invalid
+from ..events.types import Event
+
+MAX_REMEMBERED_APP_IDS = 4096
+MAX_PATTERN_BYTES = 4096
+
+
+def timestamp(nanoseconds: int) -> str:
+    """RFC 3339 in UTC with the fraction's trailing zeros removed, as Go writes it."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+class AppFilter:
+    """An unanchored, case-sensitive RE2 search over app_id; the empty string stands for "no app_id".
+
+    RE2 because the pattern is the client's: it has no exponential backtracking. Raises Invalid with the
+    parser's text for a bad pattern.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._search: Callable[[str], Any] | None = None
+        self._known: dict[str, bool] = {}
+        if not pattern:
+            return
+        if len(pattern) > MAX_PATTERN_BYTES:
+            raise Invalid(f"invalid app_id regex: longer than {MAX_PATTERN_BYTES} characters")
+        options = re2.Options()
+        options.log_errors = False
+        options.max_mem = 1 << 20
+        try:
+            self._search = re2.compile(pattern, options).search
+        except (re2.error, UnicodeError) as error:
+            raise Invalid(f"invalid app_id regex: {_text(error)}") from None
+
+    def passes(self, app_id: str) -> bool:
+        """Whether events with this app_id go through."""
+        if self._search is None:
+            return True
+        known = self._known.get(app_id)
+        if known is None:
+            if len(self._known) >= MAX_REMEMBERED_APP_IDS:
+                self._known.clear()
+            known = self._known[app_id] = self._search(app_id) is not None
+        return known
+
+
+def _text(error: Exception) -> str:
+    first = error.args[0] if error.args else ""
+    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+
+
+class Subscription:
+    """One listener's queue of serialised events, bounded by `size`."""
+
+    def __init__(self, size: int, app_filter: AppFilter) -> None:
+        self._size = size
+        self._filter = app_filter
+        self._frames: deque[bytes] = deque()
+        self._lost = 0
+        self.ready = Flag()
+        self.dropped_total = 0
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def offer(self, app_id: str, frame: bytes) -> bool:
+        """Queue an event; False when it was lost because the queue is full."""
+        if not self._filter.passes(app_id):
+            return True
+        if len(self._frames) >= self._size:
+            self._lost += 1
+            self.dropped_total += 1
+            return False
+        self._frames.append(frame)
+        self.ready.set()
+        return True
+
+    def take(self, limit: int) -> tuple[int, list[bytes]]:
+        """Up to `limit` queued events, and how many were lost since this was last told.
+
+        The loss is told together with the next event taken, never alone: (0, []) means nothing to do.
+        """
+        frames = self._frames
+        batch = [frames.popleft() for _ in range(min(limit, len(frames)))]
+        if not frames:
+            self.ready.clear()
+        if not batch:
+            return 0, []
+        lost, self._lost = self._lost, 0
+        return lost, batch
+
+
+class EventBus:
+    """Stamps events and hands them to all subscriptions and sinks."""
+
+    def __init__(self, instance_id: str) -> None:
+        self._instance_id = instance_id
+        self._subscriptions: list[Subscription] = []
+        self._sinks: list[Callable[[Event, str, bytes], None]] = []
+        self.published = 0
+        self.dropped = 0
+
+    def subscribe(self, size: int, app_filter: AppFilter) -> Subscription:
+        """A new queue that gets every event from now on."""
+        subscription = Subscription(size, app_filter)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+    def add_sink(self, sink: Callable[[Event, str, bytes], None]) -> None:
+        """Call `sink(event, event_id, serialised)` for every event; it must not wait."""
+        self._sinks.append(sink)
+
+    def publish(self, event: Event) -> None:
+        """Give the event its envelope and queue it everywhere. Members are in alphabetical order."""
+        event_id = str(uuid.uuid4())
+        members = event.payload()
+        members["type"] = event.type
+        members["timestamp"] = timestamp(time.time_ns())
+        members["event_id"] = event_id
+        if self._instance_id:
+            members["instance_id"] = self._instance_id
+        frame = orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+        app_id = event.app_id or ""
+        self.published += 1
+        for subscription in self._subscriptions:
+            if not subscription.offer(app_id, frame):
+                self.dropped += 1
+        for sink in self._sinks:
+            sink(event, event_id, frame)

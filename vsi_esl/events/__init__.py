@@ -1,0 +1,1 @@
+"""VSI events: their types, and the translation of switch events into them."""

@@ -1,0 +1,127 @@
+"""Channel events up to the answer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ... import lifecycle, placement
+from ...model import codecs
+from ...model.leg import CONNECTED, EARLY_MEDIA, RINGING, SIP_INBOUND, SIP_OUTBOUND, Leg
+from ...switch import memory
+from . import SwitchEvent, on_event
+
+if TYPE_CHECKING:
+    from ...context import Context
+
+MAX_HEADERS = 64
+HEADER_PREFIX = "variable_sip_h_"
+
+
+def seconds(event: SwitchEvent, header: str) -> float:
+    """A `Caller-Channel-...-Time` in Unix seconds; 0 when it has not happened."""
+    text = event.get(header, "0")
+    return int(text) / 1_000_000 if isinstance(text, str) and text.isascii() and text.isdigit() else 0.0
+
+
+def text_of(event: SwitchEvent, header: str) -> str:
+    """A header's text; an array's first element; empty when absent."""
+    value = event.get(header, "")
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    return value if isinstance(value, str) else ""
+
+
+def x_headers(event: SwitchEvent) -> dict[str, str]:
+    """The caller's headers whose name starts with `X-`, names as received.
+
+    A folded header still has its line end in it. Of repeated ones the last counts; the switch numbers
+    them `X-Name-1`, which also is a legal name, so those stay as they are.
+    """
+    found: dict[str, str] = {}
+    for key in event:
+        if key.startswith(HEADER_PREFIX) and key[15:17] == "X-" and len(found) < MAX_HEADERS:
+            found[key[15:]] = " ".join(text_of(event, key).split("\r\n"))
+    return found
+
+
+def leg_from(event: SwitchEvent) -> Leg:
+    """A leg built from a channel's event or dump."""
+    inbound = event.get(f"variable_{memory.LEG}") == "inbound"
+    headers = x_headers(event) if inbound else {}
+    leg = Leg(
+        id=event["Unique-ID"],
+        type=SIP_INBOUND if inbound else SIP_OUTBOUND,
+        created_at=seconds(event, "Caller-Channel-Created-Time") or time.time(),
+        headers=headers,
+        parked=True,
+    )
+    if inbound:
+        leg.app_id = headers.get("X-App-ID", "")[:256]
+        leg.from_user = text_of(event, "variable_sip_from_user")
+        leg.to_user = text_of(event, "variable_sip_to_user")
+        leg.offered_codecs = codecs.offered_codecs(text_of(event, "variable_switch_r_sdp"))
+    memory.recall(leg, event)
+    learn_codec(leg, event)
+    return leg
+
+
+def learn_codec(leg: Leg, event: SwitchEvent) -> None:
+    """Take the sample rate of the negotiated codec from an event that has it."""
+    name = text_of(event, "variable_rtp_use_codec_name") or text_of(event, "variable_read_codec")
+    if name:
+        leg.rate = codecs.sample_rate(name, text_of(event, "variable_read_rate"))
+
+
+def is_ours(event: SwitchEvent) -> bool:
+    """Whether the channel is a leg: marked by our dialplan or our originate."""
+    marked = event.get(f"variable_{memory.LEG}") in ("inbound", "outbound")
+    return marked and event.get(f"variable_{memory.INTERNAL}") != "true"
+
+
+@on_event("CHANNEL_PARK")
+def channel_park(ctx: Context, event: SwitchEvent) -> None:
+    """An inbound call arrived; or an outbound one has media; or a leg fell out of its conference."""
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    if leg is None:
+        if is_ours(event) and event.get("Answer-State") == "ringing" and not ctx.draining:
+            arrived(ctx, leg_from(event))
+        return
+    leg.parked = True
+    leg.unseen = False
+    if leg.state == CONNECTED or leg.target_room:
+        placement.settle_soon(ctx, leg)
+
+
+def arrived(ctx: Context, leg: Leg) -> None:
+    """Take an inbound call over from the dialplan and announce it."""
+    leg.speech_detection = ctx.config.speech.detection_enabled
+    ctx.switch.adopt(leg)
+    ctx.switch.remember(leg, "speech_detection", "app_id")
+    lifecycle.appeared(ctx, leg)
+    if ctx.config.sip.auto_ringing:
+        ctx.workers.submit(leg.id, ctx.switch.ring, leg)
+
+
+@on_event("CHANNEL_PROGRESS_MEDIA")
+def channel_progress_media(ctx: Context, event: SwitchEvent) -> None:
+    """Early media. It also fires on a plain answer of an inbound call, where it means nothing."""
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    if leg is None or leg.state != RINGING:
+        return
+    if leg.inbound and (leg.answer_asked or not leg.early_media_asked):
+        return
+    learn_codec(leg, event)
+    lifecycle.early_media(ctx, leg)
+    placement.settle_soon(ctx, leg)
+
+
+@on_event("CHANNEL_ANSWER")
+def channel_answer(ctx: Context, event: SwitchEvent) -> None:
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    if leg is None or leg.state not in (RINGING, EARLY_MEDIA) or leg.ending:
+        return
+    learn_codec(leg, event)
+    answered = seconds(event, "Caller-Channel-Answered-Time") or time.time()
+    lifecycle.connected(ctx, leg, answered)
+    placement.media_up(ctx, leg)

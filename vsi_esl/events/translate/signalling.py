@@ -1,0 +1,90 @@
+"""Hold, re-INVITE results and REFERs, from channel events and watched SIP headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import structlog
+
+from ... import lifecycle, placement
+from ...errors import VsiError
+from ...events import types
+from ...model.leg import Leg
+from . import SwitchEvent, on_event
+from .legs import text_of
+
+if TYPE_CHECKING:
+    from ...context import Context
+
+log = structlog.get_logger(__name__)
+
+OWN_HOLD = ("switch_ivr_hold", "switch_ivr_unhold")
+
+
+@on_event("CHANNEL_HOLD")
+def channel_hold(ctx: Context, event: SwitchEvent) -> None:
+    _hold(ctx, event, True)
+
+
+@on_event("CHANNEL_UNHOLD")
+def channel_unhold(ctx: Context, event: SwitchEvent) -> None:
+    _hold(ctx, event, False)
+
+
+def _hold(ctx: Context, event: SwitchEvent, on: bool) -> None:
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    if leg is None or leg.ending:
+        return
+    if event.get("Event-Calling-Function") in OWN_HOLD:
+        # fires when our re-INVITE goes out; what counts is the answer, if the switch shows it
+        if not ctx.node.facts.watches_headers:
+            ctx.waits.fulfil("reinvite", leg.id, value=(200, "OK"))
+        return
+    lifecycle.held(ctx, leg, by_peer=on)
+    placement.arm_hold_limit(ctx, leg)
+
+
+@on_event("sofia::notify_watched_header")
+def watched_header(ctx: Context, event: SwitchEvent) -> None:
+    """A SIP message that the switch received within a leg's dialog."""
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    if leg is None or leg.ending:
+        return
+    message, header = text_of(event, "SIP-Message"), text_of(event, "Header-Name")
+    if message.startswith("REFER ") and header == "Refer-To":
+        _refer(ctx, leg, text_of(event, "Header-Value"), bool(event.get("variable_signal_bond")))
+    elif message.startswith("SIP/2.0 ") and header == "CSeq":
+        _response(ctx, leg, message, text_of(event, "Header-Value"))
+
+
+def _response(ctx: Context, leg: Leg, message: str, cseq: str) -> None:
+    if not cseq.endswith(" INVITE"):
+        return
+    status, _, phrase = message[8:].partition(" ")
+    code = int(status) if status.isascii() and status.isdigit() else 0
+    if code >= 200 and code not in (401, 407):  # a challenge is answered by the switch
+        ctx.waits.fulfil("reinvite", leg.id, value=(code, phrase))
+
+
+def _refer(ctx: Context, leg: Leg, refer_to: str, held: bool) -> None:
+    """Decline: an undecided REFER leaves the peer waiting. Without the bond the switch refused it itself."""
+    target, _, parameters = refer_to.strip().strip("<>").partition("?")
+    call_id = None
+    for parameter in parameters.split("&"):
+        name, _, value = parameter.partition("=")
+        if name.lower() == "replaces":
+            call_id = unquote(value).partition(";")[0]
+    kind = "attended" if call_id else "blind"
+    if held:
+        ctx.workers.submit(leg.id, _decline, ctx, leg)
+    ctx.emit(
+        types.LegTransferRequested.of(leg, kind=kind, target=target, declined=True, replaces_call_id=call_id)
+    )
+
+
+def _decline(ctx: Context, leg: Leg) -> None:
+    try:
+        ctx.switch.decline_refer(leg)
+    except VsiError as error:
+        log.warning("REFER not declined", leg_id=leg.id, error=error.message)

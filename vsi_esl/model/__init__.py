@@ -1,0 +1,1 @@
+"""Legs and rooms as VSI sees them. No I/O here."""

@@ -1,0 +1,58 @@
+"""Codec names, rates, and the offer of an SDP, as far as VSI speaks of them."""
+
+from __future__ import annotations
+
+from .leg import OfferedCodec
+
+CLOCK_RATES = {"PCMU": 8000, "PCMA": 8000, "G722": 8000, "opus": 48000}
+"""RTP clock rates in Hz (RFC 3551: G722 says 8000 although it samples at 16000)."""
+
+STATIC_PAYLOADS = {0: "PCMU", 8: "PCMA", 9: "G722"}
+
+SWITCH_NAMES = {"PCMU": "PCMU", "PCMA": "PCMA", "G722": "G722", "opus": "OPUS"}
+"""VSI's codec name -> FreeSWITCH's."""
+
+MAX_SDP_LINES = 500
+
+
+def codec_name(text: str) -> str | None:
+    """VSI's spelling of a codec name given in any case, or None for one it does not know."""
+    wanted = text.lower()
+    return next((name for name in CLOCK_RATES if name.lower() == wanted), None)
+
+
+def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
+    """The known codecs of the first audio line of an SDP offer, in its order (RFC 4566, RFC 3264)."""
+    payloads: list[int] = []
+    maps: dict[int, tuple[str, int]] = {}
+    in_audio = False
+    for line in sdp.replace("\r", "\n").split("\n")[:MAX_SDP_LINES]:
+        if line.startswith("m="):
+            if payloads:
+                break
+            words = line[2:].split()
+            in_audio = bool(words) and words[0] == "audio"
+            if in_audio:
+                payloads = [int(word) for word in words[3:] if word.isascii() and word.isdigit()]
+        elif in_audio and line.startswith("a=rtpmap:"):
+            number, _, rest = line[9:].partition(" ")
+            encoding, _, rate = rest.strip().partition("/")
+            rate = rate.partition("/")[0]
+            if number.isascii() and number.isdigit():
+                known_rate = int(rate) if rate.isascii() and rate.isdigit() else 0
+                maps[int(number)] = (encoding, known_rate)
+    found: list[OfferedCodec] = []
+    for payload in payloads:
+        encoding, rate_hz = maps.get(payload, (STATIC_PAYLOADS.get(payload, ""), 0))
+        known = codec_name(encoding)
+        if known and all(codec.name != known for codec in found):
+            found.append(OfferedCodec(known, payload, rate_hz or CLOCK_RATES[known], len(found) + 1))
+    return tuple(found)
+
+
+def sample_rate(codec: str, read_rate: str) -> int:
+    """The audio rate in Hz of a negotiated codec, snapped to a rate we have a conference profile for."""
+    if codec.lower() == "opus":
+        return 48000
+    rate = int(read_rate) if read_rate.isascii() and read_rate.isdigit() else 8000
+    return rate if rate in (8000, 16000, 48000) else 16000 if rate > 8000 else 8000

@@ -1,0 +1,140 @@
+"""One leg: its state, its flags, and its view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SIP_INBOUND = "sip_inbound"
+SIP_OUTBOUND = "sip_outbound"
+
+RINGING = "ringing"
+EARLY_MEDIA = "early_media"
+CONNECTED = "connected"
+HELD = "held"
+HUNG_UP = "hung_up"
+
+
+@dataclass(slots=True, frozen=True)
+class OfferedCodec:
+    """A codec of the caller's offer that VSI knows; `priority` counts from 1 in the offer's order."""
+
+    name: str
+    payload_type: int
+    clock_rate: int
+    priority: int
+
+
+@dataclass(slots=True)
+class Webhook:
+    """Where a leg's or room's events go instead of the global webhook."""
+
+    url: str
+    secret: str = ""
+
+
+@dataclass(slots=True)
+class Leg:
+    """A call between the switch and one SIP peer. `id` is the channel's UUID. Times are Unix seconds."""
+
+    id: str
+    type: str
+    created_at: float
+    state: str = RINGING
+    app_id: str = ""
+    role: str = ""
+    muted: bool = False
+    deaf: bool = False
+    accept_dtmf: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+    offered_codecs: tuple[OfferedCodec, ...] = ()
+    from_user: str = ""
+    to_user: str = ""
+    uri: str = ""
+    webhook: Webhook | None = None
+
+    answered_at: float = 0.0
+    room_id: str = ""
+    """The room the leg is in, as the switch reported it; empty outside rooms."""
+    target_room: str = ""
+    """The room the leg is to be in: where it is, where it is going, or where it goes once it has media."""
+    role_given: bool = False
+    """The add that is under way named a role, which joining announces."""
+    parked: bool = False
+    """The channel waits in `park`, where it can be told what to do."""
+    conference: str = ""
+    """The conference the switch has it in: the room's, or `leg-<id>` when it is alone."""
+    member_id: str = ""
+    rate: int = 8000
+    """Sample rate of the negotiated codec in Hz."""
+    early_media_asked: bool = False
+    answer_asked: bool = False
+
+    held_by_us: bool = False
+    held_by_peer: bool = False
+    held_since: float = 0.0
+
+    speech_detection: bool = False
+    speaking: bool = False
+    dtmf_seq: int = 0
+
+    ring_deadline: float = 0.0
+    """When an unanswered outbound leg is given up; 0 for never."""
+    max_duration: float = 0.0
+    """Seconds from answer to our hanging up; 0 for no limit."""
+    ending: str = ""
+    """Why we are hanging up: the reason of the coming leg.disconnected. Empty while we are not."""
+    silent_leave: bool = False
+    """Its room is being deleted, which reports no leg.left_room."""
+    unseen: bool = False
+    """Not on the switch when we last looked."""
+
+    amd: dict[str, Any] | None = None
+    rtt: bool = False
+
+    @property
+    def inbound(self) -> bool:
+        return self.type == SIP_INBOUND
+
+    @property
+    def held(self) -> bool:
+        return self.state == CONNECTED and (self.held_by_us or self.held_by_peer)
+
+    @property
+    def shown_state(self) -> str:
+        """The state as VSI names it: a held leg is `held`, not `connected`."""
+        return HELD if self.held else self.state
+
+    @property
+    def has_media(self) -> bool:
+        return self.state in (EARLY_MEDIA, CONNECTED)
+
+    @property
+    def solo_conference(self) -> str:
+        """The conference it sits in alone, so that it gets RTP and is listened to outside rooms."""
+        return f"leg-{self.id}"
+
+    @property
+    def hears_nothing(self) -> bool:
+        """Deaf by command, or held by us: then nothing of the room may reach the peer."""
+        return self.deaf or self.held_by_us
+
+    def view(self) -> dict[str, Any]:
+        """LegView. Empty optional members are left out."""
+        view: dict[str, Any] = {"id": self.id, "type": self.type, "state": self.shown_state}
+        if self.room_id:
+            view["room_id"] = self.room_id
+        view |= {
+            "muted": self.muted,
+            "deaf": self.deaf,
+            "accept_dtmf": self.accept_dtmf,
+            "held": self.held,
+        }
+        if self.role:
+            view["role"] = self.role
+        if self.app_id:
+            view["app_id"] = self.app_id
+        if self.headers and self.inbound:
+            view["sip_headers"] = self.headers
+            view["headers"] = self.headers
+        return view

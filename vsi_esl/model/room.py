@@ -1,0 +1,38 @@
+"""One room. It exists whether or not the switch has a conference for it at the moment."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from .leg import Leg, Webhook
+
+SAMPLE_RATES = (8000, 16000, 48000)
+
+
+def conference_name() -> str:
+    """A conference name of our own. A client's room id never reaches the switch: in a conference name a
+    comma starts another dialplan application, `+` the flags, and `${` a variable."""
+    return f"vsi-{secrets.token_hex(8)}"
+
+
+@dataclass(slots=True)
+class Room:
+    """A VSI room, its conference on the switch, and the legs that are in it."""
+
+    id: str
+    sample_rate: int
+    conference: str = field(default_factory=conference_name)
+    app_id: str = ""
+    webhook: Webhook | None = None
+    legs: dict[str, Leg] = field(default_factory=dict)
+
+    def view(self) -> dict[str, Any]:
+        """RoomView. `app_id` is left out when empty."""
+        view: dict[str, Any] = {"id": self.id}
+        if self.app_id:
+            view["app_id"] = self.app_id
+        view["sample_rate"] = self.sample_rate
+        view["participants"] = [leg.view() for leg in self.legs.values()]
+        return view

@@ -1,0 +1,90 @@
+"""All legs and rooms of the service. Lookups that fail raise what a command answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..errors import Conflict, NotFound
+from .leg import Leg
+from .room import Room
+
+
+class Legs:
+    """The legs clients can see, and those that are being hung up (seen by nobody, until their last event)."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Leg] = {}
+        self._ending: dict[str, Leg] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[Leg]:
+        return iter(list(self._live.values()))
+
+    def get(self, leg_id: str) -> Leg:
+        """A leg by id, or NotFound."""
+        try:
+            return self._live[leg_id]
+        except KeyError:
+            raise NotFound("leg not found") from None
+
+    def find(self, leg_id: str) -> Leg | None:
+        """A leg by id, also while it is being hung up."""
+        return self._live.get(leg_id) or self._ending.get(leg_id)
+
+    def add(self, leg: Leg) -> None:
+        self._live[leg.id] = leg
+
+    def retire(self, leg: Leg) -> None:
+        """Hide a leg that is being hung up; `find` still has it, for its last events."""
+        if self._live.pop(leg.id, None) is not None:
+            self._ending[leg.id] = leg
+
+    def remove(self, leg: Leg) -> bool:
+        """Forget a leg. False when it was forgotten already: of two endings only the first is reported."""
+        live, ending = self._live.pop(leg.id, None), self._ending.pop(leg.id, None)
+        return live is not None or ending is not None
+
+    def everyone(self) -> list[Leg]:
+        """All legs, those being hung up included."""
+        return [*self._live.values(), *self._ending.values()]
+
+
+class Rooms:
+    """Rooms by their id and by their conference's name."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Room] = {}
+        self._by_conference: dict[str, Room] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Room]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, room_id: str) -> Room:
+        """A room by id, or NotFound in the words of get_room."""
+        room = self._by_id.get(room_id)
+        if room is None:
+            raise NotFound("room not found")
+        return room
+
+    def find(self, room_id: str) -> Room | None:
+        return self._by_id.get(room_id)
+
+    def of_conference(self, conference: str) -> Room | None:
+        """The room whose conference this is; None for conferences that are not ours."""
+        return self._by_conference.get(conference)
+
+    def add(self, room: Room) -> None:
+        """Conflict when the id is taken."""
+        if room.id in self._by_id:
+            raise Conflict(f"room {room.id} already exists")
+        self._by_id[room.id] = room
+        self._by_conference[room.conference] = room
+
+    def remove(self, room: Room) -> None:
+        self._by_id.pop(room.id, None)
+        self._by_conference.pop(room.conference, None)

@@ -1,0 +1,159 @@
+"""Where a leg is and how long it lives: moving it between rooms, and hanging it up on our own account.
+
+A leg with media is always in a conference: its room's, or one of its own, because a parked channel gets no
+RTP and gives no speaking events. Moves run in the leg's worker, one after the other.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from gevent.event import AsyncResult
+
+from . import lifecycle
+from .context import Context
+from .errors import LegGone, SwitchUnavailable, VsiError
+from .events import types
+from .model.leg import CONNECTED, EARLY_MEDIA, Leg
+from .model.room import Room
+
+log = structlog.get_logger(__name__)
+
+LEG_COMMAND_TIMEOUT_S = 20.0
+AUTO_ANSWER_TIMEOUT_S = 30.0
+HANGUP_REPORT_TIMEOUT_S = 10.0
+
+
+def find_or_create_room(ctx: Context, room_id: str, app_id: str) -> Room:
+    """The room, created with the default rate and this app_id if there is none."""
+    room = ctx.rooms.find(room_id)
+    if room is None:
+        room = Room(room_id, ctx.config.rooms.default_sample_rate, app_id=app_id)
+        lifecycle.room_created(ctx, room)
+    return room
+
+
+def settle_soon(ctx: Context, leg: Leg) -> AsyncResult[None]:
+    """Have the leg's worker put it where it belongs, behind what it is doing."""
+    return ctx.workers.submit(leg.id, settle, ctx, leg)
+
+
+def settle(ctx: Context, leg: Leg) -> None:
+    """Put the leg where it belongs: into its room's conference, or into its own when it has none."""
+    if leg.ending or not _can_move(leg):
+        return
+    room = ctx.rooms.find(leg.target_room) if leg.target_room else None
+    conference = room.conference if room else leg.solo_conference
+    if leg.conference == conference:
+        return
+    if room is None and leg.state == EARLY_MEDIA:
+        return  # alone and unanswered: nothing to hear yet
+    try:
+        ctx.switch.enter(leg, conference, room.sample_rate if room else leg.rate)
+    except LegGone:
+        return
+    except VsiError as error:
+        log.warning("leg not placed", leg_id=leg.id, room_id=leg.target_room, error=error.message)
+        if room is not None:
+            add_failed(ctx, leg, error.message)
+
+
+def _can_move(leg: Leg) -> bool:
+    if leg.state == CONNECTED:
+        # the switch parks an outbound call once more when its dialling is over
+        return leg.parked or bool(leg.conference)
+    return leg.state == EARLY_MEDIA and not leg.inbound and (leg.parked or bool(leg.conference))
+
+
+def add_failed(ctx: Context, leg: Leg, error: str) -> None:
+    """An add that was accepted did not happen."""
+    leg.target_room, leg.role_given = "", False
+    ctx.emit(types.LegCommandFailed.of(leg, command="add_to_room", error=error))
+
+
+def move(ctx: Context, leg: Leg, room: Room | None) -> None:
+    """Into a room, or out of any. To be run by the leg's worker; raises when the switch did not do it."""
+    before = leg.target_room
+    leg.target_room = room.id if room else ""
+    try:
+        if room is not None:
+            ctx.switch.enter(leg, room.conference, room.sample_rate)
+        else:
+            ctx.switch.enter(leg, leg.solo_conference, leg.rate)
+    except VsiError:
+        leg.target_room = before
+        raise
+
+
+def answer(ctx: Context, leg: Leg, codec: str) -> None:
+    """Answer an inbound leg, in the leg's worker. A failure ends the leg, which reports itself."""
+    try:
+        ctx.switch.answer(leg, codec)
+    except VsiError as error:
+        log.warning("answer failed", leg_id=leg.id, error=error.message)
+        if leg.target_room:
+            add_failed(ctx, leg, f"auto-answer failed: {error.message}")
+
+
+def media_up(ctx: Context, leg: Leg) -> None:
+    """After the answer: count its duration and put it where it is to be."""
+    arm_max_duration(ctx, leg)
+    settle_soon(ctx, leg)
+
+
+def arm_ring_timeout(ctx: Context, leg: Leg) -> None:
+    """Give an unanswered outbound leg up at its deadline."""
+    if leg.ring_deadline:
+        ctx.timers.at(leg.id, "ring", leg.ring_deadline, hang_up, ctx, leg, "ring_timeout")
+
+
+def arm_max_duration(ctx: Context, leg: Leg) -> None:
+    """Hang up when the call has lasted as long as it may, counted from its answer."""
+    if leg.max_duration and leg.answered_at:
+        end = leg.answered_at + leg.max_duration
+        ctx.timers.at(leg.id, "max_duration", end, hang_up, ctx, leg, "max_duration")
+
+
+def arm_hold_limit(ctx: Context, leg: Leg) -> None:
+    """A held call may send no RTP that could time out; this is its limit."""
+    limit = ctx.config.media.hold_timeout
+    if limit and leg.held:
+        ctx.timers.at(leg.id, "hold", leg.held_since + limit, hang_up, ctx, leg, "rtp_timeout")
+
+
+def arm_auto_answer(ctx: Context, leg: Leg) -> None:
+    """Report an add whose answer does not come about."""
+    deadline = time.time() + AUTO_ANSWER_TIMEOUT_S
+    ctx.timers.at(leg.id, "auto_answer", deadline, _auto_answer_expired, ctx, leg)
+
+
+def _auto_answer_expired(ctx: Context, leg: Leg) -> None:
+    if leg.target_room and not leg.room_id:
+        add_failed(ctx, leg, f"auto-answer failed: no answer within {AUTO_ANSWER_TIMEOUT_S:g} s")
+
+
+def hang_up(ctx: Context, leg: Leg, reason: str) -> None:
+    """End a leg for a reason of ours. The leg is gone for clients at once; its last event follows the
+    switch's report. The first reason wins."""
+    if leg.ending:
+        return
+    leg.ending = reason
+    ctx.legs.retire(leg)
+    ctx.timers.cancel(leg.id)
+    ctx.timers.at(leg.id, "report", time.time() + HANGUP_REPORT_TIMEOUT_S, _never_reported, ctx, leg)
+    try:
+        if not ctx.switch.hangup(leg, reason):
+            lifecycle.disconnected(ctx, leg, reason, time.time())
+    except SwitchUnavailable as error:
+        # the call may well be up; when the switch is back it is killed, see resync
+        log.warning("hangup not delivered", leg_id=leg.id, error=error.message)
+
+
+def _never_reported(ctx: Context, leg: Leg) -> None:
+    if ctx.node.ready:
+        log.warning("the switch never reported the end of a leg", leg_id=leg.id)
+        lifecycle.disconnected(ctx, leg, leg.ending, time.time())
+    else:
+        deadline = time.time() + HANGUP_REPORT_TIMEOUT_S
+        ctx.timers.at(leg.id, "report", deadline, _never_reported, ctx, leg)

@@ -1,0 +1,89 @@
+"""The command registry: one entry per command, from which dispatch and the REST face are derived.
+
+A command is one decorated function in `commands/`. A name that is not the protocol's, a name taken twice
+and a handler without a docstring fail at import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import schemas
+from .errors import Invalid, NotSupported
+from .protocol import COMMANDS, CONNECTION_COMMANDS
+
+if TYPE_CHECKING:
+    from .context import Context
+
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The command's REST twin: method, path below /v1 and the status of success."""
+
+    method: str
+    path: str
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `schema` is None for commands that never look at their payload."""
+
+    name: str
+    schema: schemas.Payload | None
+    handler: Handler
+    summary: str
+    result: str
+    rest: Rest | None
+
+
+_commands: dict[str, Command] = {}
+
+
+def command(
+    name: str, schema: type[schemas.Payload] | None, *, result: str, rest: Rest | None = None
+) -> Callable[[Handler], Handler]:
+    """Register the decorated function as the handler of a VSI command.
+
+    It is called as `handler(ctx, **payload)`, returns the reply's data, and raises VsiError to refuse.
+    `result` says what the data is: a status word, or the name of a view.
+    """
+
+    def register(handler: Handler) -> Handler:
+        if name not in COMMANDS:
+            raise ValueError(f"{name!r} is no command of the protocol")
+        if name in _commands:
+            raise ValueError(f"{name!r} is registered twice")
+        if not handler.__doc__:
+            raise ValueError(f"the handler of {name!r} has no docstring")
+        summary = handler.__doc__.strip().splitlines()[0]
+        _commands[name] = Command(name, schema() if schema else None, handler, summary, result, rest)
+        return handler
+
+    return register
+
+
+def load_commands() -> Mapping[str, Command]:
+    """Import every module of `commands/` and return the registry."""
+    package = importlib.import_module("vsi_esl.commands")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"vsi_esl.commands.{module.name}")
+    return _commands
+
+
+def dispatch(ctx: Context, name: str, payload: Any) -> Any:
+    """Run a command and return its data. Raises VsiError, whatever was wrong with it."""
+    entry = _commands.get(name)
+    if entry is None:
+        if name in COMMANDS and name not in CONNECTION_COMMANDS:
+            raise NotSupported(f"{name} is not implemented by this server yet")
+        raise Invalid(f"unknown command: {name}")
+    if entry.schema is None:
+        return entry.handler(ctx)
+    return entry.handler(ctx, **schemas.load(entry.schema, payload))

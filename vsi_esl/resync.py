@@ -1,0 +1,179 @@
+"""Re-adoption: after each connect, make the model what the switch is, and report what was missed.
+
+The switch is right. A leg that we know and it has is kept under its id; one that only it has is new; one
+that only we know has ended unseen, unless its hangup is among the events still to be read.
+"""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+import structlog
+
+from . import lifecycle, placement
+from .context import Context
+from .errors import SwitchUnavailable
+from .events.translate import SwitchEvent
+from .events.translate import legs as translate
+from .model.leg import CONNECTED, EARLY_MEDIA, RINGING, Leg
+from .model.room import SAMPLE_RATES, Room
+from .storage.state import LegRecord
+from .switch import memory
+from .switch.commands import decode_text
+from .switch.snapshot import Membership, Snapshot, take_snapshot
+
+log = structlog.get_logger(__name__)
+
+UNSEEN_GRACE_S = 1.0
+"""How long the events that were held back get to explain why a leg is gone."""
+
+UNOBSERVED = "unobserved"
+"""The call ended while nobody watched; who ended it cannot be known."""
+SWITCH_RESTARTED = "switch_restarted"
+"""The switch itself was restarted, and its calls with it."""
+
+
+def restore_rooms(ctx: Context) -> None:
+    """At start: the rooms of the previous process, before any leg is looked at."""
+    for room in ctx.state.rooms():
+        ctx.rooms.add(room)
+
+
+def resync(ctx: Context) -> None:
+    """Run after each connect, with events held back."""
+    started = time.monotonic()
+    snapshot = take_snapshot(ctx.node)
+    restarted = _switch_restarted(ctx)
+    records = ctx.state.legs()
+    for leg_id, dump in snapshot.channels.items():
+        _adopt(ctx, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
+    _gone(ctx, snapshot, records, SWITCH_RESTARTED if restarted else UNOBSERVED)
+    elapsed = time.monotonic() - started
+    log.info("calls re-adopted", legs=len(ctx.legs), rooms=len(ctx.rooms), seconds=round(elapsed, 3))
+
+
+def _switch_restarted(ctx: Context) -> bool:
+    now, before = ctx.node.facts.core_uuid, ctx.state.fact("core_uuid")
+    if now:
+        ctx.state.save_fact("core_uuid", now)
+    return bool(before) and before != now
+
+
+def _adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, record: LegRecord | None) -> None:
+    answer_state = dump.get("Answer-State")
+    leg = ctx.legs.find(dump["Unique-ID"])
+    if answer_state == "hangup":
+        return  # its last event is on the way
+    if leg is None:
+        if record is None and not _taken(dump):
+            return  # between the dialplan and its park: CHANNEL_PARK will announce it
+        leg = translate.leg_from(dump)
+        if record is None:
+            if ctx.draining:
+                return
+            translate.arrived(ctx, leg)
+        else:
+            leg.state, leg.webhook = record.state, record.webhook
+            leg.room_id, leg.answered_at = record.room_id, record.answered_at
+            ctx.legs.add(leg)
+            if (room := ctx.rooms.find(leg.room_id)) is not None:
+                room.legs[leg.id] = leg
+            else:
+                leg.room_id = ""
+    leg.unseen = False
+    if leg.ending:
+        gevent.spawn(ctx.switch.hangup, leg, leg.ending)  # the kill was lost with the connection
+        return
+    ctx.switch.adopt(leg)
+    ctx.switch.refresh(leg, dump)
+    _catch_up(ctx, leg, dump, membership)
+
+
+def _taken(dump: SwitchEvent) -> bool:
+    waiting = dump.get("variable_current_application") == "park" or dump.get("Channel-State") == "CS_PARK"
+    return waiting or dump.get("Answer-State") != "ringing"
+
+
+def _catch_up(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership | None) -> None:
+    """Report the changes that happened unseen, in the order in which they can have happened."""
+    translate.learn_codec(leg, dump)
+    answer_state = dump.get("Answer-State")
+    if answer_state == "early" and leg.state == RINGING and (not leg.inbound or leg.early_media_asked):
+        lifecycle.early_media(ctx, leg)
+    if answer_state == "answered" and leg.state in (RINGING, EARLY_MEDIA):
+        answered = translate.seconds(dump, "Caller-Channel-Answered-Time") or time.time()
+        lifecycle.connected(ctx, leg, answered)
+    _catch_up_conference(ctx, leg, dump, membership)
+    _catch_up_hold(ctx, leg, dump)
+    placement.arm_ring_timeout(ctx, leg)
+    placement.arm_max_duration(ctx, leg)
+    leg.parked = membership is None
+    placement.settle_soon(ctx, leg)
+
+
+def _catch_up_conference(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership | None) -> None:
+    if membership is not None:
+        _recover_room(ctx, leg, dump, membership)
+    conference = membership.conference if membership else ""
+    room = ctx.rooms.find(leg.room_id) if leg.room_id else None
+    if room is not None and room.conference != conference:
+        lifecycle.left(ctx, leg, room.conference)
+    if membership is not None:
+        joined = ctx.rooms.of_conference(conference)
+        leg.target_room = joined.id if joined else ""
+        lifecycle.entered(
+            ctx, leg, conference, membership.member_id, speak=membership.speak, hear=membership.hear
+        )
+    else:
+        leg.conference = ""
+
+
+def _recover_room(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership) -> None:
+    """A conference of ours without a room: the database was lost, the leg still knows the room's id."""
+    name = membership.conference
+    if not name.startswith("vsi-") or ctx.rooms.of_conference(name):
+        return
+    room_id = decode_text(translate.text_of(dump, f"variable_{memory.ROOM}")) or name
+    if ctx.rooms.find(room_id) is None:
+        rate = membership.rate if membership.rate in SAMPLE_RATES else ctx.config.rooms.default_sample_rate
+        lifecycle.room_created(ctx, Room(room_id, rate, name, leg.app_id))
+
+
+def _catch_up_hold(ctx: Context, leg: Leg, dump: SwitchEvent) -> None:
+    if leg.state != CONNECTED:
+        return
+    on_hold = dump.get("Channel-Call-State") == "HELD"
+    flow = translate.text_of(dump, "variable_remote_audio_media_flow")
+    by_peer = on_hold and flow in ("sendonly", "inactive")
+    by_us = on_hold and not by_peer
+    if by_us is not leg.held_by_us:
+        lifecycle.held(ctx, leg, by_us=by_us)
+    if by_peer is not leg.held_by_peer:
+        lifecycle.held(ctx, leg, by_peer=by_peer)
+    placement.arm_hold_limit(ctx, leg)
+
+
+def _gone(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord], reason: str) -> None:
+    for leg_id, record in records.items():
+        if ctx.legs.find(leg_id) is None and leg_id not in snapshot.channels:
+            leg = Leg(leg_id, record.type, record.created_at, record.state, record.app_id)
+            leg.room_id, leg.answered_at, leg.webhook = record.room_id, record.answered_at, record.webhook
+            ctx.legs.add(leg)
+    missing = [leg for leg in ctx.legs.everyone() if leg.id not in snapshot.channels]
+    for leg in missing:
+        leg.unseen = True
+        ctx.legs.retire(leg)
+    if missing:
+        gevent.spawn_later(UNSEEN_GRACE_S, _report_gone, ctx, missing, reason)
+
+
+def _report_gone(ctx: Context, missing: list[Leg], reason: str) -> None:
+    for leg in missing:
+        if leg.unseen:
+            lifecycle.disconnected(ctx, leg, leg.ending or reason, time.time())
+
+
+def lost(ctx: Context) -> None:
+    """The connection is gone: whatever waits for the switch fails now. The calls stay up."""
+    ctx.waits.fail_all(SwitchUnavailable(f"the connection to the switch was lost: {ctx.node.last_error}"))

@@ -1,0 +1,152 @@
+"""Shared marshmallow fields for command payloads, and the loader that applies the protocol's JSON rules.
+
+The rules: unknown members are ignored, names match in any case (exact case wins), null is the same as
+absent, and a wrong JSON type is an error: "1", 1.0 and true are no integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+
+from .errors import Invalid
+
+MAX_ID_LENGTH = 256
+"""Longest id, role or app_id in characters. Each is kept in a channel variable that every event carries."""
+
+
+class Payload(Schema):
+    """Base of all payload schemas."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Text(fields.Field[str]):
+    """A JSON string of a bounded length; empty when absent."""
+
+    def __init__(self, *, limit: int = 4096, default: str | None = "", **more: Any) -> None:
+        super().__init__(load_default=default, **more)
+        self.limit = limit
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be a string")
+        if len(value) > self.limit:
+            raise ValidationError(f"longer than {self.limit} characters")
+        return value
+
+
+class Id(Text):
+    """The id of something that exists. Opaque; an unknown one, of any length, is "not found"."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(limit=1 << 30, **more)
+
+
+class Label(Text):
+    """Free text of the client that the switch keeps for us: a new room's id, an app_id, a role."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(limit=MAX_ID_LENGTH, **more)
+
+
+class Whole(fields.Field[int]):
+    """A JSON integer."""
+
+    def __init__(self, *, default: int = 0, **more: Any) -> None:
+        super().__init__(load_default=default, **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValidationError("must be an integer")
+        return value
+
+
+class Flag(fields.Field[bool]):
+    """A JSON boolean; None when absent, for "leave as it is"."""
+
+    def __init__(self, *, default: bool | None = None, **more: Any) -> None:
+        super().__init__(load_default=default, **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("must be a boolean")
+        return value
+
+
+class TextList(fields.Field[list[str]]):
+    """A JSON array of strings."""
+
+    def __init__(self, *, limit: int = 32, **more: Any) -> None:
+        super().__init__(load_default=list, **more)
+        self.limit = limit
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValidationError("must be an array of strings")
+        if len(value) > self.limit:
+            raise ValidationError(f"more than {self.limit} entries")
+        return value
+
+
+class TextMap(fields.Field[dict[str, str]]):
+    """A JSON object whose values are strings."""
+
+    def __init__(self, *, limit: int = 64, **more: Any) -> None:
+        super().__init__(load_default=dict, **more)
+        self.limit = limit
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, str]:
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise ValidationError("must be an object with string values")
+        if len(value) > self.limit:
+            raise ValidationError(f"more than {self.limit} members")
+        return value
+
+
+class Object(fields.Field[dict[str, Any]]):
+    """Any JSON object, or None when absent."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(load_default=None, **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object")
+        return value
+
+
+def load(schema: Schema, payload: Any) -> dict[str, Any]:
+    """The handler's arguments from a request's payload; Invalid with `invalid payload: ...`."""
+    if payload is None:
+        payload = {}
+    if not isinstance(payload, Mapping):
+        raise Invalid("invalid payload: must be an object")
+    try:
+        return schema.load(_known_members(schema, payload))
+    except ValidationError as error:
+        raise Invalid(f"invalid payload: {_first_problem(error.messages)}") from None
+
+
+def _known_members(schema: Schema, payload: Mapping[str, Any]) -> dict[str, Any]:
+    spelled = [field.data_key or name for name, field in schema.fields.items()]
+    names = {name.lower(): name for name in spelled}
+    members: dict[str, Any] = {}
+    for key, value in payload.items():
+        name = names.get(key.lower())
+        if name is not None and (key == name or name not in payload):
+            members[name] = value
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _first_problem(messages: Any) -> str:
+    while isinstance(messages, (dict, list)) and messages:
+        if isinstance(messages, list):
+            messages = messages[0]
+            continue
+        name, inner = next(iter(messages.items()))
+        return f"{name}: {_first_problem(inner)}"
+    return str(messages)

@@ -1,0 +1,1 @@
+"""The only way to talk to FreeSWITCH: codec, connection, escaping command builder, re-adoption."""

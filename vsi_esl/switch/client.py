@@ -1,0 +1,260 @@
+"""One connection to the event socket, on greenswitch's client.
+
+greenswitch 0.0.19 gives the shape (connect, authenticate, send, stop) and the exceptions. Its reading and
+waiting parts cannot be repaired by small overrides: `event json` kills the reader, a line of text is glued
+into headers, a pending `send()` outlives the connection, end of file inside a body spins, and a busy socket
+never lets another greenlet run. So reading is the sans-I/O codec's, and every wait here has a deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import gevent
+import gevent.socket
+import greenswitch
+import structlog
+from gevent.event import AsyncResult
+from gevent.lock import RLock
+from greenswitch.esl import NotConnectedError
+
+from .codec import CodecError, Decoder, Frame, decode_event, encode_command
+
+log = structlog.get_logger(__name__)
+
+READ_BYTES = 256 * 1024
+FRAMES_BEFORE_YIELD = 64
+"""While data keeps coming, other greenlets get their turn after this many frames."""
+MAX_PENDING = 20_000
+"""Commands under way on one connection; more are refused, since nobody would wait for their answers."""
+
+Resolve = Callable[[Frame | Exception], None]
+
+
+class CommandTimeout(Exception):
+    """The switch did not answer in time. The answer, should it come, is thrown away."""
+
+
+class AuthenticationFailed(Exception):
+    """The switch refused our password, or our address by its ACL."""
+
+
+class EslClient(greenswitch.InboundESL):
+    """A connection with a reader greenlet. `on_event` gets each event's headers, in wire order.
+
+    `on_event` runs in the reader and must not wait. `on_close` is called once, with the cause, after all
+    pending commands have failed. Timeouts are in seconds.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        password: str,
+        *,
+        timeout: float = 5.0,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+        on_close: Callable[[Exception], None] | None = None,
+    ) -> None:
+        super().__init__(host, port, password, timeout)
+        self._on_event = on_event
+        self._on_close = on_close
+        self._decoder = Decoder()
+        self._pending: deque[Resolve] = deque()
+        self._write_lock = RLock()
+        self._hello: AsyncResult[None] = AsyncResult()
+        self._resume = gevent.event.Event()
+        self._resume.set()
+        self.last_frame_at = 0.0
+        self.events_read = 0
+        self.sock: gevent.socket.socket | None = None
+
+    def connect(self) -> None:
+        """Connect and authenticate within the timeout. NotConnectedError or AuthenticationFailed."""
+        deadline = gevent.Timeout(self.timeout)
+        with deadline:
+            try:
+                self.sock = gevent.socket.create_connection((self.host, self.port))
+                self.sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+                self.connected = True
+                self._receive_events_greenlet = gevent.spawn(self.receive_events)
+                self._hello.get()
+                self.authenticate()
+            except gevent.Timeout as timeout:
+                if timeout is not deadline:
+                    raise
+                self.close(NotConnectedError(f"no greeting within {self.timeout:g} s"))
+                raise NotConnectedError(f"no greeting within {self.timeout:g} s") from None
+            except OSError as error:
+                self.close(error)
+                raise NotConnectedError(str(error)) from error
+            except (NotConnectedError, AuthenticationFailed, CommandTimeout) as error:
+                self.close(error)
+                raise
+
+    def authenticate(self) -> None:
+        """Log in with the password."""
+        reply = self.send(f"auth {self.password}")
+        if reply != "+OK accepted":
+            raise AuthenticationFailed(f"the switch refused the password ({reply[:60]})")
+
+    def send(
+        self,
+        data: str,
+        timeout: float | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        then: Sequence[str] = (),
+    ) -> str:
+        """Send one command and wait for its reply: the body of an api response, else the Reply-Text.
+
+        `then` goes out in the same write, and nobody waits for it. Raises NotConnectedError at once when
+        the connection is or gets lost, CommandTimeout in time.
+        """
+        result: AsyncResult[str] = AsyncResult()
+        blocks = [encode_command(data, headers), *map(encode_command, then)]
+        with self._deadline(data, timeout):
+            self._write(blocks, [_resolver(result), *[_ignore] * len(then)])
+            return result.get()
+
+    def send_many(self, commands: Sequence[str], timeout: float | None = None) -> list[str]:
+        """Send commands in one write and wait for all replies (they come in order)."""
+        if not commands:
+            return []
+        results: list[AsyncResult[str]] = [AsyncResult() for _ in commands]
+        with self._deadline(commands[0], timeout):
+            self._write([encode_command(command) for command in commands], [_resolver(r) for r in results])
+            return [result.get() for result in results]
+
+    def _deadline(self, command: str, timeout: float | None) -> gevent.Timeout:
+        seconds = self.timeout if timeout is None else timeout
+        return gevent.Timeout(seconds, CommandTimeout(f"no answer within {seconds:g} s: {command[:60]}"))
+
+    def post(self, *commands: str) -> None:
+        """Send without waiting for the answers."""
+        self._write([encode_command(command) for command in commands], [_ignore] * len(commands))
+
+    def _write(self, blocks: list[bytes], waiters: list[Resolve]) -> None:
+        if not self.connected or self.sock is None:
+            raise NotConnectedError("not connected to the switch")
+        if len(self._pending) + len(waiters) > MAX_PENDING:
+            raise NotConnectedError("too many commands under way")
+        with self._write_lock:
+            if not self.connected:
+                raise NotConnectedError("not connected to the switch")
+            self._pending.extend(waiters)
+            try:
+                self.sock.sendall(b"".join(blocks))
+            except OSError as error:
+                self.close(error)
+                raise NotConnectedError(str(error)) from error
+            except (gevent.Timeout, CommandTimeout):
+                # part of the command may be out; nothing sent after it would be understood
+                self.close(NotConnectedError("the switch does not read its commands"))
+                raise
+
+    def pause(self) -> None:
+        """Stop reading (the switch and the kernel hold what comes), until `resume`."""
+        self._resume.clear()
+
+    def resume(self) -> None:
+        """Read on after `pause`."""
+        self._resume.set()
+
+    def receive_events(self) -> None:
+        """The reader: bytes to frames to replies and events, giving way to others while data keeps coming."""
+        cause: Exception = NotConnectedError("the switch closed the connection")
+        count = 0
+        try:
+            while self.connected and self.sock is not None:
+                data = self.sock.recv(READ_BYTES)
+                if not data:
+                    break
+                self._decoder.feed(data)
+                self.last_frame_at = time.monotonic()
+                while (frame := self._decoder.next_frame()) is not None:
+                    self.handle_event(frame)
+                    count += 1
+                    if count % FRAMES_BEFORE_YIELD == 0:
+                        gevent.idle()
+                    if not self._resume.is_set():
+                        self._resume.wait()
+        except (OSError, CodecError) as error:
+            cause = error
+        self.close(cause)
+
+    def handle_event(self, event: Frame) -> None:
+        """One frame: a reply goes to the oldest pending command, an event to `on_event`."""
+        kind = event.content_type
+        if kind == "text/event-json":
+            self.events_read += 1
+            if self._on_event is not None:
+                try:
+                    self._on_event(decode_event(event.body))
+                except CodecError as error:
+                    log.warning("event skipped", error=str(error))
+                except Exception:
+                    # one event that we cannot handle must not cost us all that follow
+                    log.exception("event handler failed")
+        elif kind in ("command/reply", "api/response"):
+            if not self._pending:
+                raise CodecError("a reply that nothing asked for")
+            self._pending.popleft()(event)
+        elif kind == "auth/request":
+            self._hello.set(None)
+        elif kind == "text/rude-rejection":
+            raise CodecError("refused by the switch's access list")
+        elif kind == "text/disconnect-notice":
+            log.debug("the switch ends the connection")
+
+    def close(self, cause: Exception | None = None) -> None:
+        """Close, and fail every pending command. Safe to call again, and from any greenlet."""
+        was_connected, self.connected = self.connected, False
+        self._run = False
+        self._resume.set()
+        if self.sock is not None:
+            with suppress(OSError):  # the peer may have been faster
+                self.sock.shutdown(gevent.socket.SHUT_RDWR)
+            self.sock.close()
+        error = NotConnectedError(str(cause) if cause else "connection closed")
+        if not self._hello.ready():
+            self._hello.set_exception(error)
+        while self._pending:
+            self._pending.popleft()(error)
+        if was_connected and self._on_close is not None:
+            self._on_close(cause or error)
+
+    def stop(self) -> None:
+        """Say goodbye and close; never waits longer than the switch needs to acknowledge."""
+        if self.connected:
+            with suppress(NotConnectedError, CommandTimeout):  # gone is what we want
+                self.send("exit", timeout=min(self.timeout, 1.0))
+        self.close()
+        reader = self._receive_events_greenlet
+        if reader is not None and reader is not gevent.getcurrent():
+            reader.join(timeout=1.0)
+
+
+def reply_text(frame: Frame) -> str:
+    """What a reply says, without the line end: an api response's body or a command reply's Reply-Text."""
+    if frame.content_type == "api/response":
+        return frame.text().rstrip("\n")
+    return frame.headers.get("Reply-Text", "")
+
+
+def _ignore(_: Frame | Exception) -> None:
+    """For commands whose failure changes nothing: the state they would leave is sent again when needed."""
+
+
+def _resolver(result: AsyncResult[str]) -> Resolve:
+    def resolve(outcome: Frame | Exception) -> None:
+        if isinstance(outcome, Frame):
+            result.set(reply_text(outcome))
+        else:
+            result.set_exception(outcome)
+
+    return resolve

@@ -1,0 +1,77 @@
+"""What a leg must remember over a restart of the service: channel variables with the prefix `vsi_`.
+
+Text is percent-encoded, so that a client's string means nothing to any parser of the switch. Variables
+ride in every later event of the channel and in `uuid_dump`, from which a leg is built anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..model.leg import Leg
+from .commands import decode_text, encode_text
+
+LEG = "vsi_leg"
+"""Marks a channel as ours: `inbound` (set by the dialplan) or `outbound`."""
+
+INTERNAL = "vsi_internal"
+"""Marks a channel that serves the service itself and is no leg."""
+
+ROOM = "vsi_room"
+"""The id of the room the leg is in or on its way to."""
+
+_TEXT = {"app_id": "vsi_app_id", "role": "vsi_role", "uri": "vsi_uri", "target_room": ROOM}
+_FLAGS = {
+    "muted": "vsi_muted",
+    "deaf": "vsi_deaf",
+    "accept_dtmf": "vsi_accept_dtmf",
+    "speech_detection": "vsi_speech_detection",
+    "early_media_asked": "vsi_early_media",
+    "held_by_us": "vsi_held",
+    "rtt": "vsi_rtt",
+}
+_NUMBERS = {
+    "created_at": "vsi_created_at",
+    "ring_deadline": "vsi_ring_deadline",
+    "max_duration": "vsi_max_duration",
+    "dtmf_seq": "vsi_dtmf_seq",
+}
+
+
+def variables(leg: Leg, *names: str) -> dict[str, str]:
+    """The variables that hold these attributes of the leg; without names, those that are set."""
+    result: dict[str, str] = {}
+    for name, key in (_TEXT | _FLAGS | _NUMBERS).items():
+        if names and name not in names:
+            continue
+        value = getattr(leg, name)
+        if not names and (value == "" or (value == 0 and name not in _FLAGS)):
+            continue
+        if name in _TEXT:
+            result[key] = encode_text(value)
+        elif name in _FLAGS:
+            result[key] = "true" if value else "false"
+        else:
+            result[key] = repr(value)
+    return result
+
+
+def recall(leg: Leg, event: Mapping[str, Any]) -> None:
+    """Set the leg's attributes from the variables of an event or dump. What is absent stays as it is."""
+    for name, key in _TEXT.items():
+        value = event.get(f"variable_{key}")
+        if isinstance(value, str):
+            setattr(leg, name, decode_text(value))
+    for name, key in _FLAGS.items():
+        value = event.get(f"variable_{key}")
+        if value in ("true", "false"):
+            setattr(leg, name, value == "true")
+    for name, key in _NUMBERS.items():
+        value = event.get(f"variable_{key}")
+        if isinstance(value, str):
+            try:
+                number = float(value)
+            except ValueError:
+                continue
+            setattr(leg, name, int(number) if name == "dtmf_seq" else number)

@@ -1,0 +1,154 @@
+"""The HTTP listener: the VSI endpoint and the health checks."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import structlog
+from flask import Flask, Response, request
+from gevent.pywsgi import WSGIServer
+
+from ..context import Context
+from ..delivery.bus import AppFilter
+from ..errors import Invalid, NotFound, SwitchUnavailable, VsiError
+from .vsi import VsiSession
+from .websocket import HardenedHandler
+
+log = structlog.get_logger(__name__)
+
+VSI_PATH = "/v1/vsi"
+GOING_AWAY = 1001
+
+STATUS_TEXT = {400: "400 Bad Request", 404: "404 Not Found", 503: "503 Service Unavailable"}
+
+
+class HttpFace:
+    """Flask application, its WSGI server, and the VSI sessions that are open."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._sessions: set[VsiSession] = set()
+        self.flask = self._build()
+        host, port = ctx.config.http.host, ctx.config.http.port
+        self.server = WSGIServer(
+            (host, port),
+            self.flask,
+            handler_class=HardenedHandler,
+            log=None,
+            error_log=_ErrorLog(),
+        )
+        self.server.ws_gate = self.gate
+        self.server.ws_max_bytes = ctx.config.vsi.max_frame_bytes
+        self.server.ws_write_timeout = ctx.config.vsi.write_timeout
+        self.server.ws_read_timeout = ctx.config.vsi.idle_timeout or None
+
+    @property
+    def clients(self) -> int:
+        """Open VSI connections."""
+        return len(self._sessions)
+
+    def start(self) -> None:
+        """Listen. OSError when the address cannot be had."""
+        self.server.start()
+
+    def close_sessions(self) -> None:
+        """Tell every VSI client that the server goes away."""
+        for session in list(self._sessions):
+            session.close(GOING_AWAY, "server shutting down")
+
+    def stop(self, timeout: float) -> None:
+        """Stop listening, and end the requests under way after `timeout` seconds."""
+        self.server.stop(timeout)
+
+    def gate(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes] | None:
+        """Decide on an upgrade before it happens: None to go on, or the refusal."""
+        try:
+            if environ.get("PATH_INFO") != VSI_PATH:
+                raise NotFound("no WebSocket here")
+            if self._ctx.draining:
+                raise SwitchUnavailable("the service is shutting down")
+            if len(self._sessions) >= self._ctx.config.vsi.max_clients:
+                raise SwitchUnavailable("too many VSI connections")
+            query = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32)
+            environ["vsi_esl.app_filter"] = AppFilter(query.get("app_id", [""])[0])
+        except VsiError as error:
+            return self._refuse(error)
+        except ValueError:
+            return self._refuse(Invalid("query string cannot be read"))
+        return None
+
+    def _refuse(self, error: VsiError) -> tuple[str, list[tuple[str, str]], bytes]:
+        body = self._body({"error": error.message})
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        return STATUS_TEXT[error.code], headers, body
+
+    def _body(self, members: dict[str, Any]) -> bytes:
+        return orjson.dumps({"instance_id": self._ctx.config.instance_id, **members}) + b"\n"
+
+    def _build(self) -> Flask:
+        app = Flask("vsi_esl", static_folder=None)
+
+        @app.get(VSI_PATH, websocket=True)
+        def vsi() -> Response:
+            environ = request.environ
+            self._serve(environ["wsgi.websocket"], environ["vsi_esl.app_filter"])
+            return Response()
+
+        @app.get(VSI_PATH)
+        def vsi_without_upgrade() -> Response:
+            body = self._body({"error": "this is a WebSocket endpoint"})
+            answer = Response(body, 426, {"Upgrade": "websocket", "Connection": "Upgrade"})
+            answer.content_type = "application/json"
+            return answer
+
+        @app.get("/healthz")
+        def healthz() -> Response:
+            return Response(self._body({"status": "ok"}), 200, content_type="application/json")
+
+        @app.get("/readyz")
+        def readyz() -> Response:
+            return self._readiness()
+
+        return app
+
+    def _serve(self, ws: Any, app_filter: AppFilter) -> None:
+        # before the first frame, so that no event after the upgrade is missed
+        subscription = self._ctx.bus.subscribe(self._ctx.config.vsi.event_buffer_size, app_filter)
+        session = VsiSession(self._ctx, ws, subscription)
+        self._sessions.add(session)
+        try:
+            session.run()
+        finally:
+            self._sessions.discard(session)
+
+    def _readiness(self) -> Response:
+        node = self._ctx.node
+        ready = node.ready and not self._ctx.draining
+        members = {
+            "status": "ready" if ready else "shutting down" if self._ctx.draining else "not ready",
+            "switch": {
+                "ready": node.ready,
+                "version": node.facts.version,
+                "error": "" if node.ready else node.last_error,
+            },
+            "legs": len(self._ctx.legs),
+            "rooms": len(self._ctx.rooms),
+            "vsi_clients": self.clients,
+        }
+        return Response(self._body(members), 200 if ready else 503, content_type="application/json")
+
+
+class _ErrorLog:
+    """pywsgi writes tracebacks and notices line by line; they belong into the service's log."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            log.error("http server", detail=text.rstrip())
+
+    def writelines(self, lines: list[str]) -> None:
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Nothing is kept back."""

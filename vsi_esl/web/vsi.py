@@ -1,0 +1,151 @@
+"""One VSI connection: commands in, replies in the same order, events in between.
+
+Commands run in the connection's own greenlet, so a slow one delays nobody else. Events have a bounded
+queue and a writer of their own.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gevent
+import orjson
+import structlog
+
+from ..context import Context
+from ..delivery.bus import Subscription
+from ..errors import VsiError
+from ..protocol import COMMANDS
+from ..registry import dispatch
+from .websocket import HardenedWebSocket, WebSocketClosed
+
+log = structlog.get_logger(__name__)
+
+EVENTS_PER_WRITE = 256
+
+CONNECTED = b'{"type":"connected"}'
+
+
+class VsiSession:
+    """Serves one WebSocket until either side ends it."""
+
+    def __init__(self, ctx: Context, ws: HardenedWebSocket, subscription: Subscription) -> None:
+        self._ctx = ctx
+        self._ws = ws
+        self._subscription = subscription
+
+    def run(self) -> None:
+        """Read and answer commands; returns when the connection is over."""
+        opened = time.monotonic()
+        helpers: list[gevent.Greenlet] = []
+        try:
+            self._ws.send_text(CONNECTED)
+            helpers = [gevent.spawn(self._send_events), gevent.spawn(self._send_pings)]
+            while (frame := self._ws.receive()) is not None:
+                if isinstance(frame, str) and not self._serve(frame):
+                    self._ws.close(1000, "stop")
+        except WebSocketClosed:
+            pass  # the reason is in the log line below
+        finally:
+            gevent.killall(helpers)
+            self._ctx.bus.unsubscribe(self._subscription)
+            log.info(
+                "vsi connection closed",
+                reason=self._ws.close_reason,
+                code=self._ws.close_code,
+                seconds=round(time.monotonic() - opened, 1),
+                events_dropped=self._subscription.dropped_total,
+            )
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection from outside."""
+        self._ws.close(code, reason)
+
+    def _serve(self, frame: str) -> bool:
+        """Handle one frame; False when the client asked to stop."""
+        request = parse_request(frame)
+        if request is None:
+            self._ws.send_text(error_frame(None, 400, "invalid JSON"))
+            return True
+        name, request_id, payload = request
+        if name == "pong":
+            return True
+        if name == "stop":
+            return False
+        structlog.contextvars.bind_contextvars(command=name[:64], request_id=request_id)
+        try:
+            self._ws.send_text(self._answer(name, request_id, payload))
+        finally:
+            structlog.contextvars.unbind_contextvars("command", "request_id")
+        return True
+
+    def _answer(self, name: str, request_id: str | None, payload: Any) -> bytes:
+        try:
+            data = dispatch(self._ctx, name, payload)
+            return result_frame(name, request_id, data)
+        except VsiError as error:
+            return error_frame(request_id, error.code, error.message)
+        except Exception:
+            log.exception("command failed", known=name in COMMANDS)
+            return error_frame(request_id, 500, "internal error")
+
+    def _send_events(self) -> None:
+        subscription = self._subscription
+        try:
+            while True:
+                subscription.ready.wait()
+                lost, frames = subscription.take(EVENTS_PER_WRITE)
+                if lost:
+                    frames.insert(0, orjson.dumps({"count": lost, "type": "events_dropped"}))
+                if frames:
+                    self._ws.send_many(frames)
+        except WebSocketClosed:
+            pass  # the reader notices as well, and ends the session
+
+    def _send_pings(self) -> None:
+        count = 0
+        try:
+            while True:
+                gevent.sleep(self._ctx.config.vsi.ping_interval)
+                count += 1
+                self._ws.send_text(orjson.dumps({"event_id": count, "seq": count, "type": "ping"}))
+        except WebSocketClosed:
+            pass
+
+
+def parse_request(frame: str) -> tuple[str, str | None, Any] | None:
+    """Type, request id and payload of a command frame; None when it is not one."""
+    try:
+        request = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(request, dict):
+        return None
+    members: dict[str, Any] = {}
+    for key, value in request.items():
+        lower = key.lower()
+        if lower in ("type", "request_id", "payload") and (key == lower or lower not in request):
+            members[lower] = value
+    name, request_id = members.get("type"), members.get("request_id")
+    if not isinstance(name, (str, type(None))) or not isinstance(request_id, (str, type(None))):
+        return None
+    return name or "", request_id or None, members.get("payload")
+
+
+def result_frame(name: str, request_id: str | None, data: Any) -> bytes:
+    """The success reply to a command."""
+    frame: dict[str, Any] = {"type": f"{name}.result"}
+    if request_id:
+        frame["request_id"] = request_id
+    frame["data"] = data
+    return orjson.dumps(frame)
+
+
+def error_frame(request_id: str | None, code: int, message: str) -> bytes:
+    """The error reply; the request id is left out when there was none to read."""
+    frame: dict[str, Any] = {"type": "error"}
+    if request_id:
+        frame["request_id"] = request_id
+    frame["data"] = {"code": code, "message": message}
+    return orjson.dumps(frame)
