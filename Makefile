@@ -1,0 +1,33 @@
+# Everything starts from an empty checkout; nothing but Python 3.11+ is needed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: run test lint bench clean
+
+run: $(VENV)/.installed    ## the service on the sandbox, with a demo caller
+	VSI_ESL_PROGRAM_HINT=$(BIN)/vsi-esl $(BIN)/vsi-esl serve --sandbox
+
+test: $(VENV)/.installed-test    ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test    ## ruff and mypy
+	$(BIN)/ruff check vsi_esl tests
+	$(BIN)/ruff format --check vsi_esl tests
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-test    ## the benchmarks; figures, not a pass or fail
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-test: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .[test,bench]
+	touch $@ $(VENV)/.installed

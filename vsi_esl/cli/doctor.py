@@ -1,0 +1,166 @@
+"""`vsi-esl doctor`: is everything there that the service needs?"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import click
+from greenswitch.esl import NotConnectedError
+from rich.console import Console
+from rich.table import Table
+
+from ..config import Config
+from ..switch.client import AuthenticationFailed, CommandTimeout, EslClient
+from . import cli, config_option, load_settings
+
+OK, WARN, FAIL = "ok", "warning", "failed"
+STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red"}
+
+NEEDED_MODULES = "mod_commands mod_conference mod_dptools mod_event_socket mod_loopback mod_sofia".split()
+USEFUL_MODULES = {
+    "mod_opus": "opus calls",
+    "mod_spandsp": "G722 calls",
+    "mod_sndfile": "recordings",
+    "mod_tone_stream": "tones",
+}
+GOOD_SESSIONS_PER_SECOND = 100
+DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: what was looked at, how it stands, and what to do about it."""
+
+    name: str
+    status: str
+    detail: str
+    hint: str = ""
+
+
+@cli.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+def doctor(config_path: str | None, as_json: bool) -> None:
+    """Check the switch and this machine. Exit code 1 when the service cannot work here."""
+    config = load_settings(config_path, dict(os.environ)).config
+    checks = [*switch_checks(config), *machine_checks(config)]
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        table = Table("check", "status", "found", "what to do")
+        for check in checks:
+            table.add_row(check.name, f"[{STYLES[check.status]}]{check.status}[/]", check.detail, check.hint)
+        Console().print(table)
+    if any(check.status == FAIL for check in checks):
+        sys.exit(1)
+
+
+def switch_checks(config: Config) -> Iterator[Check]:
+    """Everything asked over the event socket."""
+    address = f"{config.switch.host}:{config.switch.port}"
+    client = EslClient(
+        config.switch.host, config.switch.port, config.switch.password, timeout=config.switch.connect_timeout
+    )
+    try:
+        client.connect()
+    except AuthenticationFailed as error:
+        yield Check("event socket", FAIL, f"{address}: {error}", "set switch.password")
+        return
+    except NotConnectedError as error:
+        hint = "is FreeSWITCH running, with event_socket.conf.xml and its ACL as in freeswitch_conf/?"
+        yield Check("event socket", FAIL, f"{address}: {error}", hint)
+        return
+    try:
+        yield Check("event socket", OK, address)
+        yield from _asked(config, client)
+    except (NotConnectedError, CommandTimeout) as error:
+        yield Check("event socket", FAIL, str(error), "the switch stopped answering")
+    finally:
+        client.stop()
+
+
+def _asked(config: Config, client: EslClient) -> Iterator[Check]:
+    version = client.send("api version")
+    known = re.search(r"Version (1\.1[01]|sandbox)", version)
+    hint = "" if known else "1.10 and 1.11 are supported"
+    yield Check("version", OK if known else WARN, version.partition("Version ")[2][:60] or version[:60], hint)
+    yield _password(config)
+    yield from _modules(client)
+    yield from _configuration(config, client)
+    yield _rate(client)
+
+
+def _password(config: Config) -> Check:
+    if config.switch.password != DEFAULT_PASSWORD:
+        return Check("password", OK, "not the default")
+    try:
+        local = ipaddress.ip_address(config.switch.host).is_loopback
+    except ValueError:
+        local = config.switch.host == "localhost"
+    hint = "change it in event_socket.conf.xml and switch.password"
+    return Check("password", WARN if local else FAIL, "FreeSWITCH's default", hint)
+
+
+def _modules(client: EslClient) -> Iterator[Check]:
+    missing = [name for name in NEEDED_MODULES if client.send(f"api module_exists {name}") != "true"]
+    hint = "load them in modules.conf.xml" if missing else ""
+    yield Check("needed modules", FAIL if missing else OK, ", ".join(missing) or "all loaded", hint)
+    for name, use in USEFUL_MODULES.items():
+        if client.send(f"api module_exists {name}") != "true":
+            yield Check(name, WARN, "not loaded", f"needed for {use}")
+
+
+def _configuration(config: Config, client: EslClient) -> Iterator[Check]:
+    profile = config.switch.sofia_profile
+    status = client.send(f"api sofia xmlstatus profile {profile}")
+    running = "<profile>" in status or "<profile-info>" in status
+    hint = "" if running else "add sip_profiles/vsi.xml, or set switch.sofia_profile"
+    yield Check(
+        "SIP profile", OK if running else FAIL, profile if running else f"{profile} is not running", hint
+    )
+    rooms = client.send("api xml_locate configuration configuration name conference.conf")
+    if "-ERR" not in rooms:
+        lacking = [name for name in ("vsi8000", "vsi16000", "vsi48000") if f'"{name}"' not in rooms]
+        hint = "add conference.conf.xml from freeswitch_conf/" if lacking else ""
+        yield Check("conference profiles", FAIL if lacking else OK, ", ".join(lacking) or "all three", hint)
+    for name, wanted, loss in (
+        ("sip_watch_headers", "CSeq", "a refused hold is not noticed, and a REFER not declined"),
+        ("intercept_unanswered_only", "true", "an INVITE with Replaces can take over a call"),
+    ):
+        value = client.send(f"api global_getvar {name}")
+        good = wanted in value
+        hint = "" if good else f"include vars_vsi.xml: without it {loss}"
+        yield Check(name, OK if good else WARN, value or "not set", hint)
+
+
+def _rate(client: EslClient) -> Check:
+    status = client.send("api status")
+    match = re.search(r"per Sec out of max (\d+)", status)
+    if match is None:
+        return Check("sessions per second", WARN, "not told by the switch")
+    rate = int(match[1])
+    hint = "" if rate >= GOOD_SESSIONS_PER_SECOND else "raise sessions-per-second in switch.conf.xml"
+    return Check("sessions per second", OK if not hint else WARN, str(rate), hint)
+
+
+def machine_checks(config: Config) -> Iterator[Check]:
+    """What this machine must offer to the service itself."""
+    yield _writable("recording directory", config.recording.dir, WARN)
+    state = config.state.path
+    if state != ":memory:":
+        yield _writable("state directory", os.path.dirname(os.path.abspath(state)), FAIL)
+
+
+def _writable(name: str, path: str, severity: str) -> Check:
+    existing = path
+    while not os.path.exists(existing) and os.path.dirname(existing) != existing:
+        existing = os.path.dirname(existing)
+    if os.path.isdir(existing) and os.access(existing, os.W_OK):
+        return Check(name, OK, path)
+    return Check(name, severity, f"{path} cannot be written", "create it, for the user the service runs as")

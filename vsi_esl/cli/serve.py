@@ -1,0 +1,81 @@
+"""`vsi-esl serve`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import click
+import gevent
+from gevent.event import Event as Flag
+
+from .. import logs
+from ..app import Service
+from ..config import Config
+from ..sandbox import SandboxSwitch, demo_caller
+from . import cli, config_option, load_settings
+
+THINGS_TO_TRY = """
+The service runs on a sandbox: a simulated switch with one demo caller.
+
+  VSI address   ws://{address}/v1/vsi
+
+Three things to try, in a second terminal:
+
+  1. see what happens         {program} tail --url ws://{address}/v1/vsi
+  2. answer the demo caller   {program} call answer_leg id=$({program} call list_legs --pick 0.id {url}) {url}
+  3. have somebody else ring  {program} sandbox call --port {port} --from +15550123 --to +15550199
+
+Stop with Ctrl-C.
+"""
+
+
+@cli.command()
+@config_option
+@click.option("--sandbox", is_flag=True, help="Use a simulated switch of its own; nothing is installed.")
+@click.option("--no-demo", is_flag=True, help="With --sandbox: no demo caller.")
+def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
+    """Run the service. Stops on SIGTERM or SIGINT; the calls stay up."""
+    config = load_settings(config_path, dict(os.environ)).config
+    logs.setup(config.log.level, config.log.format)
+    switch = None
+    if sandbox:
+        switch, config = _with_sandbox(config)
+    service = Service(config)
+    stop = Flag()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, _asked_to_stop, stop)
+    service.start()
+    if switch is not None:
+        _welcome(service, switch, no_demo)
+    stop.wait()
+    service.stop()
+    if switch is not None:
+        switch.stop()
+
+
+def _asked_to_stop(stop: Flag) -> None:
+    if stop.is_set():
+        os._exit(1)  # asked twice: at once, as the calls do not depend on us
+    stop.set()
+
+
+def _with_sandbox(config: Config) -> tuple[SandboxSwitch, Config]:
+    switch = SandboxSwitch()
+    switch.start()
+    host, port = switch.address
+    settings = replace(config.switch, host=host, port=port, password=switch.password)
+    # its calls end with it, so there is nothing to remember
+    return switch, replace(config, switch=settings, state=replace(config.state, path=":memory:"))
+
+
+def _welcome(service: Service, switch: SandboxSwitch, no_demo: bool) -> None:
+    host = service.config.http.host or "127.0.0.1"
+    address = f"{host}:{service.http.server.server_port}"
+    program = os.environ.get("VSI_ESL_PROGRAM_HINT", "vsi-esl")
+    url = "" if address == "127.0.0.1:8080" else f"--url ws://{address}/v1/vsi"
+    click.echo(THINGS_TO_TRY.format(address=address, program=program, port=switch.address[1], url=url))
+    service.ctx.node.wait_ready(5)
+    if not no_demo:
+        demo_caller(switch)
