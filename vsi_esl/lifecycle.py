@@ -123,7 +123,8 @@ def disconnected(
     answered = max(0.0, ended_at - leg.answered_at) if leg.answered_at else 0.0
     cdr = {
         "reason": reason,
-        "duration_total": round(max(0.0, ended_at - leg.created_at), 2),
+        # the switch's clock steps in 20 ms, ours does not
+        "duration_total": round(max(answered, ended_at - leg.created_at), 2),
         "duration_answered": round(answered, 2),
     }
     ctx.emit(types.LegDisconnected.of(leg, cdr=cdr, quality=quality))

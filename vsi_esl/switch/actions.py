@@ -138,6 +138,7 @@ class Switch:
             # a 302 must not make the switch dial on its own
             "outbound_redirect_fatal": "true",
             "playback_terminators": "none",
+            "hold_music": "silence_stream://-1",
             # ours is exact; the switch's stops counting at early media
             "originate_timeout": str(round(limit) + 60),
             "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",

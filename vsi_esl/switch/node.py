@@ -234,7 +234,9 @@ class SwitchNode:
         """Have the dummy channel that every leg names as its partner, so that REFERs wait for us."""
         if self.command(commands.exists(self.bond)) == "true":
             return
-        answer = self.command(commands.originate_null(self.bond, {"vsi_internal": "true"}))
+        # the music of a leg on hold is played to its partner, who must not need a music module for that
+        settings = {"vsi_internal": "true", "hold_music": "silence_stream://-1"}
+        answer = self.command(commands.originate_null(self.bond, settings))
         if not answer.startswith("+OK"):
             log.warning("no bond channel; inbound REFERs are refused by the switch", answer=answer[:80])
 

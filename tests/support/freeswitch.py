@@ -1,0 +1,158 @@
+"""A private FreeSWITCH for tests: found on this machine, started on free loopback ports, with our files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import gevent
+from greenswitch.esl import NotConnectedError
+
+from vsi_esl.switch.client import EslClient
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PASSWORD = "vsi-test"
+START_TIMEOUT_S = 30
+POLL_S = 0.05
+
+
+def find_binary() -> Path | None:
+    """The FreeSWITCH of this machine, or None."""
+    homes = [os.environ.get("FREESWITCH_HOME"), "/usr/local/freeswitch", "/opt/freeswitch"]
+    for home in homes:
+        if home and (Path(home) / "bin" / "freeswitch").is_file():
+            return Path(home) / "bin" / "freeswitch"
+    found = shutil.which("freeswitch")
+    return Path(found) if found else None
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class PrivateSwitch:
+    """One process of it. `park_limit` is the dialplan's limit for calls nobody takes, in seconds."""
+
+    def __init__(self, directory: Path, park_limit: int = 20) -> None:
+        binary = find_binary()
+        assert binary is not None
+        self._binary = binary
+        self._directory = directory
+        self.esl_port = free_port()
+        self.sip_port = free_port(socket.SOCK_DGRAM)
+        self.password = PASSWORD
+        self.log_path = directory / "log" / "freeswitch.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._write_configuration(park_limit)
+
+    def start(self) -> None:
+        """Start and wait until the SIP profile runs."""
+        arguments = [str(self._binary), "-nonat", "-nf", "-nc", "-np"]
+        for option in ("conf", "log", "db", "run", "recordings", "temp", "cache", "storage"):
+            arguments += [f"-{option}", str(self._directory / option)]
+        self._process = subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                if "RUNNING" in self.api("sofia status"):
+                    return
+            except (NotConnectedError, OSError):
+                pass
+            assert self._process.poll() is None, f"FreeSWITCH ended, see {self.log_path}"
+            assert time.monotonic() < deadline, f"FreeSWITCH is not up, see {self.log_path}"
+            gevent.sleep(POLL_S)
+
+    def stop(self) -> None:
+        """End exactly this process."""
+        self._end(signal.SIGTERM)
+
+    def kill9(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def client(self, **options: object) -> EslClient:
+        """A connected client of its event socket."""
+        client = EslClient("127.0.0.1", self.esl_port, self.password, **options)  # type: ignore[arg-type]
+        client.connect()
+        return client
+
+    def api(self, command: str) -> str:
+        """Run one api command on a connection of its own."""
+        client = self.client()
+        try:
+            return client.send(f"api {command}")
+        finally:
+            client.stop()
+
+    @property
+    def version(self) -> str:
+        return self.api("version")
+
+    def _write_configuration(self, park_limit: int) -> None:
+        for name in ("conf", "log", "db", "run", "recordings", "temp", "cache", "storage"):
+            (self._directory / name).mkdir(parents=True, exist_ok=True)
+        ours = REPOSITORY / "freeswitch_conf"
+        modules = (ours / "autoload_configs" / "modules.vsi.xml").read_text()
+        modules = modules.replace("<modules>", '<modules>\n<load module="mod_logfile"/>', 1)
+        (self._directory / "modules.xml").write_text(modules)
+        variables = {
+            "domain": "127.0.0.1",
+            "local_ip_v4": "127.0.0.1",
+            "vsi_esl_port": self.esl_port,
+            "vsi_esl_password": PASSWORD,
+            "vsi_sip_ip": "127.0.0.1",
+            "vsi_rtp_ip": "127.0.0.1",
+            "vsi_sip_port": self.sip_port,
+            "vsi_rtp_start_port": 40000,
+            "vsi_rtp_end_port": 48000,
+            "vsi_park_limit": park_limit,
+        }
+        settings = "\n".join(
+            f'<X-PRE-PROCESS cmd="set" data="{name}={value}"/>' for name, value in variables.items()
+        )
+        includes = "\n".join(
+            f'<X-PRE-PROCESS cmd="include" data="{ours}/autoload_configs/{name}.xml"/>'
+            for name in ("event_socket.conf", "acl.conf", "conference.conf", "switch.vsi")
+        )
+        (self._directory / "conf" / "freeswitch.xml").write_text(
+            f"""<?xml version="1.0"?>
+<document type="freeswitch/xml">
+<X-PRE-PROCESS cmd="include" data="{ours}/vars_vsi.xml"/>
+{settings}
+<section name="configuration">
+<X-PRE-PROCESS cmd="include" data="{self._directory}/modules.xml"/>
+{includes}
+<configuration name="sofia.conf"><global_settings><param name="log-level" value="0"/></global_settings>
+<profiles>
+<X-PRE-PROCESS cmd="include" data="{ours}/sip_profiles/vsi.xml"/>
+</profiles></configuration>
+<configuration name="opus.conf"><settings/></configuration>
+<configuration name="logfile.conf"><settings/><profiles><profile name="default">
+<settings><param name="logfile" value="{self.log_path}"/></settings>
+<mappings><map name="all" value="warning,err,crit,alert"/></mappings></profile></profiles></configuration>
+</section>
+<section name="dialplan">
+<X-PRE-PROCESS cmd="include" data="{REPOSITORY}/dialplan/vsi.xml"/>
+</section>
+</document>
+"""
+        )

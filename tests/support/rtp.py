@@ -1,0 +1,136 @@
+"""RTP of the tests' user agent: 20 ms of u-law or A-law tone or silence, digits, and what was received."""
+
+from __future__ import annotations
+
+import math
+import socket
+import struct
+from collections import deque
+
+import gevent
+from gevent import socket as gsocket
+
+PTIME_S = 0.02
+SAMPLES = 160
+EVENTS = "0123456789*#ABCD"
+
+
+def ulaw(sample: int) -> int:
+    """G.711 u-law of a 16-bit sample."""
+    sign = 0x80 if sample < 0 else 0
+    magnitude = min(abs(sample), 32635) + 132
+    exponent = magnitude.bit_length() - 8
+    return ~(sign | exponent << 4 | (magnitude >> exponent + 3) & 0x0F) & 0xFF
+
+
+def ulaw_decode(byte: int) -> int:
+    byte = ~byte & 0xFF
+    magnitude = (((byte & 0x0F) << 3) + 132 << (byte >> 4 & 7)) - 132
+    return -magnitude if byte & 0x80 else magnitude
+
+
+DECODED = [ulaw_decode(byte) for byte in range(256)]
+
+
+class RtpStream:
+    """One socket. Sends from `start` on, paced; keeps the last second it received."""
+
+    def __init__(self) -> None:
+        self._socket = gsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.payload_type = 0
+        self.remote: tuple[str, int] | None = None
+        self.frequency = 0.0
+        self.muted = False
+        self.received = 0
+        self.digits = ""
+        self._last_digit_time = -1
+        self._heard: deque[bytes] = deque(maxlen=50)
+        self._sequence = 0
+        self._timestamp = 0
+        self._phase = 0
+        self._greenlets = [gevent.spawn(self._receive)]
+        self._digits_to_send: list[str] = []
+
+    def start(self, remote: tuple[str, int], payload_type: int) -> None:
+        """Send to this address from now on."""
+        first = self.remote is None
+        self.remote, self.payload_type = remote, payload_type
+        if first:
+            self._greenlets.append(gevent.spawn(self._send))
+
+    def close(self) -> None:
+        gevent.killall(self._greenlets)
+        self._socket.close()
+
+    def dial(self, digits: str) -> None:
+        """Send RFC 4733 events, 100 ms each."""
+        self._digits_to_send += digits
+
+    def level(self, frequency: float) -> float:
+        """The amplitude (0..32767) of a frequency in the last received half second (PCMU only)."""
+        samples = [DECODED[byte] for packet in list(self._heard)[-25:] for byte in packet]
+        if len(samples) < SAMPLES:
+            return 0.0
+        step = 2 * math.pi * frequency / 8000
+        real = sum(sample * math.cos(step * index) for index, sample in enumerate(samples))
+        imaginary = sum(sample * math.sin(step * index) for index, sample in enumerate(samples))
+        return 2 * math.hypot(real, imaginary) / len(samples)
+
+    def forget(self) -> None:
+        """Start listening anew."""
+        self._heard.clear()
+
+    def _send(self) -> None:
+        due = gevent.get_hub().loop.now()
+        while True:
+            if self._digits_to_send:
+                self._send_digit(self._digits_to_send.pop(0))
+                due = gevent.get_hub().loop.now()
+            if not self.muted:
+                self._packet(self._audio(), self.payload_type)
+            self._timestamp += SAMPLES
+            due += PTIME_S
+            gevent.get_hub().loop.update_now()
+            gevent.sleep(max(0.0, due - gevent.get_hub().loop.now()))
+
+    def _audio(self) -> bytes:
+        if not self.frequency or self.payload_type != 0:
+            return bytes([0xD5 if self.payload_type == 8 else 0xFF]) * SAMPLES
+        step = 2 * math.pi * self.frequency / 8000
+        frame = bytes(ulaw(int(8000 * math.sin(step * (self._phase + index)))) for index in range(SAMPLES))
+        self._phase += SAMPLES
+        return frame
+
+    def _send_digit(self, digit: str) -> None:
+        start = self._timestamp
+        for number in range(8):
+            end = number >= 5
+            duration = SAMPLES * min(number + 1, 6)
+            payload = struct.pack("!BBH", EVENTS.index(digit), (0x80 if end else 0) | 10, duration)
+            self._packet(payload, 101, start, number == 0)
+            if not end:
+                gevent.sleep(PTIME_S)
+        self._timestamp = start + SAMPLES * 8
+        gevent.sleep(PTIME_S * 2)
+
+    def _packet(self, payload: bytes, kind: int, timestamp: int | None = None, mark: bool = False) -> None:
+        stamp = self._timestamp if timestamp is None else timestamp
+        head = struct.pack("!BBHII", 0x80, kind | (0x80 if mark else 0), self._sequence, stamp & 0xFFFFFFFF, 77)
+        self._sequence = self._sequence + 1 & 0xFFFF
+        if self.remote is not None:
+            self._socket.sendto(head + payload, self.remote)
+
+    def _receive(self) -> None:
+        while True:
+            packet = self._socket.recv(2048)
+            kind = packet[1] & 0x7F
+            if kind == 101 and len(packet) >= 16:
+                stamp = struct.unpack_from("!I", packet, 4)[0]
+                if packet[13] & 0x80 and stamp != self._last_digit_time:
+                    self._last_digit_time = stamp
+                    self.digits += EVENTS[packet[12]] if packet[12] < 16 else "?"
+            else:
+                self.received += 1
+                self._heard.append(packet[12:])

@@ -1,0 +1,94 @@
+"""SIP messages and SDP for the tests' user agent (RFC 3261, RFC 4566): just enough, and strict about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+CODECS = {
+    "PCMU": (0, "PCMU/8000"),
+    "PCMA": (8, "PCMA/8000"),
+    "G722": (9, "G722/8000"),
+    "opus": (107, "opus/48000/2"),
+}
+SHORT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type"}
+
+
+@dataclass
+class Message:
+    """One request or response; header names in lower case, each with all its values."""
+
+    start: str
+    headers: dict[str, list[str]] = field(default_factory=dict)
+    body: str = ""
+
+    @classmethod
+    def parse(cls, data: bytes) -> Message:
+        head, _, body = data.decode("utf-8", "replace").partition("\r\n\r\n")
+        start, *lines = head.split("\r\n")
+        message = cls(start, body=body)
+        for line in lines:
+            name, _, value = line.partition(":")
+            key = name.strip().lower()
+            message.headers.setdefault(SHORT.get(key, key), []).append(value.strip())
+        return message
+
+    def __bytes__(self) -> bytes:
+        lines = [self.start]
+        for name, values in self.headers.items():
+            lines += [f"{name}: {value}" for value in values]
+        lines.append(f"content-length: {len(self.body.encode())}")
+        return ("\r\n".join(lines) + "\r\n\r\n" + self.body).encode()
+
+    def get(self, name: str) -> str:
+        return self.headers.get(name.lower(), [""])[0]
+
+    @property
+    def status(self) -> int:
+        return int(self.start.split()[1]) if self.start.startswith("SIP/2.0") else 0
+
+    @property
+    def method(self) -> str:
+        """The request's method; of a response, the method it answers."""
+        return self.get("cseq").split()[-1] if self.status else self.start.split()[0]
+
+    @property
+    def direction(self) -> str:
+        """The SDP's media direction."""
+        match = re.search(r"^a=(sendrecv|sendonly|recvonly|inactive)\r?$", self.body, re.M)
+        return match[1] if match else "sendrecv"
+
+    @property
+    def rtp_address(self) -> tuple[str, int] | None:
+        media = re.search(r"^m=audio (\d+)", self.body, re.M)
+        connection = re.search(r"^c=IN IP4 (\S+)", self.body, re.M)
+        return (connection[1].strip(), int(media[1])) if media and connection else None
+
+    @property
+    def codec(self) -> str:
+        """The first codec of the audio line, by our names."""
+        media = re.search(r"^m=audio \d+ \S+ (\d+)", self.body, re.M)
+        if not media:
+            return ""
+        mapped = re.search(rf"^a=rtpmap:{media[1]} ([A-Za-z0-9]+)/", self.body, re.M)
+        static = {"0": "PCMU", "8": "PCMA", "9": "G722"}
+        return mapped[1] if mapped else static.get(media[1], "")
+
+
+def sdp(port: int, codecs: list[str], direction: str = "sendrecv", version: int = 1) -> str:
+    """An offer or answer with these codecs and telephone-event."""
+    numbers = " ".join(str(CODECS[name][0]) for name in codecs)
+    lines = [
+        "v=0",
+        f"o=test 1 {version} IN IP4 127.0.0.1",
+        "s=-",
+        "c=IN IP4 127.0.0.1",
+        "t=0 0",
+        f"m=audio {port} RTP/AVP {numbers} 101",
+        *[f"a=rtpmap:{CODECS[name][0]} {CODECS[name][1]}" for name in codecs],
+        "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:101 0-15",
+        "a=ptime:20",
+        f"a={direction}",
+    ]
+    return "\r\n".join(lines) + "\r\n"

@@ -1,0 +1,391 @@
+"""A programmable SIP user agent for tests: calls the switch, and is called by it, over UDP on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent import socket as gsocket
+from gevent.event import Event as Flag
+
+from .rtp import RtpStream
+from .sipmessage import CODECS, Message, sdp
+
+TRUNK = ("trunk", 'trunk;pa,ss"x')
+PHRASES = {
+    180: "Ringing",
+    183: "Session Progress",
+    200: "OK",
+    302: "Moved Temporarily",
+    401: "Unauthorized",
+    404: "Not Found",
+    480: "Temporarily Unavailable",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    603: "Decline",
+}
+
+
+class Call:
+    """One dialog. `seen` lists what came from the switch: response codes and requests, in order."""
+
+    def __init__(self, agent: UserAgent, call_id: str) -> None:
+        self.agent = agent
+        self.call_id = call_id
+        self.rtp = RtpStream()
+        self.local = self.remote = self.target = ""
+        self.tag = uuid.uuid4().hex[:10]
+        self.cseq = 1
+        self.incoming = False
+        self.invite: Message | None = None
+        self.codecs = list(CODECS)
+        self.codec = ""
+        self.seen: list[str] = []
+        self.messages: list[Message] = []
+        self.ended = False
+        self.hold_code = 0
+        self._changed = Flag()
+        self._answered_sdp = ""
+        self._branch = ""
+        self._sdp_version = 1
+
+    # -- what a test asks ------------------------------------------------------------------------------
+
+    def wait(self, what: str | Callable[[Call], bool], timeout: float = 5.0) -> None:
+        """Wait until something was seen (such as "180" or "BYE"), or a condition holds."""
+        condition = what if callable(what) else lambda call: what in call.seen
+        with gevent.Timeout(timeout, AssertionError(f"no {what!r} in {timeout} s; seen {self.seen}")):
+            while not condition(self):
+                self._changed.clear()
+                self._changed.wait(0.05)
+
+    def message(self, what: str) -> Message:
+        """The first message that was noted under this name in `seen`."""
+        return self.messages[self.seen.index(what)]
+
+    # -- what a test tells it to do ----------------------------------------------------------------------
+
+    def dial(self, to: str, headers: dict[str, str], offer: bool = True) -> None:
+        host, port = self.agent.switch
+        self.remote = f"<sip:{to}@{host}:{port}>"
+        self.target = f"sip:{to}@{host}:{port}"
+        body = sdp(self.rtp.port, self.codecs) if offer else ""
+        self.request("INVITE", body, headers)
+
+    def cancel(self, reason: str = "") -> None:
+        request = self._request("CANCEL", self.cseq, self._branch)
+        request.headers["to"] = [self.remote]
+        if reason:
+            request.headers["reason"] = [reason]
+        self.agent.send(request)
+
+    def bye(self) -> None:
+        self.request("BYE")
+        self._finish()
+
+    def dtmf(self, digits: str) -> None:
+        self.rtp.dial(digits)
+
+    def hold(self, direction: str = "sendonly") -> None:
+        """Re-INVITE, and wait for its answer: a dialog has one INVITE under way at a time."""
+        self._sdp_version += 1
+        answers = sum(what.isdigit() for what in self.seen)
+        self.request("INVITE", sdp(self.rtp.port, [self.codec or "PCMU"], direction, self._sdp_version))
+        self.wait(lambda call: sum(what.isdigit() for what in call.seen) > answers)
+
+    def unhold(self) -> None:
+        self.hold("sendrecv")
+
+    def refer(self, target: str, referred_by: str = "") -> None:
+        headers = {"refer-to": f"<{target}>"}
+        if referred_by:
+            headers["referred-by"] = referred_by
+        self.request("REFER", headers=headers)
+
+    def ring(self) -> None:
+        self.respond(180)
+
+    def progress(self) -> None:
+        self._media_from(self.invite)
+        self.respond(183, self._own_sdp())
+
+    def answer(self, codecs: list[str] | None = None) -> None:
+        self._media_from(self.invite)
+        self.respond(200, sdp(self.rtp.port, codecs) if codecs else self._own_sdp())
+
+    def reject(self, code: int, **headers: str) -> None:
+        self.respond(code, headers=headers)
+
+    def request(self, method: str, body: str = "", headers: dict[str, str] | None = None) -> None:
+        self.cseq += method not in ("ACK", "CANCEL")
+        request = self._request(method, self.cseq)
+        for name, value in (headers or {}).items():
+            request.headers[name] = [value]
+        if body:
+            request.headers["content-type"] = ["application/sdp"]
+            request.body = body
+        if method == "INVITE":
+            self._branch = request.get("via").rpartition("branch=")[2]
+        self.agent.send(request)
+
+    def respond(self, code: int, body: str = "", headers: dict[str, str] | None = None) -> None:
+        assert self.invite is not None
+        self.agent.reply(self.invite, code, self, body, headers)
+
+    # -- the dialog ----------------------------------------------------------------------------------------
+
+    def _request(self, method: str, cseq: int, branch: str = "") -> Message:
+        branch = branch or f"z9hG4bK{uuid.uuid4().hex[:12]}"
+        host, port = self.agent.address
+        return Message(
+            f"{method} {self.target} SIP/2.0",
+            {
+                "via": [f"SIP/2.0/UDP {host}:{port};branch={branch}"],
+                "from": [f"{self.local};tag={self.tag}"],
+                "to": [self.remote],
+                "call-id": [self.call_id],
+                "cseq": [f"{cseq} {method}"],
+                "contact": [f"<sip:test@{host}:{port}>"],
+                "max-forwards": ["70"],
+            },
+        )
+
+    def note(self, what: str, message: Message) -> None:
+        self.seen.append(what)
+        self.messages.append(message)
+        self._changed.set()
+
+    def on_response(self, message: Message) -> None:
+        if message.method == "INVITE" and message.status >= 200:
+            self._acknowledge(message)
+        if message.method != "INVITE" or message.status == 100:
+            if message.method != "INVITE" and message.status >= 200:
+                self.note(f"{message.status} {message.method}", message)
+            return
+        if message.status > 100 and "tag=" in message.get("to"):
+            self.remote = message.get("to")
+        if message.body:
+            self._media_from(message)
+        self.note(str(message.status), message)
+        if message.status >= 300 and "200" not in self.seen:
+            self._finish()
+
+    def _acknowledge(self, message: Message) -> None:
+        if message.status < 300:
+            self.remote = message.get("to")
+            contact = re.search(r"<([^>]+)>", message.get("contact"))
+            self.target = contact[1] if contact else self.target
+        number = int(message.get("cseq").split()[0])
+        ack = self._request("ACK", number, "" if message.status < 300 else self._branch)
+        ack.headers["to"] = [message.get("to")]
+        self.agent.send(ack)
+
+    def on_request(self, message: Message) -> None:
+        method = message.method
+        if method == "INVITE":
+            self.note(f"INVITE {message.direction}", message)
+            if self.hold_code:
+                self.agent.reply(message, self.hold_code, self)
+                return
+            answered = {"sendonly": "recvonly", "inactive": "inactive"}.get(message.direction, "sendrecv")
+            self.agent.reply(message, 200, self, sdp(self.rtp.port, [self.codec or "PCMU"], answered, 2))
+        elif method == "BYE":
+            self.agent.reply(message, 200, self)
+            self.note("BYE", message)
+            self._finish()
+        elif method == "CANCEL":
+            self.agent.reply(message, 200, self)
+            if self.invite is not None and not self.ended:
+                self.agent.reply(self.invite, 487, self)
+            self.note("CANCEL", message)
+            self._finish()
+        elif method != "ACK":
+            self.agent.reply(message, 200, self)
+            self.note(method, message)
+
+    def _own_sdp(self) -> str:
+        return sdp(self.rtp.port, [self.codec])
+
+    def _media_from(self, message: Message | None) -> None:
+        if message is None or not message.body:
+            return
+        self.codec = message.codec
+        address = message.rtp_address
+        if address and self.codec in CODECS:
+            self.rtp.start(address, CODECS[self.codec][0])
+
+    def _finish(self) -> None:
+        self.ended = True
+        self.rtp.close()
+        self._changed.set()
+
+
+class UserAgent:
+    """A socket with its calls. Callees behave by the user part that is dialled, as in the sandbox."""
+
+    def __init__(self, switch: tuple[str, int]) -> None:
+        self.switch = switch
+        self._socket = gsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.address = self._socket.getsockname()
+        self.calls: dict[str, Call] = {}
+        self._reader = gevent.spawn(self._read)
+        self._tasks: list[Any] = []
+
+    def stop(self) -> None:
+        gevent.killall([self._reader, *self._tasks])
+        for call in self.calls.values():
+            call.rtp.close()
+        self._socket.close()
+
+    def call(
+        self,
+        to: str = "+15550199",
+        from_: str = "+15550100",
+        headers: dict[str, str] | None = None,
+        codecs: list[str] | None = None,
+        *,
+        display: str = "",
+        offer: bool = True,
+    ) -> Call:
+        """Call the switch."""
+        call = Call(self, f"{uuid.uuid4()}@test")
+        call.local = f'"{display}" <sip:{from_}@127.0.0.1>' if display else f"<sip:{from_}@127.0.0.1>"
+        call.codecs = codecs or list(CODECS)
+        self.calls[call.call_id] = call
+        call.dial(to, headers or {}, offer)
+        return call
+
+    def incoming(self, number: int = -1, timeout: float = 5.0) -> Call:
+        """The last call that came in (or another by its number)."""
+        with gevent.Timeout(timeout, AssertionError("nobody called")):
+            while not (found := [call for call in self.calls.values() if call.incoming]):
+                gevent.sleep(0.01)
+        return found[number]
+
+    def send(self, message: Message, to: tuple[str, int] | None = None) -> None:
+        self._socket.sendto(bytes(message), to or self.switch)
+
+    def reply(
+        self, request: Message, code: int, call: Call, body: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        to = request.get("to")
+        if code > 100 and "tag=" not in to:
+            to += f";tag={call.tag}"
+        host, port = self.address
+        answer = Message(
+            f"SIP/2.0 {code} {PHRASES.get(code, 'Whatever')}",
+            {
+                "via": request.headers["via"],
+                "from": [request.get("from")],
+                "to": [to],
+                "call-id": [request.get("call-id")],
+                "cseq": [request.get("cseq")],
+                "contact": [f"<sip:test@{host}:{port}>"],
+            },
+        )
+        for name, value in (headers or {}).items():
+            answer.headers[name] = [value]
+        if body:
+            answer.headers["content-type"] = ["application/sdp"]
+            answer.body = body
+        via = re.search(r"SIP/2.0/UDP ([^:;]+):(\d+)", request.get("via"))
+        self.send(answer, (via[1], int(via[2])) if via else None)
+
+    def _read(self) -> None:
+        handled: dict[tuple[str, str, str], None] = {}
+        while True:
+            data, _ = self._socket.recvfrom(65536)
+            if not data.strip():
+                continue
+            message = Message.parse(data)
+            call = self.calls.get(message.get("call-id"))
+            if message.status:
+                if call is not None:
+                    call.on_response(message)
+                continue
+            key = (message.get("call-id"), message.get("cseq"), message.get("via"))
+            if key in handled:
+                continue  # a retransmission; what was answered is on its way
+            handled[key] = None
+            if call is not None:
+                call.on_request(message)
+            elif message.method == "INVITE":
+                self._incoming(message)
+
+    def _incoming(self, message: Message) -> None:
+        call = Call(self, message.get("call-id"))
+        call.incoming, call.invite = True, message
+        call.local, call.remote = message.get("to"), message.get("from")
+        contact = re.search(r"<([^>]+)>", message.get("contact"))
+        call.target = contact[1] if contact else ""
+        self.calls[call.call_id] = call
+        call.note("INVITE", message)
+        user = re.match(r"INVITE sip:([^@;]*)", message.start)
+        self._tasks.append(gevent.spawn(self._behave, call, user[1] if user else ""))
+
+    def _behave(self, call: Call, user: str) -> None:
+        self.reply(call.invite, 100, call)  # type: ignore[arg-type]
+        reject = re.fullmatch(r"(ring-)?reject-(\d{3})", user)
+        if user == "silent":
+            return
+        if reject:
+            if reject[1]:
+                call.ring()
+                gevent.sleep(0.08)
+            call.reject(int(reject[2]))
+        elif user == "redirect":
+            host, port = self.address
+            call.reject(302, contact=f"<sip:elsewhere@{host}:{port}>")
+        elif user == "auth":
+            self._challenge(call)
+        elif user == "badsdp":
+            call.respond(200, sdp(call.rtp.port, []).replace("RTP/AVP  101", "RTP/AVP 96").replace("101", "96"))
+        elif user.startswith("early"):
+            call.progress()
+            if user == "early-answer":
+                gevent.sleep(0.15)
+                call.answer()
+        else:
+            self._answering(call, user)
+
+    def _answering(self, call: Call, user: str) -> None:
+        call.hold_code = 488 if user == "hold-reject" else 0
+        if user not in ("instant", "hold-reject", "bye-after"):
+            call.ring()
+            if user == "ring":
+                return
+            gevent.sleep(0.08)
+        if not call.ended:
+            call.answer()
+        if user == "bye-after":
+            gevent.sleep(0.2)
+            # in a dialog that the other side opened, our tag goes with To
+            call.bye()
+
+    def _challenge(self, call: Call) -> None:
+        assert call.invite is not None
+        given = call.invite.get("authorization")
+        if not given:
+            challenge = 'Digest realm="test", nonce="n0nce", algorithm=MD5'
+            call.respond(401, headers={"www-authenticate": challenge})
+            del self.calls[call.call_id]  # the retry is a new INVITE of the same call
+            return
+        fields = dict(re.findall(r'(\w+)="?([^",]+)"?', given))
+        secret = hashlib.md5(f"{TRUNK[0]}:test:{TRUNK[1]}".encode()).hexdigest()
+        subject = hashlib.md5(f"INVITE:{fields['uri']}".encode()).hexdigest()
+        parts = [secret, fields["nonce"], subject]
+        if "qop" in fields:
+            parts[2:2] = [fields["nc"], fields["cnonce"], fields["qop"]]
+        good = hashlib.md5(":".join(parts).encode()).hexdigest() == fields.get("response")
+        if good and fields.get("username") == TRUNK[0]:
+            call.answer()
+        else:
+            call.respond(401, headers={"www-authenticate": 'Digest realm="test", nonce="other", algorithm=MD5'})
+            del self.calls[call.call_id]
