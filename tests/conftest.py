@@ -1,5 +1,23 @@
-"""Shared test set-up: the standard library is patched for gevent before anything else is imported."""
+"""Shared test set-up."""
 
-from gevent import monkey
+import logging
 
-monkey.patch_all()
+import pytest
+
+from vsi_esl import logs
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--switch",
+        choices=("sandbox", "freeswitch"),
+        default="sandbox",
+        help="the switch that tests/conformance runs on",
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _log_to_pytest() -> None:
+    """Keep the service's log lines in what pytest captures, not on a stream it has closed."""
+    logs.setup("warn", "json")
+    logging.getLogger().handlers.clear()

@@ -32,6 +32,7 @@ class Service:
     def __init__(self, config: Config) -> None:
         registry.load_commands()
         self.config = config
+        self.stopped = False
         node = SwitchNode(
             host=config.switch.host,
             port=config.switch.port,
@@ -84,6 +85,7 @@ class Service:
         ctx.workers.stop()
         ctx.node.stop()
         ctx.state.close()
+        self.stopped = True
         log.info("stopped", calls_left_up=len(ctx.legs))
 
     def _on_event(self, event: SwitchEvent) -> None:

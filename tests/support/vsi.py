@@ -116,4 +116,5 @@ class VsiClient:
 
     def close(self) -> None:
         self._reader.kill()
-        self.ws.close()
+        self.ws.close(timeout=1)
+        self.ws.shutdown()  # `close` leaves the socket open when the server was first

@@ -1,0 +1,92 @@
+"""A service on a switch, and VSI clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.drivers import Driver, FreeswitchDriver, SandboxDriver
+from tests.support.freeswitch import find_binary
+from tests.support.vsi import VsiClient
+from vsi_esl.app import Service
+from vsi_esl.config import Config
+from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
+
+
+@pytest.fixture(scope="session")
+def freeswitch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The real switch of the run, when it is asked for."""
+    if request.config.getoption("--switch") != "freeswitch":
+        yield None
+        return
+    if find_binary() is None:
+        pytest.exit("--switch=freeswitch: there is no FreeSWITCH here (set FREESWITCH_HOME)", 2)
+    driver = FreeswitchDriver(tmp_path_factory.mktemp("freeswitch"))
+    print(f"\nconformance on {driver.version}")
+    yield driver
+    driver.stop()
+
+
+@pytest.fixture
+def switch(freeswitch: FreeswitchDriver | None) -> Iterator[Driver]:
+    driver: Driver = freeswitch or SandboxDriver()
+    yield driver
+    if freeswitch is None:
+        driver.stop()
+    else:
+        driver.clean()
+
+
+@pytest.fixture
+def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start a service on the switch; a second one finds the state of the first."""
+    running: list[Service] = []
+
+    def start_service(wait: bool = True, **sections: dict[str, Any]) -> Service:
+        config = Config(
+            instance_id="test-1",
+            switch=SwitchSettings(host=switch.host, port=switch.port, password=switch.password),
+            http=HttpSettings(addr="127.0.0.1:0", shutdown_timeout=4.0),
+            state=StateSettings(path=str(tmp_path / "state.sqlite3")),
+        )
+        for section, values in sections.items():
+            config = replace(config, **{section: replace(getattr(config, section), **values)})
+        service = Service(config)
+        service.start()
+        running.append(service)
+        assert not wait or service.ctx.node.wait_ready(10)
+        return service
+
+    yield start_service
+    for service in running:
+        if not service.stopped:
+            service.stop()
+
+
+@pytest.fixture
+def service(start: Callable[..., Service]) -> Service:
+    return start()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., VsiClient]]:
+    """Connect VSI clients to a service."""
+    clients: list[VsiClient] = []
+
+    def connect_to(service: Service, query: str = "") -> VsiClient:
+        client = VsiClient(f"127.0.0.1:{service.http.server.server_port}", query)
+        clients.append(client)
+        return client
+
+    yield connect_to
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def client(service: Service, connect: Callable[..., VsiClient]) -> VsiClient:
+    return connect(service)

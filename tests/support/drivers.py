@@ -1,0 +1,243 @@
+"""The two switches the conformance suite runs on, behind one face: who calls, who is called, what they see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from vsi_esl.sandbox import SandboxSwitch, api
+from vsi_esl.sandbox.channels import Channel
+
+from .freeswitch import PrivateSwitch
+from .sipua import Call, UserAgent
+
+
+def eventually(condition: Callable[[], bool], what: str, timeout: float = 5.0) -> None:
+    """Wait until a condition holds that no event announces."""
+    with gevent.Timeout(timeout, AssertionError(f"not so within {timeout} s: {what}")):
+        while not condition():
+            gevent.sleep(0.01)
+
+
+class SandboxPeer:
+    """The other end of a call in the sandbox."""
+
+    def __init__(self, switch: SandboxSwitch, channel: Channel) -> None:
+        self._switch = switch
+        self._channel = channel
+
+    @property
+    def seen(self) -> list[str]:
+        return self._channel.far.seen
+
+    @property
+    def digits(self) -> str:
+        return self._channel.far.digits
+
+    @property
+    def codec(self) -> str:
+        return {"OPUS": "opus"}.get(self._channel.codec, self._channel.codec)
+
+    def wait(self, what: str, timeout: float = 5.0) -> None:
+        eventually(lambda: any(one.startswith(what) for one in self.seen), f"{what} in {self.seen}", timeout)
+
+    def _act(self, action: Callable[..., Any], *args: Any) -> None:
+        action(*args)
+        self._switch.flush()
+
+    def hang_up(self) -> None:
+        self._act(self._switch.far_ends.hang_up, self._channel)
+
+    cancel = hang_up
+
+    def dtmf(self, digits: str) -> None:
+        for digit in digits:
+            self._switch.calls.fire("DTMF", self._channel, DTMF_Digit=digit, DTMF_Source="RTP")
+        self._switch.flush()
+
+    def talk(self, on: bool) -> None:
+        self._act(self._switch.conferences.set_talking, self._channel, on)
+
+    def rtp(self, on: bool) -> None:
+        self._channel.count_rtp(on)
+        self._switch.calls.watch_media(self._channel)
+
+    def hold(self, direction: str = "sendonly") -> None:
+        self._act(self._switch.calls.peer_hold, self._channel, direction)
+
+    def unhold(self) -> None:
+        self._act(self._switch.calls.peer_hold, self._channel, "sendrecv")
+
+    def refer(self, target: str) -> None:
+        self._act(self._switch.far_ends.refer, self._channel, target, "")
+
+    def answer(self) -> None:
+        self._act(self._switch.far_ends.answer, self._channel)
+
+    def reject(self, code: int) -> None:
+        self._act(self._switch.far_ends.reject, self._channel, code)
+
+    def header(self, name: str) -> str:
+        return self._channel.variables.get(f"sip_h_{name}", "")
+
+
+class SandboxDriver:
+    """A sandbox of its own, within the test process."""
+
+    name = "sandbox"
+
+    def __init__(self) -> None:
+        self.switch = SandboxSwitch(heartbeat_s=1.0)
+        self.switch.start()
+        self.host, self.port = self.switch.address
+        self.password = self.switch.password
+        self.version = "sandbox"
+
+    def call(self, to: str = "+15550199", from_: str = "+15550100", **more: Any) -> SandboxPeer:
+        request = {"to": to, "from": from_, **more}
+        channel = self.switch.far_ends.call(request)
+        self.switch.flush()
+        return SandboxPeer(self.switch, channel)
+
+    def uri(self, behaviour: str) -> str:
+        return f"sip:{behaviour}@127.0.0.1"
+
+    def unreachable(self) -> str:
+        return "sip:nobody@127.0.0.1:1"
+
+    def callee(self) -> SandboxPeer:
+        outbound = [
+            one
+            for one in self.switch.channels.values()
+            if one.direction == "outbound" and one.name.startswith("sofia")
+        ]
+        return SandboxPeer(self.switch, outbound[-1])
+
+    def esl(self, command: str) -> str:
+        """An api command as an operator would give it."""
+        answer = api.run(self.switch, command)
+        self.switch.flush()
+        return answer
+
+    def drop_connections(self) -> None:
+        """Cut every event socket connection."""
+        for connection in list(self.switch._connections):
+            connection.close()
+
+    def clean(self) -> None:
+        """Nothing is shared between tests."""
+
+    def stop(self) -> None:
+        self.switch.stop()
+
+
+class SipPeer:
+    """The other end of a call on a real switch."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    @property
+    def seen(self) -> list[str]:
+        return self._call.seen
+
+    @property
+    def digits(self) -> str:
+        return self._call.rtp.digits
+
+    @property
+    def codec(self) -> str:
+        return self._call.codec
+
+    def wait(self, what: str, timeout: float = 5.0) -> None:
+        self._call.wait(lambda call: any(one.startswith(what) for one in call.seen), timeout)
+
+    def hang_up(self) -> None:
+        self._call.bye()
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+    def dtmf(self, digits: str) -> None:
+        self._call.dtmf(digits)
+
+    def talk(self, on: bool) -> None:
+        self._call.rtp.frequency = 440.0 if on else 0.0
+
+    def rtp(self, on: bool) -> None:
+        self._call.rtp.muted = not on
+
+    def hold(self, direction: str = "sendonly") -> None:
+        self._call.hold(direction)
+
+    def unhold(self) -> None:
+        self._call.unhold()
+
+    def refer(self, target: str) -> None:
+        self._call.refer(target)
+
+    def answer(self) -> None:
+        self._call.answer()
+
+    def reject(self, code: int) -> None:
+        self._call.reject(code)
+
+    def header(self, name: str) -> str:
+        assert self._call.invite is not None
+        return self._call.invite.get(name)
+
+
+class FreeswitchDriver:
+    """A private FreeSWITCH for the whole run, and a SIP user agent as everybody else."""
+
+    name = "freeswitch"
+
+    def __init__(self, directory: Path) -> None:
+        self.switch = PrivateSwitch(directory)
+        self.switch.start()
+        self.host, self.port = "127.0.0.1", self.switch.esl_port
+        self.password = self.switch.password
+        self.version = self.switch.version
+        self.agent = UserAgent(("127.0.0.1", self.switch.sip_port))
+
+    def call(self, to: str = "+15550199", from_: str = "+15550100", **more: Any) -> SipPeer:
+        talk = more.pop("talk", False)
+        codecs = [{"OPUS": "opus"}.get(name, name) for name in more.pop("codecs", [])]
+        call = self.agent.call(to, from_, codecs=codecs or None, **more)
+        peer = SipPeer(call)
+        peer.talk(talk)
+        return peer
+
+    def uri(self, behaviour: str) -> str:
+        return f"sip:{behaviour}@127.0.0.1:{self.agent.address[1]}"
+
+    def unreachable(self) -> str:
+        return "sip:nobody@127.0.0.1:1"
+
+    def callee(self) -> SipPeer:
+        return SipPeer(self.agent.incoming())
+
+    def esl(self, command: str) -> str:
+        return self.switch.api(command)
+
+    def drop_connections(self) -> None:
+        """There is no command for it; restart the listener."""
+        self.switch.api("reload mod_event_socket")
+
+    def clean(self) -> None:
+        """End all calls of the test that ran."""
+        self.switch.api("hupall")
+        eventually(lambda: "0 total" in self.switch.api("show channels"), "all calls ended")
+        for call in self.agent.calls.values():
+            call.rtp.close()
+        self.agent.calls.clear()
+
+    def stop(self) -> None:
+        self.agent.stop()
+        self.switch.stop()
+
+
+Driver = SandboxDriver | FreeswitchDriver
