@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 
 from vsi_esl.sandbox import SandboxSwitch, api
-from vsi_esl.sandbox.channels import Channel
+from vsi_esl.sandbox.channels import Channel, now_us
 
 from .freeswitch import PrivateSwitch
 from .sipua import Call, UserAgent
@@ -40,6 +40,13 @@ class SandboxPeer:
     @property
     def codec(self) -> str:
         return {"OPUS": "opus"}.get(self._channel.codec, self._channel.codec)
+
+    @property
+    def packets(self) -> float:
+        """RTP packets sent to the switch."""
+        channel = self._channel
+        running = (now_us() - channel.rtp_since) / 20_000 if channel.rtp_since else 0
+        return channel.packets_before + running
 
     def wait(self, what: str, timeout: float = 5.0) -> None:
         eventually(lambda: any(one.startswith(what) for one in self.seen), f"{what} in {self.seen}", timeout)
