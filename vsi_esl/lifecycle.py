@@ -5,7 +5,6 @@ Called by the translation of switch events and by re-adoption. Nothing here wait
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import structlog
@@ -137,9 +136,7 @@ def held(ctx: Context, leg: Leg, *, by_us: bool | None = None, by_peer: bool | N
     if by_peer is not None:
         leg.held_by_peer = by_peer
     began = bool(by_us or by_peer)
-    if leg.held and not leg.held_since:
-        leg.held_since = time.time()
-    elif not leg.held:
+    if not leg.held:
         leg.held_since = 0.0
         ctx.timers.cancel(leg.id, "hold")
     if began:

@@ -118,7 +118,11 @@ def arm_max_duration(ctx: Context, leg: Leg) -> None:
 def arm_hold_limit(ctx: Context, leg: Leg) -> None:
     """A held call may send no RTP that could time out; this is its limit."""
     limit = ctx.config.media.hold_timeout
-    if limit and leg.held:
+    if not leg.held:
+        return
+    leg.held_since = leg.held_since or time.time()
+    ctx.switch.remember(leg, "held_since")
+    if limit:
         ctx.timers.at(leg.id, "hold", leg.held_since + limit, hang_up, ctx, leg, "rtp_timeout")
 
 

@@ -43,9 +43,9 @@ def restore_rooms(ctx: Context) -> None:
 def resync(ctx: Context) -> None:
     """Run after each connect, with events held back."""
     started = time.monotonic()
-    snapshot = take_snapshot(ctx.node)
-    restarted = _switch_restarted(ctx)
     records = ctx.state.legs()
+    snapshot = take_snapshot(ctx.node, [*records, *(leg.id for leg in ctx.legs.everyone())])
+    restarted = _switch_restarted(ctx)
     for leg_id, dump in snapshot.channels.items():
         _adopt(ctx, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
     _gone(ctx, snapshot, records, SWITCH_RESTARTED if restarted else UNOBSERVED)

@@ -38,7 +38,16 @@ def test_replies_come_in_request_order(client):
 
 @pytest.mark.parametrize(
     "frame",
-    ["{", "[]", '"text"', "nul", '{"type":5}', '{"type":"list_legs","request_id":7}', '{"a":NaN}', "[" * 5000],
+    [
+        "{",
+        "[]",
+        '"text"',
+        "nul",
+        '{"type":5}',
+        '{"type":"list_legs","request_id":7}',
+        '{"a":NaN}',
+        "[" * 5000,
+    ],
 )
 def test_what_is_no_command_frame_is_invalid_json(client, frame):
     client.ws.send(frame)

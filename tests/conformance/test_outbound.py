@@ -177,7 +177,10 @@ def test_outbound_legs_cannot_be_rung_or_answered(switch, client):
     assert (failed["command"], failed["error"]) == ("ring", "cannot send ringing on outbound leg")
     client.ok("leg_early_media", id=leg)
     failed = client.event("leg.command_failed", leg_id=leg)
-    assert (failed["command"], failed["error"]) == ("early_media", "cannot enable early media on outbound leg")
+    assert (failed["command"], failed["error"]) == (
+        "early_media",
+        "cannot enable early media on outbound leg",
+    )
     assert client.ok("answer_leg", id=leg) == {"status": "answering"}
     assert client.ok("get_leg", id=leg)["state"] == "ringing"
     assert client.error("answer_leg", id=leg, codec="PCMU") == (400, 'codec "PCMU" not in remote offer')
@@ -192,7 +195,11 @@ def test_outbound_legs_cannot_be_rung_or_answered(switch, client):
         ({"type": "", "to": "sip:x@y"}, 400, "unsupported leg type: "),
         ({"type": "fax"}, 400, "unsupported leg type: fax"),
         ({"type": "sip", "to": "sip:a@b", "codecs": ["x"]}, 400, "unknown codec: x"),
-        ({"type": "sip", "to": "sip:a@b", "headers": {"Via": "x"}}, 400, 'headers: "Via" is written by the switch'),
+        (
+            {"type": "sip", "to": "sip:a@b", "headers": {"Via": "x"}},
+            400,
+            'headers: "Via" is written by the switch',
+        ),
     ],
 )
 def test_requests_that_cannot_be_dialled(client, request_, code, message):

@@ -117,7 +117,9 @@ class RtpStream:
 
     def _packet(self, payload: bytes, kind: int, timestamp: int | None = None, mark: bool = False) -> None:
         stamp = self._timestamp if timestamp is None else timestamp
-        head = struct.pack("!BBHII", 0x80, kind | (0x80 if mark else 0), self._sequence, stamp & 0xFFFFFFFF, 77)
+        head = struct.pack(
+            "!BBHII", 0x80, kind | (0x80 if mark else 0), self._sequence, stamp & 0xFFFFFFFF, 77
+        )
         self._sequence = self._sequence + 1 & 0xFFFF
         if self.remote is not None:
             self._socket.sendto(head + payload, self.remote)

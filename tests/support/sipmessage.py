@@ -11,7 +11,15 @@ CODECS = {
     "G722": (9, "G722/8000"),
     "opus": (107, "opus/48000/2"),
 }
-SHORT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type"}
+SHORT = {
+    "v": "via",
+    "f": "from",
+    "t": "to",
+    "i": "call-id",
+    "m": "contact",
+    "l": "content-length",
+    "c": "content-type",
+}
 
 
 @dataclass

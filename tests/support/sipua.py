@@ -346,7 +346,9 @@ class UserAgent:
         elif user == "auth":
             self._challenge(call)
         elif user == "badsdp":
-            call.respond(200, sdp(call.rtp.port, []).replace("RTP/AVP  101", "RTP/AVP 96").replace("101", "96"))
+            call.respond(
+                200, sdp(call.rtp.port, []).replace("RTP/AVP  101", "RTP/AVP 96").replace("101", "96")
+            )
         elif user.startswith("early"):
             call.progress()
             if user == "early-answer":
@@ -387,5 +389,7 @@ class UserAgent:
         if good and fields.get("username") == TRUNK[0]:
             call.answer()
         else:
-            call.respond(401, headers={"www-authenticate": 'Digest realm="test", nonce="other", algorithm=MD5'})
+            call.respond(
+                401, headers={"www-authenticate": 'Digest realm="test", nonce="other", algorithm=MD5'}
+            )
             del self.calls[call.call_id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import placement
 from ..context import Context
 from ..errors import Internal, Invalid
 from ..registry import Rest, command
@@ -30,7 +31,8 @@ def send_leg_dtmf(ctx: Context, id: str, digits: str) -> dict[str, str]:
     if len(sendable) > MAX_DIGITS:
         raise Invalid(f"more than {MAX_DIGITS} digits")
     if sendable:
-        ctx.switch.send_dtmf(leg, sendable)
+        # in the leg's worker: a move that is under way would drop the digits
+        ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, ctx.switch.send_dtmf, leg, sendable)
     return {"status": "sent"}
 
 

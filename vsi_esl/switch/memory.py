@@ -36,6 +36,7 @@ _NUMBERS = {
     "ring_deadline": "vsi_ring_deadline",
     "max_duration": "vsi_max_duration",
     "dtmf_seq": "vsi_dtmf_seq",
+    "held_since": "vsi_held_since",
 }
 
 

@@ -271,8 +271,9 @@ class SwitchNode:
             log.warning("bond channel not renewed", error=str(error))
 
     def _closed(self, cause: Exception) -> None:
-        self.last_error = str(cause)
-        self._lost.set()
+        if not self._lost.is_set():  # the first cause is the one to report
+            self.last_error = str(cause)
+            self._lost.set()
 
     def _disconnect(self, goodbye: bool = False) -> None:
         self._ready.clear()

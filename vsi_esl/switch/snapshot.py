@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +35,16 @@ class Snapshot:
     memberships: dict[str, Membership]
 
 
-def take_snapshot(node: SwitchNode) -> Snapshot:
-    """Ask the switch. `show channels` is about 0.1 s behind, so each row is verified by its dump: a row
-    without a channel is a leftover that means nothing."""
+def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:
+    """Ask the switch for all channels, and for those that are `known`.
+
+    `show channels` is about 0.1 s behind: it lacks the newest calls, so known ones are asked for by id; and
+    a row without a channel is a leftover that means nothing, so each row is verified by its dump.
+    """
     shown, members = node.command_many(["show channels as json", "conference json_list"], SNAPSHOT_TIMEOUT_S)
     rows = _json(shown, dict).get("rows", [])
-    ids = [row["uuid"] for row in rows if isinstance(row, dict) and commands.UUID.match(str(row.get("uuid")))]
+    shown_ids = [str(row.get("uuid")) for row in rows if isinstance(row, dict)]
+    ids = [channel for channel in dict.fromkeys([*shown_ids, *known]) if commands.UUID.match(channel)]
     channels: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), DUMPS_AT_ONCE):
         batch = [commands.dump(channel) for channel in ids[start : start + DUMPS_AT_ONCE]]

@@ -1,0 +1,192 @@
+"""Calls outlive the service and the connection to the switch."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+
+from tests.support.drivers import eventually
+from tests.support.vsi import VsiClient
+from vsi_esl.resync import SWITCH_RESTARTED, UNOBSERVED
+
+from .test_inbound import answered, ring
+
+
+def crash(service) -> None:
+    """Leave as kill -9 would: no goodbye, nothing told to the switch, nothing tidied up."""
+    service.ctx.node._supervisor.kill()
+    for part in (service.ctx.node._events, service.ctx.node._commands):
+        part._on_close = None
+        part.close()
+    service.ctx.timers.stop()
+    service.ctx.workers.stop()
+    service.http.stop(0)
+    service.ctx.state.close()
+    service.stopped = True
+
+
+def test_a_new_process_finds_everything_as_it_was(switch, start, connect):
+    service = start()
+    client = connect(service)
+    peer, one = answered(switch, client, headers={"X-App-ID": "shop, {$}"})
+    _, two = answered(switch, client)
+    held, three = answered(switch, client)
+    _, four = ring(switch, client)
+    five = client.ok(
+        "create_leg", type="sip", to=switch.uri("instant"), app_id="ünï ${x}", room_id="späce, room"
+    )["id"]
+    client.event("leg.joined_room", leg_id=five)
+    client.ok("add_leg_to_room", room_id="späce, room", leg_id=one, mute=True, role="agent 'x'")
+    client.ok("add_leg_to_room", room_id="späce, room", leg_id=two, deaf=True, accept_dtmf=False)
+    client.ok("create_room", id="empty", sample_rate=8000, app_id="e")
+    client.ok("hold_leg", id=three)
+    client.event("leg.hold", leg_id=three)
+    peer.dtmf("7")
+    client.event("dtmf.received", leg_id=one, seq=1)
+    before = sorted(client.ok("list_legs"), key=lambda leg: leg["id"])
+    rooms = {room["id"]: room for room in client.ok("list_rooms")}
+    crash(service)
+
+    client = connect(start())
+    assert sorted(client.ok("list_legs"), key=lambda leg: leg["id"]) == before
+    after = {room["id"]: room for room in client.ok("list_rooms")}
+    assert after.keys() == rooms.keys()
+    for name, room in rooms.items():
+        for kept in ("sample_rate", "app_id"):
+            assert after[name].get(kept) == room.get(kept)
+        ids = {leg["id"] for leg in after[name]["participants"]}
+        assert ids == {leg["id"] for leg in room["participants"]}
+    assert client.types() == []  # nothing changed, so nothing is told
+    peer.dtmf("8")
+    client.event("dtmf.received", leg_id=one, seq=2)
+    client.ok("unmute_leg", id=one)
+    client.ok("unhold_leg", id=three)
+    client.event("leg.unhold", leg_id=three)
+    client.ok("answer_leg", id=four)
+    client.event("leg.connected", leg_id=four)
+    client.ok("add_leg_to_room", room_id="empty", leg_id=four)
+    client.ok("delete_leg", id=five)
+    client.event("leg.disconnected", leg_id=five)
+    held.hang_up()
+    client.event("leg.disconnected", leg_id=three)
+    assert "BYE" not in peer.seen
+
+
+def test_timers_are_set_again(switch, start, connect):
+    service = start()
+    client = connect(service)
+    ringing = client.ok("create_leg", type="sip", to=switch.uri("ring"), ring_timeout=2)["id"]
+    talking = client.ok("create_leg", type="sip", to=switch.uri("instant"), max_duration=3)["id"]
+    client.event("leg.connected", leg_id=talking)
+    crash(service)
+    client = connect(start())
+    assert client.event("leg.disconnected", leg_id=ringing)["cdr"]["reason"] == "ring_timeout"
+    event = client.event("leg.disconnected", leg_id=talking)
+    assert event["cdr"]["reason"] == "max_duration"
+    assert 2.5 <= event["cdr"]["duration_answered"] <= 4
+
+
+def test_what_happened_while_nobody_looked_is_reported(switch, start, connect):
+    service = start()
+    client = connect(service)
+    gone, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    outbound = client.ok("create_leg", type="sip", to=switch.uri("ring"))["id"]
+    eventually(lambda: switch.esl(f"uuid_exists {outbound}").strip() == "true", "the outbound call is up")
+    callee = switch.callee()
+    crash(service)
+    gone.hang_up()
+    callee.answer()
+    newcomer = switch.call(from_="late")
+    eventually(lambda: switch.esl(f"uuid_exists {leg}").strip() == "false", "the first call is gone")
+    eventually(
+        lambda: "late" in switch.esl("show channels as json") or switch.name == "sandbox",
+        "the new call is there",
+    )
+    service = start(wait=False)
+    client = connect(service)
+    ended = client.event("leg.disconnected", leg_id=leg)
+    assert ended["cdr"]["reason"] == UNOBSERVED
+    assert client.types(leg_id=leg) == ["leg.left_room", "leg.disconnected"]
+    client.rewind()
+    client.event("leg.connected", leg_id=outbound)
+    client.rewind()
+    arrived = client.event("leg.ringing", **{"from": "late"})
+    client.ok("answer_leg", id=arrived["leg_id"])
+    newcomer.wait("200")
+
+
+def test_a_lost_connection_fails_what_waits_and_comes_back(switch, start, connect):
+    service = start()
+    client = connect(service)
+    peer, leg = answered(switch, client)
+    switch.drop_connections()
+    eventually(lambda: service.ctx.node.reconnects >= 1 and service.ctx.node.ready, "connected again", 15)
+    assert client.ok("get_leg", id=leg)["state"] == "connected"
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    assert "leg.disconnected" not in client.types()
+    assert "BYE" not in peer.seen
+
+
+def test_without_a_switch_commands_say_so(switch, start, connect):
+    service = start(wait=False, switch={"port": 1})
+    client = connect(service)
+    code, message = client.error("create_leg", type="sip", to="sip:a@127.0.0.1")
+    assert code == 503
+    assert message.startswith("not connected to the switch: ")
+    assert client.ok("list_legs") == []
+    client.ok("create_room", id="r")
+    assert not service.ctx.node.ready
+
+
+def test_a_wrong_password_is_named(switch, start):
+    service = start(wait=False, switch={"password": "wrong"})
+    eventually(lambda: "password" in service.ctx.node.last_error, "the refusal is noticed")
+
+
+def test_shutdown_leaves_calls_up_and_takes_no_new_ones(switch, start, connect):
+    service = start()
+    client = connect(service)
+    peer, leg = answered(switch, client)
+    service.ctx.draining = True
+    assert client.error("create_leg", type="sip", to="sip:a@127.0.0.1")[0] == 503
+    with gevent.Timeout(10):
+        service.stop()
+    assert client.closed.wait(2)
+    assert "BYE" not in peer.seen
+    client = connect(start())
+    assert [view["id"] for view in client.ok("list_legs")] == [leg]
+
+
+def test_legs_of_a_restarted_switch_are_reported_gone(switch, start, connect, tmp_path):
+    if switch.name == "freeswitch":
+        pytest.skip("the run's switch is shared; tests/freeswitch restarts one of its own")
+    service = start()
+    client = connect(service)
+    _, leg = answered(switch, client)
+    for channel in list(switch.switch.channels.values()):
+        switch.switch.channels.pop(channel.uuid)
+    switch.switch.conferences.by_name.clear()
+    switch.switch.globals["core_uuid"] = "another"
+    switch.drop_connections()
+    assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == SWITCH_RESTARTED
+
+
+def test_a_silent_switch_is_dead(switch, start, connect):
+    if switch.name == "freeswitch":
+        pytest.skip("its heartbeat is 20 s")
+    service = start()
+    eventually(lambda: service.ctx.node._heartbeat == 1.0, "a heartbeat was seen")
+    switch.switch._heart.kill()
+    eventually(lambda: service.ctx.node.reconnects >= 1, "given up", 10)
+    assert "silent" in service.ctx.node.last_error or service.ctx.node.ready
+
+
+def test_two_services_do_not_disturb_each_other(switch, service, start, connect):
+    other = start(wait=False, state={"path": ":memory:"})
+    assert other.ctx.node.wait_ready(10)
+    first, second = connect(service), connect(other)
+    _, leg = ring(switch, first)
+    assert second.event("leg.ringing", leg_id=leg)
+    assert isinstance(first, VsiClient)
