@@ -1,0 +1,153 @@
+"""The command builder: what it lets through arrives as it was, and the rest is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vsi_esl.errors import BadArgument
+from vsi_esl.sandbox import quoting
+from vsi_esl.switch import commands
+
+UUID = "0b6c2a1e-0000-4000-8000-000000000001"
+text = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
+nasty = st.text(st.sampled_from("\\' ,;={}[]()|\"$:_^&+@%ab\t\n\r\0é😀ARY"), max_size=40)
+
+
+@given(st.one_of(text, nasty))
+def test_setvar_values_arrive_as_sent(value):
+    try:
+        line = commands.setvar(UUID, "vsi_x", value)
+    except BadArgument:
+        assert commands.CONTROL.search(value) or value.startswith("ARRAY::")
+        return
+    assert "\n" not in line and "\r" not in line
+    prefix = f"uuid_setvar {UUID} vsi_x"
+    assert line.startswith(prefix)
+    assert quoting.unquote_once(line[len(prefix) + 1 :]) == value
+
+
+@given(
+    st.dictionaries(st.sampled_from(["vsi_a", "vsi_b", "sip_h_X-Test"]), st.one_of(text, nasty), min_size=1)
+)
+def test_originate_values_arrive_as_sent(values):
+    try:
+        line = commands.originate("sip:bob@127.0.0.1:5080;transport=udp", values, "vsi")
+    except BadArgument:
+        assert any(
+            commands.CONTROL.search(value) or value.startswith("ARRAY::") or re.search(r"[{}]|:_:", value)
+            for value in values.values()
+        )
+        return
+    dial_string, rest = quoting.originate_words(line.removeprefix("originate "))
+    variables, target = quoting.braces(dial_string)
+    assert rest == "&park()"
+    assert target == "sofia/vsi/sip:bob@127.0.0.1:5080;transport=udp"
+    assert variables == values
+
+
+@given(text)
+def test_encoded_text_is_harmless_and_comes_back(value):
+    encoded = commands.encode_text(value)
+    assert re.fullmatch(r"[A-Za-z0-9_.~%-]*", encoded)
+    assert commands.decode_text(encoded) == value
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sip:bob@example.com",
+        "sip:+15550100@10.0.0.1:5080",
+        "sip:example.com",
+        "sip:bob@[2001:db8::1]:5060",
+        "sip:bob@example.com;transport=tcp;lr",
+        "sip:a%20b;ext=5@example.com",
+    ],
+)
+def test_good_uris(uri):
+    assert commands.sip_uri(uri) == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "bob",
+        "tel:+1555",
+        "sips:bob@example.com",
+        "sip:",
+        "sip:bob@",
+        "sip:a@b,sip:c@d",
+        "sip:a@b|sip:c@d",
+        "sip:a@b:_:sip:c@d",
+        "sip:a@b?X-Evil=1",
+        "sip:a@b;fs_path=sip:evil",
+        "sip:a@b;FS_PATH=sip:evil",
+        "sip:a@b;%66s_path=sip:evil",
+        "sip:a@b^sip:z@h",
+        "sip:a@b\r\nX-Evil: 1",
+        "sip:a'b@c",
+        "sip:a b@c",
+        "sip:{a=b}c@d",
+        "sip:a@b:99999",
+        "sip:a@b:0",
+        "<sip:a@b>",
+        "sip:${x}@b",
+        "sip:" + "a" * 300 + "@b",
+    ],
+)
+def test_bad_uris(uri):
+    with pytest.raises(BadArgument):
+        commands.sip_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("build", "value"),
+    [
+        (commands.uuid, "a b"),
+        (commands.uuid, ""),
+        (commands.uuid, "x\nexit"),
+        (commands.name, "room,system:ls"),
+        (commands.digits, "12 34"),
+        (commands.digits, "5@100"),
+        (commands.digits, ""),
+        (commands.cause, "normal"),
+        (commands.cause, "17"),
+        (commands.member, "all"),
+        (commands.member, "-1"),
+        (commands.variable, "a=b"),
+        (commands.header_name, "X-A: evil"),
+        (commands.header_name, "X A"),
+        (commands.header_name, ""),
+    ],
+)
+def test_what_is_not_on_the_allow_list_is_refused(build, value):
+    with pytest.raises(BadArgument):
+        build(value)
+
+
+def test_nested_variables_cannot_be_switched_on():
+    with pytest.raises(BadArgument):
+        commands.originate("sip:a@b", {"origination_nested_vars": "true"}, "vsi")
+
+
+def test_conference_flags_and_park_behind_it():
+    line = commands.transfer_to_conference(UUID, "bond", "vsi-1", 16000, mute=True, deaf=True)
+    expected = "'set:signal_bond=bond,conference:vsi-1@vsi16000+flags{mute|deaf},park' inline"
+    assert line == f"uuid_transfer {UUID} {expected}"
+
+
+def test_no_event_socket_text_is_built_outside_the_switch_package():
+    """Principle 5: one way to talk to the switch."""
+    package = Path(commands.__file__).parents[1]
+    pattern = re.compile(r"""f['"](uuid_|conference |originate|bgapi|api |sendmsg)""")
+    offenders = [
+        path
+        for path in package.rglob("*.py")
+        if path.parent.name not in ("switch", "sandbox", "cli") and pattern.search(path.read_text())
+    ]
+    assert offenders == []
