@@ -9,7 +9,7 @@ from typing import Any
 import click
 from greenswitch.esl import NotConnectedError
 
-from .. import __version__
+from .. import __version__, logs
 from ..config import Config, ConfigError, Loaded, load
 from ..storage.state import StateError
 from ..switch.client import AuthenticationFailed, CommandTimeout
@@ -57,6 +57,7 @@ def load_settings(path: str | None, environ: dict[str, str]) -> Loaded:
 
 def main() -> None:
     """Run the command line; every expected failure is one clear line and exit code 1."""
+    logs.setup("warn", "console", sys.stderr)  # `serve` sets up its own
     try:
         cli.main(prog_name="vsi-esl", standalone_mode=False)
     except click.exceptions.Abort:

@@ -101,7 +101,10 @@ def _from_file(path: str, settings: dict[str, Field[Any]], problems: list[str]) 
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold settings as `key: value`")
     given: dict[str, tuple[str, Any]] = {}
+    sections = {key.rpartition(".")[0] for key in settings}
     for key, value in _flatten(tree):
+        if value is None and key in sections:
+            continue  # a section with everything in it commented out
         base = key.removesuffix("_file")
         if key in settings:
             if value is not None:

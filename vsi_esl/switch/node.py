@@ -106,6 +106,7 @@ class SwitchNode:
 
     def stop(self) -> None:
         """Disconnect for good. Calls stay up."""
+        self.last_error = "the service is shutting down"
         if self._supervisor is not None:
             self._supervisor.kill()
             self._supervisor = None
@@ -246,6 +247,7 @@ class SwitchNode:
             events = self._events
             if events is None:
                 return
+            self._renew_bond()
             silent = time.monotonic() - events.last_frame_at
             if silent > SILENT_HEARTBEATS * self._heartbeat:
                 raise NotConnectedError(f"the switch has been silent for {silent:.0f} s")

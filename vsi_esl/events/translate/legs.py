@@ -25,10 +25,11 @@ def seconds(event: SwitchEvent, header: str) -> float:
 
 
 def text_of(event: SwitchEvent, header: str) -> str:
-    """A header's text; an array's first element; empty when absent."""
+    """A header's text; empty when absent. A caller's text that looks like an array of the switch's comes
+    as one, and is put together again."""
     value = event.get(header, "")
     if isinstance(value, list):
-        value = value[0] if value else ""
+        return "ARRAY::" + "|:".join(map(str, value))
     return value if isinstance(value, str) else ""
 
 
