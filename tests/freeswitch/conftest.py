@@ -1,0 +1,107 @@
+"""A private FreeSWITCH per test module, SIP peers, and the service as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.drivers import eventually
+from tests.support.freeswitch import PrivateSwitch, find_binary, free_port
+from tests.support.sipua import UserAgent
+from tests.support.vsi import VsiClient
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in Path(item.fspath).parents:
+            item.add_marker(pytest.mark.real_switch)
+            if find_binary() is None:
+                item.add_marker(
+                    pytest.mark.skip(reason="no FreeSWITCH on this machine (set FREESWITCH_HOME)")
+                )
+
+
+class ServiceProcess:
+    """`vsi-esl serve` against a switch. Starting it again finds its state."""
+
+    def __init__(self, switch: PrivateSwitch, directory: Path) -> None:
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        self._environ = {
+            **os.environ,
+            "HTTP_ADDR": self.address,
+            "VSI_ESL_SWITCH_PORT": str(switch.esl_port),
+            "VSI_ESL_SWITCH_PASSWORD": switch.password,
+            "VSI_ESL_STATE_PATH": str(directory / "state.sqlite3"),
+            "VSI_ESL_LOG_FORMAT": "json",
+            "SPEECH_DETECTION_ENABLED": "true",
+        }
+        self._log = directory / "service.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until the calls of the switch are re-adopted."""
+        before = self.log().count("switch ready")
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "vsi_esl", "serve"]
+            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
+        eventually(lambda: self.log().count("switch ready") > before, "the service is ready", 20)
+
+    def log(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(timeout=15)
+            self._process = None
+
+
+@pytest.fixture(scope="module")
+def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSwitch]:
+    switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), park_limit=2)
+    switch.start()
+    yield switch
+    switch.stop()
+
+
+@pytest.fixture
+def agent(switch: PrivateSwitch) -> Iterator[UserAgent]:
+    agent = UserAgent(("127.0.0.1", switch.sip_port))
+    yield agent
+    agent.stop()
+    switch.api("hupall")
+
+
+@pytest.fixture
+def service(switch: PrivateSwitch, tmp_path: Path) -> Iterator[ServiceProcess]:
+    process = ServiceProcess(switch, tmp_path)
+    process.start()
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[ServiceProcess], VsiClient]]:
+    clients: list[VsiClient] = []
+
+    def connect_to(service: ServiceProcess) -> VsiClient:
+        client = VsiClient(service.address)
+        clients.append(client)
+        return client
+
+    yield connect_to
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def client(service: ServiceProcess, connect: Callable[[ServiceProcess], VsiClient]) -> VsiClient:
+    return connect(service)

@@ -1,0 +1,178 @@
+"""Calls through a real switch: foreign SIP stacks, who hears whom, and restarts of either side."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.drivers import eventually
+from tests.support.freeswitch import free_port
+from vsi_esl.resync import SWITCH_RESTARTED
+
+SIPP = Path(__file__).parent / "sipp"
+HEARD = 2000
+SILENT = 60
+"""Amplitudes of a tone sent at 8000: clearly there, and clearly not."""
+
+needs_sipp = pytest.mark.skipif(shutil.which("sipp") is None, reason="no sipp on this machine")
+
+
+def sipp(scenario: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = ["sipp", *arguments, "-sf", str(SIPP / scenario), "-i", "127.0.0.1", "-m", "1", "-nostdin"]
+    command += ["-timeout", "15", "-timeout_error"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp")
+
+
+@needs_sipp
+def test_sipp_calls_and_hangs_up(switch, client):
+    caller = sipp("caller.xml", f"127.0.0.1:{switch.sip_port}", "-s", "+15550199", "-p", str(free_port()))
+    ringing = client.event("leg.ringing")
+    assert (ringing["from"], ringing["to"], ringing["app_id"]) == ("sipp", "+15550199", "sipp")
+    assert [codec["name"] for codec in ringing["offered_codecs"]] == ["PCMA", "PCMU"]
+    client.ok("leg_ring", id=ringing["leg_id"])
+    client.ok("answer_leg", id=ringing["leg_id"])
+    client.event("leg.connected")
+    assert client.event("leg.disconnected")["cdr"]["reason"] == "remote_bye"
+    assert caller.wait(timeout=15) == 0
+
+
+@needs_sipp
+def test_sipp_is_called(switch, client):
+    port = free_port()
+    callee = sipp("callee.xml", "-p", str(port))
+    eventually(lambda: _bound(port), "sipp listens")
+    leg = client.ok("create_leg", type="sip", to=f"sip:sipp@127.0.0.1:{port}", from_="+15550100")["id"]
+    client.event("leg.connected", leg_id=leg)
+    client.ok("delete_leg", id=leg)
+    assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "api_hangup"
+    assert callee.wait(timeout=15) == 0
+
+
+def _bound(port: int) -> bool:
+    return f":{port:04X} " in Path("/proc/net/udp").read_text()
+
+
+def in_room(client, agent, frequency: float, room: str = "r"):
+    """A caller with a tone of its own, in a room."""
+    call = agent.call(codecs=["PCMU"])
+    leg = client.event("leg.ringing")["leg_id"]
+    client.ok("add_leg_to_room", room_id=room, leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    call.wait("200")
+    call.rtp.frequency = frequency
+    return call, leg
+
+
+def hears(call, frequency: float, wanted: bool) -> None:
+    """Until the last half second that this peer received has the tone, or has it not.
+
+    A peer that we hold gets no RTP at all, which is silence too.
+    """
+    call.rtp.forget()
+    started, packets = time.monotonic(), call.rtp.received
+
+    def settled() -> bool:
+        if len(call.rtp._heard) < 25:
+            quiet = call.rtp.received - packets <= 2 and time.monotonic() - started > 0.5
+            return quiet and not wanted
+        level = call.rtp.level(frequency)
+        return level > HEARD if wanted else level < SILENT
+
+    eventually(settled, f"{frequency} Hz {'heard' if wanted else 'not heard'}", 8)
+
+
+def test_who_hears_whom(client, agent):
+    first, one = in_room(client, agent, 440)
+    second, two = in_room(client, agent, 700)
+    third, three = in_room(client, agent, 1020, room="elsewhere")
+    hears(first, 700, True)
+    hears(second, 440, True)
+    hears(first, 440, False)
+    hears(first, 1020, False)
+    client.ok("mute_leg", id=one)
+    hears(second, 440, False)
+    hears(first, 700, True)
+    client.ok("unmute_leg", id=one)
+    hears(second, 440, True)
+    client.ok("deaf_leg", id=two)
+    hears(second, 440, False)
+    hears(first, 700, True)
+    client.ok("undeaf_leg", id=two)
+    client.ok("add_leg_to_room", room_id="r", leg_id=three, mute=True)
+    hears(third, 440, True)
+    hears(first, 1020, False)
+    client.ok("hold_leg", id=two)
+    client.event("leg.hold", leg_id=two)
+    hears(second, 440, False)
+    client.ok("unhold_leg", id=two)
+    client.event("leg.unhold", leg_id=two)
+    hears(second, 440, True)
+    client.ok("remove_leg_from_room", room_id="r", leg_id=two)
+    hears(first, 700, False)
+    for call in (first, second, third):
+        call.bye()
+
+
+def test_digits_do_not_control_the_conference(client, agent):
+    first, one = in_room(client, agent, 440)
+    second, _ = in_room(client, agent, 700)
+    first.dtmf("0123456789*#")
+    for digit in "0123456789*#":
+        client.event("dtmf.received", leg_id=one, digit=digit)
+    hears(first, 700, True)
+    hears(second, 440, True)
+    view = client.ok("get_leg", id=one)
+    assert (view["muted"], view["deaf"], view["state"]) == (False, False, "connected")
+
+
+def test_no_call_notices_that_the_service_was_killed(switch, agent, service, connect):
+    client = connect(service)
+    first, one = in_room(client, agent, 440)
+    second, two = in_room(client, agent, 700)
+    client.ok("mute_leg", id=two)
+    before = sorted(client.ok("list_legs"), key=lambda leg: leg["id"])
+    service.end(signal.SIGKILL)
+    packets = second.rtp.received
+    hears(second, 440, True)
+    assert second.rtp.received > packets
+    service.start()
+    client = connect(service)
+    assert sorted(client.ok("list_legs"), key=lambda leg: leg["id"]) == before
+    (room,) = client.ok("list_rooms")
+    assert {leg["id"] for leg in room["participants"]} == {one, two}
+    client.ok("unmute_leg", id=two)
+    hears(first, 700, True)
+    assert "BYE" not in first.seen + second.seen
+
+
+def test_a_terminated_service_leaves_the_calls_up(agent, service, connect):
+    client = connect(service)
+    first, one = in_room(client, agent, 440)
+    service.end(signal.SIGTERM)
+    assert client.closed.wait(5)
+    assert client.close_code == 1001
+    service.start()
+    client = connect(service)
+    assert [leg["id"] for leg in client.ok("list_legs")] == [one]
+    assert "BYE" not in first.seen
+
+
+def test_a_killed_switch_is_reported_and_found_again(switch, agent, service, connect):
+    client = connect(service)
+    _, leg = in_room(client, agent, 440)
+    switch.kill9()
+    switch.start()
+    event = client.event("leg.disconnected", leg_id=leg, timeout=30)
+    assert event["cdr"]["reason"] == SWITCH_RESTARTED
+    call = agent.call(codecs=["PCMU"])
+    client.rewind()
+    ringing = client.event("leg.ringing", timeout=15)
+    while ringing["leg_id"] == leg:
+        ringing = client.event("leg.ringing", timeout=15)
+    client.ok("add_leg_to_room", room_id="r", leg_id=ringing["leg_id"])
+    call.wait("200")

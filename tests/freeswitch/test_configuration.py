@@ -1,0 +1,104 @@
+"""What freeswitch_conf/ and dialplan/ promise, on a real switch."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pytest
+
+from tests.support.drivers import eventually
+from vsi_esl.switch import commands
+from vsi_esl.switch.client import EslClient
+
+
+@pytest.fixture
+def esl(switch) -> EslClient:
+    client = switch.client()
+    yield client
+    client.stop()
+
+
+def test_our_files_load_without_an_error(switch):
+    log = switch.log_path.read_text()
+    assert not re.findall(r"\[(?:ERR|CRIT|ALERT)\].*", log)
+
+
+def test_a_call_that_no_service_takes_gets_503(agent):
+    call = agent.call()
+    call.wait("503", timeout=8)
+    assert call.ended
+
+
+def test_a_call_that_is_taken_over_stays(switch, agent, esl):
+    call = agent.call()
+    found: list[str] = []
+
+    def parked() -> bool:
+        rows = json.loads(switch.api("show channels as json")).get("rows", [])
+        ids = [row["uuid"] for row in rows]
+        found[:] = [one for one in ids if esl.send(f"api uuid_getvar {one} sip_call_id") == call.call_id]
+        return bool(found)
+
+    eventually(parked, "it is parked")
+    assert esl.send(f"api {commands.cancel_schedule(found[0])}") == "+OK Deleted: 1"
+    with pytest.raises(AssertionError):
+        call.wait("503", timeout=3)
+    assert not call.ended
+
+
+def test_the_wire_tells_nothing_of_the_switch(agent):
+    call = agent.call(offer=True)
+    call.wait("503", timeout=8)
+    for message in call.messages:
+        shown = message.get("server") + message.get("user-agent")
+        assert "freeswitch" not in shown.lower()
+        assert shown == "vsi"
+
+
+def test_an_invite_with_replaces_takes_nobody_over(client, agent):
+    victim = agent.call(codecs=["PCMU"])
+    leg = client.event("leg.ringing")["leg_id"]
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    for replaces in (f"{victim.call_id};to-tag=0;from-tag=0", f"{leg};to-tag=0;from-tag=0"):
+        intruder = agent.call(headers={"replaces": replaces}, codecs=["PCMU"])
+        intruder.wait(lambda call: call.ended or "503" in call.seen, timeout=8)
+    assert "BYE" not in victim.seen
+    view = client.ok("get_leg", id=leg)
+    assert (view["state"], view["room_id"]) == ("connected", "r")
+
+
+def test_session_timers_of_90_seconds_are_accepted(client, agent):
+    call = agent.call(headers={"session-expires": "90", "supported": "timer"})
+    leg = client.event("leg.ringing")["leg_id"]
+    client.ok("answer_leg", id=leg)
+    call.wait("200")
+    assert "422" not in call.seen
+
+
+def random_text(generator: random.Random) -> str:
+    alphabet = "abcXYZ019 \\'\",;={}()[]|$%^&*:_/<>?!@#~`-+.\u00e9\u20ac"
+    return "".join(generator.choice(alphabet) for _ in range(generator.randint(1, 40)))
+
+
+def test_values_come_back_as_sent(switch, esl):
+    """Rules A and C with some hundred strings, on the real parsers."""
+    generator = random.Random(20_260_526)
+    target = "00000000-0000-4000-8000-0000000000aa"
+    esl.send(f"api {commands.originate_null(target, {'vsi_internal': 'true'})}")
+    for number in range(300):
+        value = random_text(generator)
+        esl.send(f"api {commands.setvar(target, 'vsi_probe', value)}")
+        assert esl.send(f"api uuid_getvar {target} vsi_probe") == value
+        try:
+            line = commands.originate_null(f"probe-{number}", {"vsi_probe": value, "vsi_after": "ok"})
+        except commands.BadArgument:
+            assert re.search(r"[{}]|\$\{|:_:", value)
+            continue
+        assert esl.send(f"api {line}").startswith("+OK")
+        assert esl.send(f"api uuid_getvar probe-{number} vsi_probe") == value
+        assert esl.send(f"api uuid_getvar probe-{number} vsi_after") == "ok"
+        esl.send(f"api uuid_kill probe-{number}")
+    esl.send(f"api uuid_kill {target}")
