@@ -21,6 +21,10 @@ class Timers:
         timer = gevent.spawn_later(max(0.0, when - time.time()), self._fire, owner, name, action, args)
         self._timers.setdefault(owner, {})[name] = timer
 
+    def pending(self, owner: str, name: str) -> bool:
+        """Whether a timer of this name is still to fire."""
+        return name in self._timers.get(owner, {})
+
     def cancel(self, owner: str, name: str | None = None) -> None:
         """Drop one timer, or all of the owner."""
         owned = self._timers.get(owner)

@@ -125,7 +125,7 @@ def test_deleting_an_unanswered_call_without_a_reason(switch, client):
 
 
 def test_an_unknown_reason_counts_only_before_the_answer(switch, client):
-    peer, leg = ring(switch, client)
+    _peer, leg = ring(switch, client)
     assert client.error("delete_leg", id=leg, reason="bored") == (400, 'unknown reason "bored"')
     client.ok("answer_leg", id=leg)
     client.event("leg.connected")
@@ -191,7 +191,7 @@ def test_without_a_wish_the_first_codec_of_the_offer_is_used(switch, client):
 
 
 def test_codec_errors(switch, client):
-    peer, leg = ring(switch, client, codecs=["PCMU"])
+    _peer, leg = ring(switch, client, codecs=["PCMU"])
     for command in ("answer_leg", "leg_early_media"):
         assert client.error(command, id=leg, codec="speex") == (400, 'unknown codec "speex"')
         assert client.error(command, id=leg, codec="G722") == (400, 'codec "G722" not in remote offer')

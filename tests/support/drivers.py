@@ -1,4 +1,4 @@
-"""The two switches the conformance suite runs on, behind one face: who calls, who is called, what they see."""
+"""The two switches of the conformance suite behind one face: who calls, who is called, what they see."""
 
 from __future__ import annotations
 

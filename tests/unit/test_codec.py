@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import orjson
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from vsi_esl.switch.codec import CodecError, Decoder, decode_event, encode_comma
 def frames(data: bytes, cuts: list[int] | None = None, **limits: int):
     decoder, found = Decoder(**limits), []
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts or [])})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         decoder.feed(data[start:end])
         while (frame := decoder.next_frame()) is not None:
             found.append(frame)

@@ -29,7 +29,7 @@ def leg(**more) -> Leg:
     return Leg(**{"id": "u1", "type": "sip_inbound", "created_at": 100.0, **more})
 
 
-# -- bus -------------------------------------------------------------------------------------------------
+# -- bus --
 
 
 def test_timestamps_drop_trailing_zeros():
@@ -85,7 +85,7 @@ def test_members_that_are_none_are_left_out():
     assert LegMuted(leg_id="x").payload() == {"leg_id": "x"}
 
 
-# -- model -----------------------------------------------------------------------------------------------
+# -- model --
 
 
 def test_held_is_shown_as_a_state():
@@ -175,7 +175,7 @@ def test_memory_takes_nonsense_for_nothing():
     assert (copy.dtmf_seq, copy.muted, copy.role) == (0, False, "")
 
 
-# -- the end of a call -------------------------------------------------------------------------------------
+# -- the end of a call --
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_mos_stays_in_its_range():
     assert mos(500, 1) == 1.0
 
 
-# -- waiting ------------------------------------------------------------------------------------------------
+# -- waiting --
 
 
 def test_work_is_in_order_per_key_and_concurrent_between_keys():
@@ -321,7 +321,7 @@ def test_waits():
     assert waits._waiting == {}
 
 
-# -- state ---------------------------------------------------------------------------------------------------
+# -- state --
 
 
 def test_state_survives(tmp_path):
@@ -359,7 +359,7 @@ def test_a_state_file_that_is_none(tmp_path):
         StateStore("/proc/none/state.sqlite3")
 
 
-# -- registry --------------------------------------------------------------------------------------------------
+# -- registry --
 
 
 def test_registry_refuses_strangers_and_doubles():
@@ -375,8 +375,8 @@ def test_registry_refuses_strangers_and_doubles():
 def test_every_command_of_this_stage_is_there():
     expected = (
         "list_legs get_leg create_leg answer_leg delete_leg mute_leg unmute_leg deaf_leg undeaf_leg hold_leg "
-        "unhold_leg send_leg_dtmf accept_leg_dtmf reject_leg_dtmf leg_ring leg_early_media list_rooms get_room "
-        "create_room delete_room add_leg_to_room remove_leg_from_room set_leg_role"
+        "unhold_leg send_leg_dtmf accept_leg_dtmf reject_leg_dtmf leg_ring leg_early_media list_rooms "
+        "get_room create_room delete_room add_leg_to_room remove_leg_from_room set_leg_role"
     )
     assert set(registry.load_commands()) == set(expected.split())
 

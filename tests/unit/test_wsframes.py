@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 
@@ -29,7 +30,7 @@ def masked(opcode: int, payload: bytes, *, fin: bool = True, first: int | None =
 def messages(data: bytes, cuts: list[int] | None = None, limit: int = 1 << 20):
     parser, found = wsframes.Parser(limit), []
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts or [])})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         parser.feed(data[start:end])
         while (message := parser.next_message()) is not None:
             found.append((message.opcode, message.payload))

@@ -16,7 +16,7 @@ def set_muted(ctx: Context, leg: Leg, muted: bool) -> None:
     """Change the mute state here and on the switch; unchanged when the switch cannot be told."""
     before, leg.muted = leg.muted, muted
     try:
-        ctx.switch.set_muted(leg)
+        ctx.switch.set_muted(leg, changed=muted is not before)
     except VsiError:
         leg.muted = before
         raise
@@ -28,7 +28,7 @@ def set_deaf(ctx: Context, leg: Leg, deaf: bool) -> None:
     """Change the deaf state here and on the switch; unchanged when the switch cannot be told."""
     before, leg.deaf = leg.deaf, deaf
     try:
-        ctx.switch.set_deaf(leg)
+        ctx.switch.set_deaf(leg, changed=deaf is not before)
     except VsiError:
         leg.deaf = before
         raise

@@ -1,6 +1,7 @@
 """Settings: a YAML file and the environment, checked into frozen dataclasses."""
 
-from .loading import ConfigError, Loaded, describe, example_yaml, load
+from .display import describe, example_yaml, reference_table
+from .loading import ConfigError, Loaded, load
 from .settings import Config
 
-__all__ = ["Config", "ConfigError", "Loaded", "describe", "example_yaml", "load"]
+__all__ = ["Config", "ConfigError", "Loaded", "describe", "example_yaml", "load", "reference_table"]

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any
 
-import yaml
-
-from .settings import SET_IN_FREESWITCH, Config
+from . import yamlfile
+from .elsewhere import SET_IN_FREESWITCH
+from .settings import Config
 
 OWN_PREFIX = "VSI_ESL_"
+NOT_SETTINGS = frozenset(("VSI_ESL_CONFIG", "VSI_ESL_URL", "VSI_ESL_PROGRAM_HINT"))
+"""Variables with our prefix that the command line reads."""
+
 HIDDEN = "******"
+MAX_SECRET_BYTES = 65536
+MAX_SHOWN = 80
+
+Settings = dict[str, Field[Any]]
 
 
 class ConfigError(Exception):
-    """What is wrong with the settings, one line per problem."""
+    """What is wrong with the settings, one line per problem; `problems` has the lines."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,59 +40,62 @@ class Loaded:
     warnings: list[str]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, which plain YAML loaders silently overwrite."""
+@dataclass(frozen=True, slots=True)
+class _Given:
+    origin: str
+    """The key or variable, as the user wrote it."""
+    value: Any
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f'key "{key}" twice', key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+def sections(owner: type, prefix: str = "") -> Iterator[tuple[str, type]]:
+    """The sections of a settings dataclass: name of the section, its dataclass."""
+    for item in fields(owner):
+        if isinstance(item.default_factory, type) and is_dataclass(item.default_factory):
+            yield f"{prefix}{item.name}", item.default_factory
 
 
 def all_settings(owner: type = Config, prefix: str = "") -> Iterator[tuple[str, Field[Any]]]:
-    """Every setting with its key, such as `switch.host`."""
+    """Every setting with its key, such as `switch.host`; those outside sections first."""
     for item in fields(owner):
-        section = item.default_factory if is_dataclass(item.default_factory) else None
-        if isinstance(section, type):
-            yield from all_settings(section, f"{prefix}{item.name}.")
-        else:
+        if "env" in item.metadata:
             yield f"{prefix}{item.name}", item
+    for name, section in sections(owner, prefix):
+        yield from all_settings(section, f"{name}.")
 
 
 def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
-    """Read the file at `path` (None for none) and the environment. Raises ConfigError."""
-    problems: list[str] = []
+    """Read the file at `path` (None for none) and the environment. Raises ConfigError.
+
+    A variable that is set but empty counts as not set. Values of the file are checked even where the
+    environment overrides them.
+    """
     settings = dict(all_settings())
-    given = _from_file(path, settings, problems) if path else {}
-    from_file = set(given)
-    given |= _from_environment(environ, settings, problems)
-    chosen: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for key, item in settings.items():
-        if key not in given:
-            sources[key] = "default"
-            continue
-        origin, value = given[key]
-        try:
-            chosen[key] = item.metadata["parse"](value)
-        except ValueError as error:
-            shown = HIDDEN if item.metadata["secret"] else repr(value)
-            problems.append(f"{origin}: {shown}: {error}")
-        sources[key] = "file" if key in from_file and origin == key else "environment"
+    problems: list[str] = []
+    warnings: list[str] = []
+    chosen = {
+        key: item.metadata["default"](environ)
+        for key, item in settings.items()
+        if callable(item.metadata["default"])
+    }
+    sources = dict.fromkeys(settings, "default")
+    bad: set[str] = set()
+    for source, given in (
+        ("file", _from_file(path, settings, problems) if path else {}),
+        ("environment", _from_environment(environ, settings, problems)),
+    ):
+        for key, one in given.items():
+            shown = HIDDEN if settings[key].metadata["secret"] else repr(one.value)[:MAX_SHOWN]
+            try:
+                chosen[key] = settings[key].metadata["parse"](one.value)
+            except ValueError as error:
+                problems.append(f"{one.origin}: {shown}: {error}")
+                bad.add(key)
+            sources[key] = source
     config = _build(Config, chosen)
-    if config.switch.backoff_min > config.switch.backoff_max:
-        problems.append("switch.backoff_min: must not be above switch.backoff_max")
+    _check_together(config, bad, problems, warnings)
     if problems:
-        raise ConfigError("\n".join(problems))
-    warnings = [
+        raise ConfigError(problems)
+    warnings += [
         f"{name} has no effect here: set {instead} in FreeSWITCH"
         for name, instead in SET_IN_FREESWITCH.items()
         if environ.get(name)
@@ -88,137 +103,137 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     return Loaded(config, sources, warnings)
 
 
-def _from_file(path: str, settings: dict[str, Field[Any]], problems: list[str]) -> dict[str, tuple[str, Any]]:
+def _check_together(config: Config, bad: set[str], problems: list[str], warnings: list[str]) -> None:
+    """Rules over more than one setting; those that are wrong by themselves are left out."""
+    low, high = config.switch.backoff_min, config.switch.backoff_max
+    if low > high and not bad & {"switch.backoff_min", "switch.backoff_max"}:
+        problems.append(f"switch.backoff_min: {low:g}s: must not be above switch.backoff_max ({high:g}s)")
+    idle, ping = config.vsi.idle_timeout, config.vsi.ping_interval
+    if 0 < idle <= ping and not bad & {"vsi.idle_timeout", "vsi.ping_interval"}:
+        warnings.append(
+            f"vsi.idle_timeout: {idle:g}s: not above vsi.ping_interval ({ping:g}s), "
+            "so clients that only answer pings are disconnected"
+        )
+
+
+def _from_file(path: str, settings: Settings, problems: list[str]) -> dict[str, _Given]:
     try:
-        with open(path, encoding="utf-8") as file:
-            tree = yaml.load(file, _Loader)  # noqa: S506  (a SafeLoader)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {_one_line(error)}") from None
-    if tree is None:
+        tree = yamlfile.read(path)
+    except yamlfile.FileError as error:
+        problems.append(str(error))
         return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must hold settings as `key: value`")
-    given: dict[str, tuple[str, Any]] = {}
-    sections = {key.rpartition(".")[0] for key in settings}
-    for key, value in _flatten(tree):
-        if value is None and key in sections:
-            continue  # a section with everything in it commented out
-        base = key.removesuffix("_file")
-        if key in settings:
-            if value is not None:
-                given[key] = (key, value)
-        elif base in settings and settings[base].metadata["secret"]:
-            if base in given:
-                problems.append(f"{key}: {base} is given as well")
-            secret = _read_secret(key, str(value), problems)
-            if secret is not None:
-                given[base] = (base, secret)
-        else:
-            problems.append(_unknown("key", key, list(settings)))
+    known = {key: key for key in (*settings, *dict(sections(Config)))}
+    given: dict[str, _Given] = {}
+    for key, value in _flat(tree, settings, problems).items():
+        setting, from_file = _meant(key, settings, "_file")
+        if setting is None:
+            problems.append(_unknown("key", key, known))
+        elif isinstance(value, dict):
+            problems.append(f"{key}: must be a single value")
+        elif value is not None:
+            try:
+                given[setting] = _take(setting, key, value, from_file, setting in given)
+            except ValueError as error:
+                problems.append(str(error))
     return given
 
 
-def _flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(tree: Mapping[Any, Any], settings: Settings, problems: list[str]) -> dict[str, Any]:
+    """What is in the sections of the file, with keys such as `switch.host`."""
+    names = dict(sections(Config))
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+        if key in names and not isinstance(value, dict):
+            if value is not None:  # None: everything in the section is commented out
+                problems.append(f"{key}: must be a section, with its settings indented below it")
+        elif isinstance(value, dict) and value and key not in settings:
+            # also of a section that does not exist: its settings tell best what was meant
+            flat |= {f"{key}.{inner}": one for inner, one in value.items()}
+        elif "." in str(key) and _meant(key, settings, "_file")[0]:
+            section, _, inner = key.partition(".")
+            problems.append(f'{key}: write it as "{inner}" below "{section}:"')
+        elif key not in names:
+            flat[str(key)] = value
+    return flat
 
 
 def _from_environment(
-    environ: Mapping[str, str], settings: dict[str, Field[Any]], problems: list[str]
-) -> dict[str, tuple[str, Any]]:
-    by_name = {item.metadata["env"]: (key, item) for key, item in settings.items()}
-    given: dict[str, tuple[str, Any]] = {}
+    environ: Mapping[str, str], settings: Settings, problems: list[str]
+) -> dict[str, _Given]:
+    keys = {item.metadata["env"]: key for key, item in settings.items()}
+    by_name = {item.metadata["env"]: item for item in settings.values()}
+    known = {name: name for name in by_name}
+    for name, key in keys.items():
+        # what one would guess: the prefix before the reference's name, or the whole key in capitals
+        known.setdefault(OWN_PREFIX + name, name)
+        known.setdefault(OWN_PREFIX + key.upper().replace(".", "_"), name)
+    given: dict[str, _Given] = {}
     for name, value in environ.items():
-        base = name.removesuffix("_FILE")
-        if name in by_name:
-            if value != "":
-                given[by_name[name][0]] = (name, value)
-        elif base in by_name and by_name[base][1].metadata["secret"]:
-            if environ.get(base):
-                problems.append(f"{name}: {base} is given as well")
-            secret = _read_secret(name, value, problems)
-            if secret is not None:
-                given[by_name[base][0]] = (name, secret)
-        elif name.startswith(OWN_PREFIX) and name != "VSI_ESL_CONFIG":
-            problems.append(_unknown("variable", name, list(by_name)))
+        variable, from_file = _meant(name, by_name, "_FILE")
+        if variable is not None:
+            if value == "":
+                continue
+            try:
+                given[keys[variable]] = _take(variable, name, value, from_file, keys[variable] in given)
+            except ValueError as error:
+                problems.append(str(error))
+        elif name.startswith(OWN_PREFIX) and name not in NOT_SETTINGS:
+            problems.append(_unknown("variable", name, known))
     return given
 
 
-def _read_secret(origin: str, path: str, problems: list[str]) -> str | None:
+def _meant(name: str, known: Settings, suffix: str) -> tuple[str | None, bool]:
+    """Which known name is meant, and whether by the name of a file that holds the secret."""
+    if name in known:
+        return name, False
+    base = name.removesuffix(suffix)
+    if base != name and base in known and known[base].metadata["secret"]:
+        return base, True
+    return None, False
+
+
+def _take(name: str, origin: str, value: Any, from_file: bool, twice: bool) -> _Given:
+    """What was given as `origin` for the setting `name`. Raises ValueError, with the whole problem."""
+    if twice:
+        suffix = "_FILE" if name.isupper() else "_file"
+        raise ValueError(f"{name}{suffix}: {name} is given as well")
+    if not from_file:
+        return _Given(origin, value)
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read(65536).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{origin}: cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}")
-        return None
+        return _Given(origin, _read_secret(value))
+    except (OSError, ValueError) as error:
+        # what is no absolute path may be the secret itself, given under the wrong name
+        path = value if isinstance(value, str) and os.path.isabs(value) else "the file"
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"{origin}: cannot read {path}: {why}") from None
 
 
-def _unknown(kind: str, name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f'; did you mean "{near[0]}"?' if near else ""
+def _read_secret(path: Any) -> str:
+    if not isinstance(path, str):
+        raise ValueError("must be a path")
+    with open(path, "rb") as file:
+        raw = file.read(MAX_SECRET_BYTES + 1)
+    if len(raw) > MAX_SECRET_BYTES:
+        raise ValueError("too long for a secret")
+    try:
+        return raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8 text") from None
+
+
+def _unknown(kind: str, name: str, known: Mapping[str, str]) -> str:
+    """`known` maps each name that could be meant to the right one."""
+    near = [name] if name in known else difflib.get_close_matches(name, known, 1, 0.5)
+    hint = f'; did you mean "{known[near[0]]}"?' if near else ""
     return f'unknown {kind} "{name}"{hint}'
 
 
 def _build(owner: type, chosen: Mapping[str, Any], prefix: str = "") -> Any:
-    arguments: dict[str, Any] = {}
-    for item in fields(owner):
-        section = item.default_factory if is_dataclass(item.default_factory) else None
-        key = f"{prefix}{item.name}"
-        if isinstance(section, type):
-            arguments[item.name] = _build(section, chosen, f"{key}.")
-        elif key in chosen:
-            arguments[item.name] = chosen[key]
+    arguments = {
+        item.name: chosen[f"{prefix}{item.name}"]
+        for item in fields(owner)
+        if f"{prefix}{item.name}" in chosen
+    }
+    for name, section in sections(owner, prefix):
+        arguments[name.removeprefix(prefix)] = _build(section, chosen, f"{name}.")
     return owner(**arguments)
-
-
-def _one_line(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return place + str(getattr(error, "problem", None) or error).replace("\n", " ")
-
-
-def describe(loaded: Loaded) -> list[dict[str, str]]:
-    """All settings with key, variable, value (secrets hidden), source and meaning."""
-    rows = []
-    for key, item in all_settings():
-        value: Any = loaded.config
-        for part in key.split("."):
-            value = getattr(value, part)
-        rows.append(
-            {
-                "key": key,
-                "variable": item.metadata["env"],
-                "value": HIDDEN if item.metadata["secret"] else _shown(value),
-                "source": loaded.sources[key],
-                "help": item.metadata["help"],
-            }
-        )
-    return rows
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def example_yaml() -> str:
-    """A file with every setting commented out at its default."""
-    lines = ["# vsi_esl settings. Each can also be given in the environment, under the name shown.", ""]
-    section = ""
-    for row in describe(load(None, {})):
-        head, _, name = row["key"].rpartition(".")
-        if head != section:
-            section = head
-            lines += ["", f"{head}:"]
-        indent = "  " if head else ""
-        value = {"instance_id": "pbx1"}.get(row["key"], row["value"])
-        lines += [f"{indent}# {row['help']} ({row['variable']})", f'{indent}# {name}: "{value}"']
-    return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,32 +15,58 @@ from . import values
 
 
 def setting(
-    env: str, parse: Callable[[Any], Any], default: Any, help_text: str, *, secret: bool = False
+    env: str,
+    parse: Callable[[Any], Any],
+    default: Any,
+    help_text: str,
+    *,
+    secret: bool = False,
+    default_text: str = "",
+    example: str = "",
 ) -> Any:
-    """A dataclass field that is a setting. `default` is a value or a function that makes one."""
-    metadata = {"env": env, "parse": parse, "help": help_text, "secret": secret}
+    """A dataclass field that is a setting; its key is its place in the dataclasses.
+
+    `default` is a value, or a function of the environment that makes one; `default_text` then says what it
+    makes, and `example` stands in the example file.
+    """
+    metadata = {
+        "env": env,
+        "parse": parse,
+        "help": help_text,
+        "secret": secret,
+        "default": default,
+        "default_text": default_text,
+        "example": example,
+    }
     if callable(default):
-        return field(default_factory=default, metadata=metadata, repr=not secret)
+        return field(default_factory=lambda: default(os.environ), metadata=metadata, repr=not secret)
     return field(default=default, metadata=metadata, repr=not secret)
 
 
-def default_state_path() -> str:
-    """systemd's state directory, else the user's."""
-    directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+def default_state_path(environ: Mapping[str, str]) -> str:
+    """systemd's state directory (systemd.exec), else the user's (XDG base directories)."""
+    directory = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if not directory:
-        home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        home = environ.get("XDG_STATE_HOME", "")
+        if not os.path.isabs(home):  # the XDG specification: a relative path is to be ignored
+            home = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local", "state")
         directory = os.path.join(home, "vsi_esl")
     return os.path.join(directory, "state.sqlite3")
+
+
+def random_id(_: Mapping[str, str]) -> str:
+    """A new UUID."""
+    return str(uuid.uuid4())
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchSettings:
     """How to reach and use FreeSWITCH."""
 
-    host: str = setting("VSI_ESL_SWITCH_HOST", values.text, "127.0.0.1", "Address of the event socket.")
+    host: str = setting("VSI_ESL_SWITCH_HOST", values.host, "127.0.0.1", "Address of the event socket.")
     port: int = setting("VSI_ESL_SWITCH_PORT", values.integer(1, 65535), 8021, "Port of the event socket.")
     password: str = setting(
-        "VSI_ESL_SWITCH_PASSWORD", values.text, "ClueCon", "Password of the event socket.", secret=True
+        "VSI_ESL_SWITCH_PASSWORD", values.some_text, "ClueCon", "Password of the event socket.", secret=True
     )
     sofia_profile: str = setting(
         "VSI_ESL_SOFIA_PROFILE", values.name, "vsi", "SIP profile that outbound legs are dialled with."
@@ -111,7 +137,7 @@ class VsiSettings:
     ping_interval: float = setting("VSI_ESL_PING_INTERVAL", values.duration, 30.0, "Time between pings.")
     idle_timeout: float = setting(
         "VSI_ESL_IDLE_TIMEOUT",
-        values.duration,
+        values.duration_or_zero,
         0.0,
         "Disconnect a client that sends nothing for so long; 0 for never (the reference: 60 s).",
     )
@@ -125,7 +151,12 @@ class StateSettings:
     """What survives a restart of the service."""
 
     path: str = setting(
-        "VSI_ESL_STATE_PATH", values.text, default_state_path, "SQLite file with rooms and open legs."
+        "VSI_ESL_STATE_PATH",
+        values.file_path,
+        default_state_path,
+        "SQLite file with rooms and open legs.",
+        default_text="state.sqlite3 in $STATE_DIRECTORY, else in ~/.local/state/vsi_esl",
+        example="/var/lib/vsi_esl/state.sqlite3",
     )
 
 
@@ -137,7 +168,10 @@ class SipSettings:
         "SIP_AUTO_RINGING", values.boolean, False, "Send 180 to every inbound call at once."
     )
     domain: str = setting(
-        "SIP_DOMAIN", values.text, "", "Host part of From on outbound calls; empty for the switch's address."
+        "SIP_DOMAIN",
+        values.sip_domain,
+        "",
+        "Host part of From on outbound calls; empty for the switch's address.",
     )
     codecs: tuple[str, ...] = setting(
         "SIP_CODECS",
@@ -152,10 +186,16 @@ class MediaSettings:
     """Limits of calls whose media stopped."""
 
     rtp_timeout: float = setting(
-        "VSI_ESL_RTP_TIMEOUT", values.duration, 30.0, "Hang up after so long without RTP; 0 for never."
+        "VSI_ESL_RTP_TIMEOUT",
+        values.duration_or_zero,
+        30.0,
+        "Hang up after so long without RTP; 0 for never.",
     )
     hold_timeout: float = setting(
-        "VSI_ESL_HOLD_TIMEOUT", values.duration, 7200.0, "Hang up a leg held for so long; 0 for never."
+        "VSI_ESL_HOLD_TIMEOUT",
+        values.duration_or_zero,
+        7200.0,
+        "Hang up a leg held for so long; 0 for never.",
     )
 
 
@@ -181,7 +221,7 @@ class SpeechSettings:
 class RecordingSettings:
     """Recordings."""
 
-    dir: str = setting("RECORDING_DIR", values.text, "/tmp/recordings", "Directory of recordings.")  # noqa: S108
+    dir: str = setting("RECORDING_DIR", values.directory, "/tmp/recordings", "Directory of recordings.")  # noqa: S108
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +244,12 @@ class Config:
     """All settings of one process."""
 
     instance_id: str = setting(
-        "INSTANCE_ID", values.text, lambda: str(uuid.uuid4()), "Name of this process in events and replies."
+        "INSTANCE_ID",
+        values.some_text,
+        random_id,
+        "Name of this process in events and replies.",
+        default_text="a random UUID",
+        example="pbx1",
     )
     switch: SwitchSettings = field(default_factory=SwitchSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
@@ -216,21 +261,3 @@ class Config:
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     recording: RecordingSettings = field(default_factory=RecordingSettings)
     log: LogSettings = field(default_factory=LogSettings)
-
-
-SET_IN_FREESWITCH = {
-    "SIP_BIND_IP": "sip-ip of the SIP profile",
-    "SIP_BIND_IPV6": "sip-ip of a second SIP profile",
-    "SIP_LISTEN_IP": "sip-ip of the SIP profile",
-    "SIP_EXTERNAL_IP": "ext-sip-ip and ext-rtp-ip of the SIP profile",
-    "SIP_PORT": "sip-port of the SIP profile",
-    "SIP_TLS_PORT": "tls-sip-port of the SIP profile",
-    "SIP_TLS_CERT": "tls-cert-dir of the SIP profile",
-    "SIP_TLS_KEY": "tls-cert-dir of the SIP profile",
-    "SIP_HOST": "user-agent-string of the SIP profile",
-    "SIP_DEBUG": "sofia global siptrace on",
-    "SIP_JITTER_BUFFER_MS": "the channel variable jitterbuffer_msec",
-    "RTP_PORT_MIN": "rtp-start-port in switch.conf",
-    "RTP_PORT_MAX": "rtp-end-port in switch.conf",
-}
-"""Variables of the reference server whose subject is FreeSWITCH's here."""

@@ -1,29 +1,49 @@
-"""Parsers of setting values. Each takes what YAML or the environment gave, and raises ValueError with what
-would be allowed."""
+"""Parsers of setting values. Each takes a string or a list of strings, as YAML or the environment gave it,
+and raises ValueError with what would be allowed."""
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
 from typing import Any
 
-from ..model.codecs import codec_name
+from ..model.codecs import CLOCK_RATES, codec_name
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\Z")
+DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h)?\Z")
 SECONDS = {None: 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
-SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)?\Z")
+LONGEST_S = 366 * 24 * 3600.0
+SIZE = re.compile(r"([0-9]{1,12})\s*(KiB|MiB|GiB)?\Z")
 BYTES = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+LARGEST_BYTES = 1 << 30
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
+HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})\Z")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+EVENT_BUFFER_LOW, EVENT_BUFFER_HIGH = 16, 1_000_000
 
 
 def text(value: Any) -> str:
-    """A string; numbers are taken as written."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError("must be text")
-    return str(value)
+    """Text of one line, perhaps empty."""
+    if not isinstance(value, str):
+        raise ValueError("must be a single value")
+    if CONTROL.search(value):
+        # a line break in a password would end the `auth` command and start another one
+        raise ValueError("must not contain line breaks or other control characters")
+    return value
+
+
+def some_text(value: Any) -> str:
+    """Text of one line, not empty."""
+    word = text(value)
+    if not word:
+        raise ValueError("must not be empty")
+    return word
 
 
 def boolean(value: Any) -> bool:
-    """true/1/yes/on or false/0/no/off."""
-    word = str(value).strip().lower()
+    """true/1/yes/on or false/0/no/off, in any case."""
+    word = text(value).strip().lower()
     if word in ("true", "1", "yes", "on"):
         return True
     if word in ("false", "0", "no", "off"):
@@ -35,8 +55,8 @@ def integer(low: int, high: int) -> Any:
     """A whole number between two bounds, both allowed."""
 
     def parse(value: Any) -> int:
-        word = str(value).strip()
-        if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,18}", word) or not low <= int(word) <= high:
+        word = text(value).strip()
+        if not WHOLE_NUMBER.match(word) or not low <= int(word) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(word)
 
@@ -45,43 +65,96 @@ def integer(low: int, high: int) -> Any:
 
 def event_buffer(value: Any) -> int:
     """The reference's rule: below 16 is 16, above 1,000,000 is 1,000,000."""
-    word = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,18}", word):
+    word = text(value).strip()
+    if not WHOLE_NUMBER.match(word):
         raise ValueError("must be a whole number")
-    return min(1_000_000, max(16, int(word)))
+    return min(EVENT_BUFFER_HIGH, max(EVENT_BUFFER_LOW, int(word)))
+
+
+def sample_rate(value: Any) -> int:
+    """8000, 16000 or 48000 Hz."""
+    word = text(value).strip()
+    if word not in ("8000", "16000", "48000"):
+        raise ValueError("must be 8000, 16000 or 48000")
+    return int(word)
+
+
+def duration_or_zero(value: Any) -> float:
+    """Seconds: a plain number, or one with ms, s, m or h behind it. At most 366 days."""
+    match = DURATION.match(text(value).strip())
+    seconds = float(match[1]) * SECONDS[match[2]] if match else LONGEST_S + 1
+    if seconds > LONGEST_S:
+        raise ValueError('must be a duration such as 5, "250ms", "5s", "2m" or "1h", at most 8784h')
+    return seconds
 
 
 def duration(value: Any) -> float:
-    """Seconds: a plain number, or one with ms, s, m or h behind it."""
-    match = DURATION.match(str(value).strip())
-    if isinstance(value, bool) or not match:
-        raise ValueError('must be a duration such as 5, "250ms", "5s", "2m" or "1h"')
-    return float(match[1]) * SECONDS[match[2]]
+    """A duration that is not zero: a limit of 0 would fail everything, an interval of 0 never sleep."""
+    seconds = duration_or_zero(value)
+    if seconds == 0:
+        raise ValueError("must be a duration above 0")
+    return seconds
 
 
 def size(value: Any) -> int:
-    """Bytes: a plain number, or one with KiB, MiB or GiB behind it."""
-    match = SIZE.match(str(value).strip())
-    if isinstance(value, bool) or not match or int(match[1]) == 0:
-        raise ValueError('must be a size such as 65536, "64KiB" or "1MiB"')
-    return int(match[1]) * BYTES[match[2]]
+    """Bytes: a plain number, or one with KiB, MiB or GiB behind it. From 1 byte to 1 GiB."""
+    match = SIZE.match(text(value).strip())
+    number = int(match[1]) * BYTES[match[2]] if match else 0
+    if not 0 < number <= LARGEST_BYTES:
+        raise ValueError('must be a size such as 65536, "64KiB" or "1MiB", at most 1GiB')
+    return number
+
+
+def _is_ip(word: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(word).version == version
+    except ValueError:
+        return False
+
+
+def host(value: Any) -> str:
+    """A host name, an IPv4 address, or an IPv6 address (brackets are taken off)."""
+    word = text(value).strip()
+    bare = word[1:-1] if word.startswith("[") and word.endswith("]") else word
+    if not (_is_ip(bare, 6) or (bare == word and HOST_NAME.match(word))):
+        raise ValueError("must be a host name or an IP address")
+    return bare
 
 
 def address(value: Any) -> str:
-    """host:port, :port for all interfaces, or [IPv6]:port."""
-    host, colon, port = str(value).rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    good_port = re.fullmatch(r"\d{1,5}", port) and int(port) <= 65535
-    if not colon or not good_port or (":" in host and not bracketed):
-        raise ValueError('must be "host:port", ":port" or "[IPv6]:port"')
-    return str(value)
+    """host:port, :port for all interfaces, or [IPv6]:port. Port 0 takes any free one."""
+    word = text(value).strip()
+    name, colon, port = word.rpartition(":")
+    good_port = re.fullmatch(r"[0-9]{1,5}", port) and int(port) <= 65535
+    bracketed = name.startswith("[") and name.endswith("]")
+    good_name = _is_ip(name[1:-1], 6) if bracketed else not name or HOST_NAME.match(name)
+    if not (colon and good_port and good_name):
+        raise ValueError('must be "host:port", ":port" or "[IPv6]:port", the port from 0 to 65535')
+    return word
+
+
+def sip_domain(value: Any) -> str:
+    """The host part of a SIP URI (RFC 3261: IPv6 in brackets, perhaps a port), or empty."""
+    word = text(value).strip()
+    if not word:
+        return ""
+    name, colon, port = word.rpartition(":")
+    if not (colon and port.isdigit()):
+        name, port = word, "5060"
+    try:
+        address(f"{name}:{port}")
+    except ValueError:
+        name = ""
+    if not name:
+        raise ValueError("must be a host name, an IPv4 address or an [IPv6] address")
+    return word
 
 
 def choice(*allowed: str) -> Any:
     """One of these words, in any case."""
 
     def parse(value: Any) -> str:
-        word = str(value).strip().lower()
+        word = text(value).strip().lower()
         if word not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
         return word
@@ -89,24 +162,35 @@ def choice(*allowed: str) -> Any:
     return parse
 
 
-def sample_rate(value: Any) -> int:
-    """8000, 16000 or 48000 Hz."""
-    if str(value).strip() not in ("8000", "16000", "48000"):
-        raise ValueError("must be 8000, 16000 or 48000")
-    return int(str(value).strip())
-
-
 def codecs(value: Any) -> tuple[str, ...]:
     """Codec names, as a list or separated by commas, in order of preference."""
-    words = value if isinstance(value, list) else str(value).split(",")
+    words = value if isinstance(value, list) else text(value).split(",")
     names = [codec_name(str(word).strip()) for word in words]
     if not names or None in names:
-        raise ValueError("must name codecs of PCMU, PCMA, G722, opus")
-    return tuple(name for name in names if name)
+        raise ValueError(f"must name codecs of {', '.join(CLOCK_RATES)}")
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def name(value: Any) -> str:
     """A FreeSWITCH name: letters, digits, dot, dash and underscore."""
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", str(value)):
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", text(value)):
         raise ValueError("must consist of letters, digits, dot, dash and underscore")
     return str(value)
+
+
+def file_path(value: Any) -> str:
+    """The path of a file, existing or not; `~` is the home directory. `:memory:` is SQLite's own."""
+    path = os.path.expanduser(some_text(value))
+    if path.endswith("/") or os.path.isdir(path):
+        raise ValueError("is a directory, must be a file")
+    return path
+
+
+def directory(value: Any) -> str:
+    """The absolute path of a directory, existing or not: the switch, which writes there, runs elsewhere."""
+    path = os.path.expanduser(some_text(value))
+    if not os.path.isabs(path):
+        raise ValueError("must be an absolute path")
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError("is a file, must be a directory")
+    return path

@@ -83,13 +83,16 @@ class Switch:
             self._node.post(commands.setvar(leg.id, "last_bridge_proto_specific_hangup_cause", "sip:500"))
         return self._node.command(commands.kill(leg.id, cause)).startswith("+OK")
 
-    def set_muted(self, leg: Leg) -> None:
-        """Silence the leg in its conference, or not, as the leg says; recordings still hear it."""
-        self._member(leg, "mute" if leg.muted else "unmute", "muted")
+    def set_muted(self, leg: Leg, *, changed: bool = True) -> None:
+        """Silence the leg in its conference, or not, as the leg says; recordings still hear it.
 
-    def set_deaf(self, leg: Leg) -> None:
+        The channel remembers it, unless it is not `changed`.
+        """
+        self._member(leg, "mute" if leg.muted else "unmute", ["muted"] if changed else [])
+
+    def set_deaf(self, leg: Leg, *, changed: bool = True) -> None:
         """Stop the conference's audio towards the leg, or not, as the leg says."""
-        self._member(leg, "deaf" if leg.hears_nothing else "undeaf", "deaf")
+        self._member(leg, "deaf" if leg.hears_nothing else "undeaf", ["deaf"] if changed else [])
 
     def enter(self, leg: Leg, conference: str, rate: int) -> None:
         """Put the leg into a conference, with its mute and deaf state from the first frame on.
@@ -158,8 +161,8 @@ class Switch:
         # only honoured when set before media starts
         return {"media_timeout": str(self._media_timeout_ms)} if self._media_timeout_ms else {}
 
-    def _member(self, leg: Leg, action: str, attribute: str) -> None:
-        remembered = self._setvars(leg, attribute)
+    def _member(self, leg: Leg, action: str, attributes: list[str]) -> None:
+        remembered = self._setvars(leg, *attributes) if attributes else []
         if not (leg.conference and leg.member_id):
             self._node.post(*remembered)  # applied when it joins
             return

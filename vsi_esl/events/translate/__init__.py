@@ -31,10 +31,10 @@ def on_event(name: str) -> Callable[[Translator], Translator]:
 
 def translate(ctx: Context, event: SwitchEvent) -> None:
     """Hand a switch event to its translator; an event without one means nothing to us."""
-    name = event.get("Event-Name", "")
-    translator = _translators.get(event.get("Event-Subclass", "") if name == "CUSTOM" else name)
-    if translator is not None:
-        translator(ctx, event)
+    name = event.get("Event-Name")
+    kind = event.get("Event-Subclass") if name == "CUSTOM" else name
+    if isinstance(kind, str) and isinstance(event.get("Unique-ID"), str) and kind in _translators:
+        _translators[kind](ctx, event)
 
 
 from . import conference, dtmf, hangup, legs, signalling  # noqa: E402  (they register themselves)

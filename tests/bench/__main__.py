@@ -1,0 +1,50 @@
+"""`make bench`: figures with what they compare to, measured in one run. Never a pass or a fail."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import platform  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import psutil  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from tests.bench import commands, events, restart  # noqa: E402
+from vsi_esl import logs  # noqa: E402
+
+BENCHMARKS = {
+    "decode": events.decode_and_translate,
+    "end-to-end": events.end_to_end,
+    "burst": events.burst,
+    "mute": commands.mute,
+    "restart": restart.readopt,
+}
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line
+        ]
+        model = names[0] if names else model
+    memory = psutil.virtual_memory().total >> 30
+    return f"{model}, {psutil.cpu_count()} cores, {memory} GiB, Python {platform.python_version()}"
+
+
+def main() -> None:
+    logs.setup("error", "json", sys.stderr)
+    table = Table("what", "figure", "compared to", title=machine())
+    for name in sys.argv[1:] or BENCHMARKS:
+        for row in BENCHMARKS[name]():
+            table.add_row(*row)
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()
