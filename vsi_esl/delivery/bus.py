@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -26,8 +27,12 @@ MAX_PATTERN_BYTES = 4096
 def timestamp(nanoseconds: int) -> str:
     """RFC 3339 in UTC with the fraction's trailing zeros removed, as Go writes it."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
+    return f"{_to_the_second(seconds)}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+@lru_cache(maxsize=2)
+def _to_the_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 class AppFilter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar
 
 from ..model.leg import Leg
@@ -18,9 +19,13 @@ class Event:
 
     def payload(self) -> dict[str, Any]:
         """The event's own members, without the envelope."""
-        return {
-            field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None
-        }
+        names = _members(type(self))  # type: ignore[arg-type]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+@cache
+def _members(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

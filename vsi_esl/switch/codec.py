@@ -83,12 +83,14 @@ class Decoder:
         if end < 0:
             self._compact()
             return None
+        block = bytes(memoryview(buffer)[self._offset : end]).decode("utf-8", "replace")
+        encoded = "%" in block
         headers = {}
-        for line in bytes(memoryview(buffer)[self._offset : end]).decode("utf-8", "replace").split("\n"):
+        for line in block.split("\n"):
             name, colon, value = line.partition(":")
             if not colon:
                 raise CodecError(f"not a header line: {line[:80]!r}")
-            headers[name.strip()] = unquote(value.strip())
+            headers[name.strip()] = unquote(value.strip()) if encoded else value.strip()
         self._offset = end + 2
         self._need = self._body_length(headers)
         self._headers = headers

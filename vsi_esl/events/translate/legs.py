@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...context import Context
 
 MAX_HEADERS = 64
-HEADER_PREFIX = "variable_sip_h_"
+X_HEADER_PREFIX = "variable_sip_h_X-"
 
 
 def seconds(event: SwitchEvent, header: str) -> float:
@@ -41,7 +41,7 @@ def x_headers(event: SwitchEvent) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for key in event:
-        if key.startswith(HEADER_PREFIX) and key[15:17] == "X-" and len(found) < MAX_HEADERS:
+        if key[:17] == X_HEADER_PREFIX and len(found) < MAX_HEADERS:
             found[key[15:]] = " ".join(text_of(event, key).split("\r\n"))
     return found
 
