@@ -1,0 +1,54 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vsi_esl import registry
+from vsi_esl.cli import cli
+from vsi_esl.config import reference_table
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_settings_page_is_the_generated_one():
+    assert (ROOT / "docs" / "configuration.md").read_text().endswith(reference_table())
+
+
+def test_the_readme_names_every_command_that_works():
+    table = (ROOT / "README.md").read_text().partition("## What works")[2].partition("## Run it")[0]
+    named = set(re.findall(r"`([a-z]+_[a-z_]+)`", table))
+    assert named == set(registry.load_commands())
+    assert f"{len(named)} of the 73 commands" in table
+
+
+def test_the_readme_names_every_command_of_the_command_line():
+    text = (ROOT / "README.md").read_text()
+    for name in cli.commands:
+        assert f"vsi-esl {name}" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "freeswitch_conf/README.md", "docs/differences.md"])
+def test_links_and_files_that_are_named_exist(page):
+    path = ROOT / page
+    text = path.read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (path.parent / target).exists(), target
+    for name in re.findall(r"`((?:vsi_esl|freeswitch_conf|dialplan|tests|docs)/[\w./]+)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_nothing_of_the_workplace_is_named():
+    """No machine path may enter the repository."""
+    forbidden = re.compile("/" + "work/|/" + "root/|/opt/" + "bld")
+    for path in ROOT.rglob("*"):
+        if (
+            ".git" in path.parts
+            or ".venv" in path.parts
+            or path.suffix not in (".py", ".md", ".xml", ".cfg", ".toml")
+        ):
+            continue
+        assert not forbidden.search(path.read_text()), path
