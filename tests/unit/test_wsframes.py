@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import struct
+import tracemalloc
 
 import pytest
 from geventwebsocket.websocket import Header
@@ -61,6 +62,37 @@ def test_every_length_form(size):
 def test_fragments_with_a_ping_in_between():
     data = masked(1, b"he", fin=False) + masked(9, b"\x00\xff") + masked(0, b"llo")
     assert messages(data) == [(wsframes.PING, b"\x00\xff"), (wsframes.TEXT, b"hello")]
+
+
+def test_empty_fragments_take_no_memory():
+    parser = wsframes.Parser(1000)
+    parser.feed(masked(1, b"", fin=False))
+    empty = masked(0, b"", fin=False) * 1000
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            parser.feed(empty)
+            assert parser.next_message() is None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 50_000
+    parser.feed(masked(0, b"end"))
+    assert parser.next_message() == (wsframes.TEXT, b"end")
+
+
+@given(
+    fragments=st.lists(st.binary(max_size=50), min_size=1, max_size=6),
+    cuts=st.lists(st.integers(min_value=0)),
+)
+def test_fragments_make_one_message(fragments, cuts):
+    opcodes = [wsframes.BINARY] + [wsframes.CONTINUATION] * (len(fragments) - 1)
+    last = len(fragments) - 1
+    frames = [
+        masked(op, part, fin=i == last) for i, (op, part) in enumerate(zip(opcodes, fragments, strict=True))
+    ]
+    expected = [(wsframes.BINARY, b"".join(fragments)), (wsframes.TEXT, b"after")]
+    assert messages(b"".join([*frames, masked(wsframes.TEXT, b"after")]), cuts) == expected
 
 
 @given(data=st.binary(max_size=300), cuts=st.lists(st.integers(min_value=0)))

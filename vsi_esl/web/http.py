@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
+import gevent
 import orjson
 import structlog
 from flask import Flask, Response, request
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 VSI_PATH = "/v1/vsi"
 GOING_AWAY = 1001
+CLOSE_TIMEOUT_S = 2.0
 
 STATUS_TEXT = {400: "400 Bad Request", 404: "404 Not Found", 503: "503 Service Unavailable"}
 
@@ -54,9 +56,10 @@ class HttpFace:
         self.server.start()
 
     def close_sessions(self) -> None:
-        """Tell every VSI client that the server goes away."""
-        for session in list(self._sessions):
-            session.close(GOING_AWAY, "server shutting down")
+        """Tell every VSI client that the server goes away; one that does not read holds up no other."""
+        text = "server shutting down"
+        closing = [gevent.spawn(session.close, GOING_AWAY, text) for session in list(self._sessions)]
+        gevent.joinall(closing, timeout=CLOSE_TIMEOUT_S)
 
     def stop(self, timeout: float) -> None:
         """Stop listening, and end the requests under way after `timeout` seconds."""

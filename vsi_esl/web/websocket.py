@@ -1,30 +1,30 @@
 """gevent-websocket, with its measured defects closed.
 
 gevent-websocket 0.10.1 gives the upgrade inside gevent's WSGI server. As shipped it has no size limit and
-no deadlines, takes unmasked frames, breaks close codes and ping payloads, lets two writers mix their
+no deadlines, takes unmasked frames, breaks close codes and binary pings, lets two writers mix their
 frames, and upgrades before the application is asked. Reading, writing and closing are overridden here; the
-framing is in `wsframes`.
+framing is in `wsframes`, the rules of the upgrade in `wshandshake`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import socket
 from contextlib import suppress
 from typing import Any
 
 import gevent
 import structlog
-from gevent.lock import RLock
+from gevent.exceptions import ConcurrentObjectUseError
+from gevent.lock import BoundedSemaphore
 from geventwebsocket.handler import WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
-from . import wsframes
+from . import sockets, wsframes, wshandshake
 
 log = structlog.get_logger(__name__)
 
 READ_BYTES = 64 * 1024
+STEPS_PER_TURN = 16
 CLOSE_HANDSHAKE_S = 2.0
 DEFAULT_MAX_BYTES = 1 << 20
 DEFAULT_WRITE_TIMEOUT_S = 5.0
@@ -37,8 +37,8 @@ class WebSocketClosed(Exception):
 class HardenedWebSocket(WebSocket):
     """One connection: a reader greenlet calls `receive`, any greenlet may write or close.
 
-    After the end, `close_code` and `close_reason` tell how it came: peer_close, stop or another reason
-    given to `close`, read_timeout, write_timeout, too_big, protocol, error. Timeouts in seconds.
+    After the end, `close_code` and `close_reason` tell how it came: peer_close, closed or the reason that
+    was given to `close`, read_timeout, write_timeout, too_big, protocol, error. Timeouts in seconds.
     """
 
     def __init__(
@@ -52,126 +52,170 @@ class HardenedWebSocket(WebSocket):
         read_timeout: float | None = None,
     ) -> None:
         super().__init__(environ, stream, handler)
+        self.stream = self.raw_read = self.raw_write = None  # no way around the parser and the lock
         self._socket = handler.socket
-        self._reader = handler.rfile  # it may have read ahead of the upgrade request
         self._parser = wsframes.Parser(max_bytes)
-        self._lock = RLock()
+        self._parser.feed(sockets.read_ahead(handler.socket, handler.rfile))
+        self._lock = BoundedSemaphore(1)
         self._write_timeout = write_timeout
         self._read_timeout = read_timeout
-        self._close_sent = False
+        self._steps = 0
+        self._closing = False
+        self._peer_done = False  # nothing more is expected from the peer
         self._reaper: gevent.Greenlet | None = None
         self.close_code = wsframes.ABNORMAL
         self.close_reason = ""
-        self._tune()
+        sockets.tune(self._socket)
 
-    def _tune(self) -> None:
-        with suppress(OSError):
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # a client that vanished without a word is noticed, although it need not answer pings
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if hasattr(socket, "TCP_KEEPIDLE"):
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    def __del__(self) -> None:
+        """The base writes a close frame from here; the garbage collector must not do I/O."""
 
     def receive(self) -> str | bytes | None:
         """The next text (str) or binary (bytes) message; None when the connection is over."""
         while not self.closed:
+            self._take_turns()
             try:
                 message = self._parser.next_message()
                 if message is None:
                     self._fill()
-                elif message.opcode in (wsframes.TEXT, wsframes.BINARY):
-                    if self._close_sent:
-                        continue
-                    return message.payload.decode() if message.opcode == wsframes.TEXT else message.payload
-                else:
+                elif message.opcode >= wsframes.CLOSE:
                     self._control(message)
+                elif not self._closing:  # what comes after our close frame is of no use to anyone
+                    return message.payload.decode() if message.opcode == wsframes.TEXT else message.payload
             except wsframes.FrameError as error:
                 reason = "too_big" if error.code == wsframes.TOO_BIG else "protocol"
                 self._fail(error.code, str(error), reason)
             except UnicodeDecodeError:
                 self._fail(wsframes.BAD_DATA, "text is not UTF-8", "protocol")
-            except WebSocketClosed:
-                break
         return None
 
+    def _take_turns(self) -> None:
+        """A socket that always has data never makes its reader wait, so the others would never run."""
+        self._steps += 1
+        if self._steps >= STEPS_PER_TURN:
+            self._steps = 0
+            gevent.sleep(0)
+
     def _fill(self) -> None:
+        deadline = gevent.Timeout(None if self._closing else self._read_timeout)
         try:
-            with gevent.Timeout(self._read_timeout):
-                data = self._reader.read1(READ_BYTES)
-        except gevent.Timeout:
-            self._fail(wsframes.GOING_AWAY, "idle for too long", "read_timeout")
+            with deadline:
+                data = self._socket.recv(READ_BYTES)
+        except gevent.Timeout as timeout:
+            if timeout is not deadline:
+                raise
+            self.close_reason = self.close_reason or "read_timeout"
+            self.close(wsframes.GOING_AWAY, "idle for too long")
             return
-        except (OSError, ValueError):
+        except OSError:
             data = b""
-        if not data:
+        if data:
+            self._parser.feed(data)
+        else:
+            self._peer_done = True
             self._end("error")
-            return
-        self._parser.feed(data)
 
     def _control(self, message: wsframes.Message) -> None:
-        if message.opcode == wsframes.PING:
-            self._write(wsframes.encode(wsframes.PONG, message.payload))
+        if message.opcode == wsframes.PING and not self._closing:
+            with suppress(WebSocketClosed):
+                self._write(wsframes.encode(wsframes.PONG, message.payload))
         elif message.opcode == wsframes.CLOSE:
             code = wsframes.close_code(message.payload)
-            if not self._close_sent:
+            self._peer_done = True
+            if not self._closing:
+                self._closing = True
                 self.close_code, self.close_reason = code, "peer_close"
-                self._close_sent = True
                 answer = b"" if code == wsframes.NO_STATUS else message.payload[:2]
                 with suppress(WebSocketClosed):
-                    self._write(wsframes.encode(wsframes.CLOSE, answer))
+                    self._write(wsframes.encode(wsframes.CLOSE, answer), final=True)
             self._end("peer_close")
 
     def send_text(self, data: str | bytes) -> None:
         """Send one text message; bytes must be UTF-8. WebSocketClosed when that is no longer possible."""
-        self.send_many([data.encode() if isinstance(data, str) else data])
+        self._write(wsframes.encode(wsframes.TEXT, data.encode() if isinstance(data, str) else data))
 
     def send_many(self, messages: list[bytes]) -> None:
-        """Send text messages (UTF-8) in one write, under one deadline."""
-        if self._close_sent:
-            raise WebSocketClosed(self.close_reason)
+        """Send text messages (UTF-8) in one write, under one deadline. Raises as `send_text`."""
         self._write(b"".join([wsframes.encode(wsframes.TEXT, message) for message in messages]))
 
-    def _write(self, data: bytes) -> None:
+    def send_frame(self, message: str | bytes, opcode: int) -> None:
+        """What the base's `send` calls; here it goes the same way as every other frame."""
+        self._write(wsframes.encode(opcode, message.encode() if isinstance(message, str) else bytes(message)))
+
+    def _write(self, data: bytes, *, final: bool = False) -> None:
+        """Write whole frames, under the lock and one deadline; after a `final` write nothing follows."""
+        unsent = memoryview(data)
         deadline = gevent.Timeout(self._write_timeout)
         try:
             with deadline, self._lock:
-                if self.closed:
+                if self.closed or (self._closing and not final):
                     raise WebSocketClosed(self.close_reason)
-                self._socket.sendall(data)
+                while unsent:
+                    unsent = unsent[self._socket.send(unsent) :]
         except gevent.Timeout as timeout:
-            if timeout is not deadline:
-                raise
-            self.abort("write_timeout")
-            raise WebSocketClosed("write_timeout") from None
+            if timeout is deadline:
+                self.abort("write_timeout")
+                raise WebSocketClosed("write_timeout") from None
+            raise
         except OSError as error:
             self.abort("error")
             raise WebSocketClosed("error") from error
+        finally:
+            if 0 < len(unsent) < len(data):
+                self.abort("error")  # killed in mid frame: whatever came next would be read as its rest
 
-    def close(self, code: int = wsframes.NORMAL, message: Any = "") -> None:
+    def close(self, code: int = wsframes.NORMAL, message: str | bytes | None = "") -> None:
         """Send a close frame with this code and reason; the connection ends when the peer answers, or
-        after two seconds. May be called again, and from any greenlet."""
-        if self.closed or self._close_sent:
+        after two seconds. May be called again, and from any greenlet. ValueError for a reserved code."""
+        reason = message.decode("utf-8", "replace") if isinstance(message, bytes) else message or ""
+        frame = wsframes.encode_close(code, reason)
+        if self.closed or self._closing:
             return
-        self._close_sent = True
-        reason = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message or "")
+        self._closing = True
         self.close_code, self.close_reason = code, self.close_reason or reason or "closed"
-        with suppress(WebSocketClosed):
-            self._write(wsframes.encode_close(code, reason))
-            self._reaper = gevent.spawn_later(CLOSE_HANDSHAKE_S, self.abort, "closed")
+        try:
+            with suppress(WebSocketClosed):
+                self._write(frame, final=True)
+        finally:
+            if not self.closed:
+                self._reaper = gevent.spawn_later(CLOSE_HANDSHAKE_S, self._hang_up, "closed")
 
-    def abort(self, reason: str) -> None:
-        """End the TCP connection at once. A reader that waits wakes up."""
-        self._end(reason)
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+    def abort(self, reason: str = "closed") -> None:
+        """End the TCP connection at once; what is not sent yet is lost. A reader that waits wakes up."""
+        sockets.reset_on_close(self._socket)
+        self._hang_up(reason)
+
+    def finish(self) -> None:
+        """For the handler, when the application has returned: complete the closing handshake."""
+        self.close()
+        with suppress(ConcurrentObjectUseError):  # the application has left a reader behind
+            while self.receive() is not None:
+                pass
+        if not self._peer_done:
+            self._discard()
+        self._hang_up("closed")
+        log.debug("websocket over", code=self.close_code, reason=self.close_reason)
+
+    def _discard(self) -> None:
+        """Let a peer that broke the rules read our close frame.
+
+        Closing a socket with unread data resets the connection, and the frame would be lost with it.
+        """
+        with suppress(OSError, ConcurrentObjectUseError), gevent.Timeout(CLOSE_HANDSHAKE_S, False):
+            self._socket.shutdown(socket.SHUT_WR)
+            while self._socket.recv(READ_BYTES):
+                gevent.sleep(0)
 
     def _fail(self, code: int, text: str, reason: str) -> None:
         self.close_reason = self.close_reason or reason
         self.close(code, text)
-        if reason != "read_timeout":
-            self._end(reason)  # what follows a broken frame cannot be understood
+        self._end(reason)  # what follows a broken frame cannot be understood
+
+    def _hang_up(self, reason: str) -> None:
+        self._peer_done = True
+        self._end(reason)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _end(self, reason: str) -> None:
         self.closed = True
@@ -188,46 +232,66 @@ class HardenedHandler(WebSocketHandler):
     carry `ws_max_bytes`, `ws_write_timeout` and `ws_read_timeout`.
     """
 
-    def upgrade_connection(self) -> list[bytes] | None:
-        """Validate the handshake, ask the gate, then let the base switch protocols."""
-        if self.environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
-            self.start_response("426 Upgrade Required", [("Sec-WebSocket-Version", "13")])
-            return [b"only WebSocket version 13 is spoken here\n"]
-        try:
-            key = base64.b64decode(self.environ.get("HTTP_SEC_WEBSOCKET_KEY", "").strip(), validate=True)
-        except (binascii.Error, ValueError):
-            key = b""
-        if len(key) != 16:
-            self.start_response("400 Bad Request", [])
-            return [b"bad Sec-WebSocket-Key\n"]
-        gate = getattr(self.server, "ws_gate", None)
-        refusal = gate(self.environ) if gate is not None else None
-        if refusal is not None:
-            status, headers, body = refusal
-            self.start_response(status, headers)
-            return [body]
-        result = super().upgrade_connection()
-        if self.environ.get("wsgi.websocket") is not None:
-            # the base's own connection object sends a close frame when it is collected, unless it is closed
-            self.environ["wsgi.websocket"].closed = True
-            self.websocket = HardenedWebSocket(
-                self.environ,
-                Stream(self),
-                self,
-                max_bytes=getattr(self.server, "ws_max_bytes", DEFAULT_MAX_BYTES),
-                write_timeout=getattr(self.server, "ws_write_timeout", DEFAULT_WRITE_TIMEOUT_S),
-                read_timeout=getattr(self.server, "ws_read_timeout", None),
-            )
-            self.environ["wsgi.websocket"] = self.websocket
-        return result
-
     def upgrade_websocket(self) -> list[bytes] | None:
-        """As the base, with answers that HTTP knows (the base says "402 Bad Request")."""
-        wants = self.environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-        if wants and self.request_version != "HTTP/1.1":
-            self.start_response("400 Bad Request", [])
-            return [b"a WebSocket needs HTTP/1.1\n"]
-        return super().upgrade_websocket()
+        """Switch protocols, or return the body of a refusal; None as well for a request that asks for no
+        WebSocket."""
+        if not wshandshake.wants_upgrade(self.environ):
+            return None
+        refusal = wshandshake.refusal(self.environ)
+        if refusal is None:
+            gate = getattr(self.server, "ws_gate", None)
+            refusal = gate(self.environ) if gate is not None else None
+        if refusal is not None:
+            return self._refuse(*refusal)
+        self.upgrade_connection()
+        return None
+
+    def _refuse(self, status: str, headers: list[tuple[str, str]], body: bytes) -> list[bytes]:
+        log.info("websocket refused", status=status)
+        self.start_response(status, headers)
+        # frames that the client has sent already must not be read as its next request, nor a body waited for
+        self.close_connection = True
+        self.wsgi_input.content_length, self.wsgi_input.chunked_input = 0, False
+        return [body]
+
+    def upgrade_connection(self) -> None:
+        """Answer 101 and make the connection object, which the application finds as `wsgi.websocket`."""
+        self.websocket = HardenedWebSocket(
+            self.environ,
+            Stream(self),
+            self,
+            max_bytes=getattr(self.server, "ws_max_bytes", DEFAULT_MAX_BYTES),
+            write_timeout=getattr(self.server, "ws_write_timeout", DEFAULT_WRITE_TIMEOUT_S),
+            read_timeout=getattr(self.server, "ws_read_timeout", None),
+        )
+        self.environ["wsgi.websocket"] = self.websocket
+        self.environ["wsgi.websocket_version"] = wshandshake.VERSION
+        accept = wshandshake.accept(self.environ["HTTP_SEC_WEBSOCKET_KEY"])
+        headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
+        self.start_response("101 Switching Protocols", headers)
+
+    def run_websocket(self) -> None:
+        """Run the application on the connection, then close it whatever became of the application."""
+        ws = self.websocket
+        try:
+            response = self.application(self.environ, lambda *_: None)
+            try:
+                for _ in response:
+                    pass  # an application may be a generator; there is no HTTP response to write to
+            finally:
+                getattr(response, "close", lambda: None)()
+        except Exception:
+            ws.close(wsframes.INTERNAL_ERROR, "internal error")
+            raise
+        finally:
+            try:
+                ws.finish()
+            finally:
+                self.environ["wsgi.websocket"] = None
+                # gevent's close wakes whoever still waits in this socket. The server's own closes the bare
+                # descriptor, and the event loop aborts the process when it finds a waiter on it.
+                self.rfile.close()
+                self.socket.close()
 
     def log_request(self) -> None:
         """Requests are logged by who serves them, not by the transport."""

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
-NORMAL, GOING_AWAY, PROTOCOL_ERROR, BAD_DATA, TOO_BIG, NO_STATUS, ABNORMAL = (
-    1000,
-    1001,
-    1002,
-    1007,
-    1009,
-    1005,
-    1006,
-)
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, NO_STATUS, ABNORMAL = 1000, 1001, 1002, 1005, 1006
+BAD_DATA, TOO_BIG, INTERNAL_ERROR = 1007, 1009, 1011
 
 MAX_CONTROL_PAYLOAD = 125
 
@@ -28,8 +21,7 @@ class FrameError(Exception):
         self.code = code
 
 
-@dataclass(slots=True, frozen=True)
-class Message:
+class Message(NamedTuple):
     """A whole message: reassembled text or binary, or a control frame."""
 
     opcode: int
@@ -55,7 +47,9 @@ def encode(opcode: int, payload: bytes) -> bytes:
 
 
 def encode_close(code: int, reason: str) -> bytes:
-    """A close frame; the reason is cut to what a control frame holds."""
+    """A close frame; the reason is cut to what a control frame holds. ValueError for a reserved code."""
+    if not _sendable(code):
+        raise ValueError(f"close code {code} may not be sent")
     text = reason.encode("utf-8", "replace")[: MAX_CONTROL_PAYLOAD - 2].decode("utf-8", "ignore")
     return encode(CLOSE, struct.pack("!H", code) + text.encode())
 
@@ -67,14 +61,17 @@ def close_code(payload: bytes) -> int:
     if len(payload) == 1:
         raise FrameError(PROTOCOL_ERROR, "close frame of one byte")
     (code,) = struct.unpack("!H", payload[:2])
-    allowed = 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
-    if not (allowed or 3000 <= code <= 4999):
+    if not _sendable(code):
         raise FrameError(PROTOCOL_ERROR, f"close code {code}")
     try:
         payload[2:].decode()
     except UnicodeDecodeError:
         raise FrameError(BAD_DATA, "close reason is not UTF-8") from None
     return code
+
+
+def _sendable(code: int) -> bool:
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
 
 
 class Parser:
@@ -84,8 +81,7 @@ class Parser:
         self._limit = limit
         self._buffer = bytearray()
         self._opcode: int | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._fragments = bytearray()  # not a list: that would grow with every empty fragment
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the socket."""
@@ -102,13 +98,13 @@ class Parser:
                 return Message(opcode, payload)
             if (opcode == CONTINUATION) is (self._opcode is None):
                 raise FrameError(PROTOCOL_ERROR, "fragments out of order")
-            if opcode != CONTINUATION:
-                self._opcode = opcode
-            self._parts.append(payload)
-            self._size += len(payload)
+            if final and opcode != CONTINUATION:
+                return Message(opcode, payload)
+            self._opcode = self._opcode or opcode
+            self._fragments += payload
             if final:
-                message = Message(self._opcode or TEXT, b"".join(self._parts))
-                self._opcode, self._parts, self._size = None, [], 0
+                message = Message(self._opcode, bytes(self._fragments))
+                self._opcode, self._fragments = None, bytearray()
                 return message
 
     def _next_frame(self) -> tuple[bool, int, bytes] | None:
@@ -126,7 +122,7 @@ class Parser:
             if len(buffer) < 10:
                 return None
             (size,), header = struct.unpack_from("!Q", buffer, 2), 10
-        if opcode < CLOSE and self._size + size > self._limit:
+        if opcode < CLOSE and len(self._fragments) + size > self._limit:
             # known before a byte of the payload is kept
             raise FrameError(TOO_BIG, f"message of more than {self._limit} bytes")
         end = header + 4 + size
