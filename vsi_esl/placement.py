@@ -13,7 +13,7 @@ from gevent.event import AsyncResult
 
 from . import lifecycle
 from .context import Context
-from .errors import LegGone, SwitchUnavailable, VsiError
+from .errors import Invalid, LegGone, SwitchUnavailable, VsiError
 from .events import types
 from .model.leg import CONNECTED, EARLY_MEDIA, Leg
 from .model.room import Room
@@ -84,6 +84,11 @@ def move(ctx: Context, leg: Leg, room: Room | None) -> None:
     except VsiError:
         leg.target_room = before
         raise
+    if room is not None and ctx.rooms.find(room.id) is not room:
+        # deleted while the leg was on its way; its conference is nobody's now
+        leg.target_room = ""
+        settle(ctx, leg)
+        raise Invalid(f"room {room.id} not found")
 
 
 def answer(ctx: Context, leg: Leg, codec: str) -> None:

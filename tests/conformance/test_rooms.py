@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.support.drivers import eventually
+
 from .test_inbound import answered, ring
 
 
@@ -194,3 +196,20 @@ def test_roles(switch, client):
     client.event("leg.joined_room", room_id="s")
     client.event("leg.role_changed", room_id="s", new_role="boss")
     client.event("room.routing_changed", room_id="s", reason="leg_role_changed")
+
+
+def test_a_room_deleted_under_a_joining_leg(switch, client, service, monkeypatch):
+    _, leg = answered(switch, client)
+    client.ok("create_room", id="r")
+    enter = service.ctx.switch.enter
+
+    def delete_then_enter(one, conference, rate):
+        if room := service.ctx.rooms.find("r"):
+            service.ctx.rooms.remove(room)
+        enter(one, conference, rate)
+
+    eventually(lambda: service.ctx.legs.get(leg).conference != "", "the leg is in its own conference")
+    monkeypatch.setattr(service.ctx.switch, "enter", delete_then_enter, raising=False)
+    assert client.error("add_leg_to_room", room_id="r", leg_id=leg) == (400, "room r not found")
+    live = service.ctx.legs.get(leg)
+    assert (live.conference, live.room_id) == (live.solo_conference, "")

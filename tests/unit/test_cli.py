@@ -36,11 +36,11 @@ def free_port() -> int:
 class Running:
     """`vsi-esl serve --sandbox` on a free port."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         port = free_port()
         self.url = f"ws://127.0.0.1:{port}/v1/vsi"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "vsi_esl", "serve", "--sandbox"],
+            [sys.executable, "-m", "vsi_esl", "serve", "--sandbox", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
