@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import Config
+from ..switch import commands
 from ..switch.client import AuthenticationFailed, CommandTimeout, EslClient
 from . import cli, config_option, load_settings
 
@@ -61,6 +62,11 @@ def doctor(config_path: str | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+def api(client: EslClient, command: str) -> str:
+    """The answer to an api command that the builder made."""
+    return client.send("api " + command)
+
+
 def switch_checks(config: Config) -> Iterator[Check]:
     """Everything asked over the event socket."""
     address = f"{config.switch.host}:{config.switch.port}"
@@ -86,7 +92,7 @@ def switch_checks(config: Config) -> Iterator[Check]:
 
 
 def _asked(config: Config, client: EslClient) -> Iterator[Check]:
-    version = client.send("api version")
+    version = api(client, "version")
     known = re.search(r"Version (1\.1[01]|sandbox)", version)
     hint = "" if known else "1.10 and 1.11 are supported"
     yield Check("version", OK if known else WARN, version.partition("Version ")[2][:60] or version[:60], hint)
@@ -108,23 +114,23 @@ def _password(config: Config) -> Check:
 
 
 def _modules(client: EslClient) -> Iterator[Check]:
-    missing = [name for name in NEEDED_MODULES if client.send(f"api module_exists {name}") != "true"]
+    missing = [name for name in NEEDED_MODULES if api(client, commands.module_exists(name)) != "true"]
     hint = "load them in modules.conf.xml" if missing else ""
     yield Check("needed modules", FAIL if missing else OK, ", ".join(missing) or "all loaded", hint)
     for name, use in USEFUL_MODULES.items():
-        if client.send(f"api module_exists {name}") != "true":
+        if api(client, commands.module_exists(name)) != "true":
             yield Check(name, WARN, "not loaded", f"needed for {use}")
 
 
 def _configuration(config: Config, client: EslClient) -> Iterator[Check]:
     profile = config.switch.sofia_profile
-    status = client.send(f"api sofia xmlstatus profile {profile}")
+    status = api(client, commands.sofia_profile_status(profile))
     running = "<profile>" in status or "<profile-info>" in status
     hint = "" if running else "add sip_profiles/vsi.xml, or set switch.sofia_profile"
     yield Check(
         "SIP profile", OK if running else FAIL, profile if running else f"{profile} is not running", hint
     )
-    rooms = client.send("api xml_locate configuration configuration name conference.conf")
+    rooms = api(client, commands.configuration("conference.conf"))
     if "-ERR" not in rooms:
         lacking = [name for name in ("vsi8000", "vsi16000", "vsi48000") if f'"{name}"' not in rooms]
         hint = "add conference.conf.xml from freeswitch_conf/" if lacking else ""
@@ -133,14 +139,14 @@ def _configuration(config: Config, client: EslClient) -> Iterator[Check]:
         ("sip_watch_headers", "CSeq", "a refused hold is not noticed, and a REFER not declined"),
         ("intercept_unanswered_only", "true", "an INVITE with Replaces can take over a call"),
     ):
-        value = client.send(f"api global_getvar {name}")
+        value = api(client, commands.global_getvar(name))
         good = wanted in value
         hint = "" if good else f"include vars_vsi.xml: without it {loss}"
         yield Check(name, OK if good else WARN, value or "not set", hint)
 
 
 def _rate(client: EslClient) -> Check:
-    status = client.send("api status")
+    status = api(client, "status")
     match = re.search(r"per Sec out of max (\d+)", status)
     if match is None:
         return Check("sessions per second", WARN, "not told by the switch")

@@ -11,6 +11,7 @@ import gevent
 from gevent.event import Event as Flag
 
 from ..sandbox import SandboxSwitch, demo_caller
+from ..switch import commands
 from ..switch.client import EslClient
 from . import cli
 
@@ -40,7 +41,7 @@ def _ask(port: int, password: str, request: dict[str, Any]) -> str:
     client = EslClient("127.0.0.1", port, password)
     client.connect()
     try:
-        answer = client.send(f"api sandbox {json.dumps(request)}")
+        answer = client.send("api " + commands.sandbox(json.dumps(request)))
     finally:
         client.stop()
     if answer.startswith("-ERR"):

@@ -250,5 +250,20 @@ def global_getvar(key: str) -> str:
     return f"global_getvar {variable(key)}"
 
 
+def sofia_profile_status(profile: str) -> str:
+    """The SIP profile as XML; `Invalid Profile!` when it is not running."""
+    return f"sofia xmlstatus profile {name(profile)}"
+
+
+def configuration(file: str) -> str:
+    """A configuration as the switch has read it, as XML."""
+    return f"xml_locate configuration configuration name {name(file)}"
+
+
+def sandbox(request: str) -> str:
+    """A request to the people at the other end of the sandbox's calls, as JSON on one line."""
+    return f"sandbox {request}"
+
+
 def module_exists(module: str) -> str:
     return f"module_exists {name(module)}"
