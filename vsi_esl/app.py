@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import gevent
 import structlog
@@ -91,8 +92,8 @@ class Service:
     def _on_event(self, event: SwitchEvent) -> None:
         translate(self.ctx, event)
 
-    def _resync(self) -> None:
-        resync.resync(self.ctx)
+    def _resync(self) -> Callable[[], None] | None:
+        return resync.resync(self.ctx)
 
     def _on_lost(self) -> None:
         resync.lost(self.ctx)

@@ -7,6 +7,8 @@ that only we know has ended unseen, unless its hangup is among the events still 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import gevent
 import structlog
@@ -40,17 +42,20 @@ def restore_rooms(ctx: Context) -> None:
         ctx.rooms.add(room)
 
 
-def resync(ctx: Context) -> None:
-    """Run after each connect, with events held back."""
+def resync(ctx: Context) -> Callable[[], None] | None:
+    """Run after each connect, with events held back. Returns what is left to do when they flow again."""
     started = time.monotonic()
     records = ctx.state.legs()
     snapshot = take_snapshot(ctx.node, [*records, *(leg.id for leg in ctx.legs.everyone())])
     restarted = _switch_restarted(ctx)
     for leg_id, dump in snapshot.channels.items():
         _adopt(ctx, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
-    _gone(ctx, snapshot, records, SWITCH_RESTARTED if restarted else UNOBSERVED)
+    missing = _missing(ctx, snapshot, records)
     elapsed = time.monotonic() - started
     log.info("calls re-adopted", legs=len(ctx.legs), rooms=len(ctx.rooms), seconds=round(elapsed, 3))
+    if not missing:
+        return None
+    return partial(_report_gone, ctx, missing, SWITCH_RESTARTED if restarted else UNOBSERVED)
 
 
 def _switch_restarted(ctx: Context) -> bool:
@@ -154,7 +159,8 @@ def _catch_up_hold(ctx: Context, leg: Leg, dump: SwitchEvent) -> None:
     placement.arm_hold_limit(ctx, leg)
 
 
-def _gone(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord], reason: str) -> None:
+def _missing(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord]) -> list[Leg]:
+    """The legs that only we know of; hidden from clients from now on."""
     for leg_id, record in records.items():
         if ctx.legs.find(leg_id) is None and leg_id not in snapshot.channels:
             leg = Leg(leg_id, record.type, record.created_at, record.state, record.app_id)
@@ -164,11 +170,12 @@ def _gone(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord], reaso
     for leg in missing:
         leg.unseen = True
         ctx.legs.retire(leg)
-    if missing:
-        gevent.spawn_later(UNSEEN_GRACE_S, _report_gone, ctx, missing, reason)
+    return missing
 
 
 def _report_gone(ctx: Context, missing: list[Leg], reason: str) -> None:
+    """Give the events that were held back a moment to tell why they ended, then report the rest."""
+    gevent.sleep(UNSEEN_GRACE_S)
     for leg in missing:
         if leg.unseen:
             lifecycle.disconnected(ctx, leg, leg.ending or reason, time.time())

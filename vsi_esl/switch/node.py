@@ -49,8 +49,9 @@ class SwitchFacts:
 class SwitchNode:
     """Keeps the connections to one switch. Times are in seconds.
 
-    `on_event` gets every event of the switch; `resync` is run after each connect, before readiness, while
-    events are held back; `on_lost` is told of each loss of a switch that was ready.
+    `on_event` gets every event of the switch; `on_lost` is told of each loss of a switch that was ready.
+    `resync` is run after each connect, while events are held back; what it returns, if anything, is run
+    when they flow again. Only then is the switch ready.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class SwitchNode:
         port: int,
         password: str,
         on_event: Callable[[dict[str, Any]], None],
-        resync: Callable[[], None],
+        resync: Callable[[], Callable[[], None] | None],
         on_lost: Callable[[], None],
         bond: str = "vsi-bond",
         command_timeout: float = 5.0,
@@ -214,10 +215,12 @@ class SwitchNode:
         self._learn_facts()
         self._ensure_bond()
         with gevent.Timeout(RESYNC_TIMEOUT_S, SwitchUnavailable("re-adoption of the calls took too long")):
-            self._resync()
+            finish = self._resync()
+            self._events.resume()
+            if finish is not None:
+                finish()
         self._ready.set()
         self._resyncing = False
-        self._events.resume()
 
     def _learn_facts(self) -> None:
         version, core_uuid, watched = self.command_many(
