@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import re
-import uuid
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import gevent
-
 from .. import __version__
-from . import quoting
+from . import dialplan, quoting, sip
 from .calls import STEP_S
-from .channels import Channel, FarEnd, now_us
+from .channels import Channel, Outcome
 from .control import control
+from .originate import originate
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
-Api = Callable[["SandboxSwitch", str], str]
-TABLE: dict[str, Api] = {}
+Api = Callable[["SandboxSwitch", str], "str | Outcome"]
+TABLE: dict[str, Api] = {"originate": originate, "sandbox": control}
 
-MAX_CHANNELS = 20_000
-DTMF = re.compile(r"[0-9*#A-Da-d]+\Z")
+DTMF = re.compile(r"[0-9*#A-Da-dFfWw, ]+(@[0-9]+)?\Z")
+MODULES = frozenset(
+    "commands conference console dialplan_xml dptools event_socket loopback opus sndfile sofia spandsp "
+    "tone_stream local_stream".split()
+)
+NO_CHANNEL = "-ERR No such channel!\n"
+NO_SESSION = "-ERR Cannot locate session!\n"
 
 
 def api(name: str) -> Callable[[Api], Api]:
@@ -35,32 +39,43 @@ def api(name: str) -> Callable[[Api], Api]:
     return register
 
 
-def run(switch: SandboxSwitch, line: str) -> str:
-    """Run one api command and return its answer."""
-    name, _, rest = line.partition(" ")
+def start(switch: SandboxSwitch, line: str) -> str | Outcome:
+    """Run one api command: its answer, or the outcome to wait for."""
+    name, _, rest = line.strip(" ").partition(" ")
     function = TABLE.get(name)
     if function is None:
-        return f"-ERR {name} Command not found!"
-    return function(switch, rest.strip())
+        return f"-ERR {name} Command not found!\n"
+    return function(switch, rest.strip(" "))
+
+
+def run(switch: SandboxSwitch, line: str) -> str:
+    """Run one api command that answers at once."""
+    answer = start(switch, line)
+    return answer if isinstance(answer, str) else ""
+
+
+# -- the switch ---------------------------------------------------------------------------------------
 
 
 @api("version")
 def version(switch: SandboxSwitch, rest: str) -> str:
-    return f"FreeSWITCH Version sandbox (vsi_esl {__version__})"
+    return f"FreeSWITCH Version sandbox (vsi_esl {__version__})\n"
 
 
 @api("status")
 def status(switch: SandboxSwitch, rest: str) -> str:
+    seconds = int(time.monotonic() - switch.began)
     return (
-        f"FreeSWITCH (Version sandbox) is ready\n{len(switch.channels)} session(s) - peak 0\n"
-        "0 session(s) per Sec out of max 1000, peak 0\n1000 session(s) max"
+        f"UP 0 years, {seconds // 86400} days, {seconds // 3600 % 24} hours, {seconds // 60 % 60} minutes, "
+        f"{seconds % 60} seconds\nFreeSWITCH (Version sandbox) is ready\n"
+        f"{switch.created} session(s) since startup\n{len(switch.channels)} session(s) - peak {switch.peak}\n"
+        f"{switch.max_channels} session(s) max\n"
     )
 
 
 @api("module_exists")
 def module_exists(switch: SandboxSwitch, rest: str) -> str:
-    known = ("conference", "commands", "dptools", "event_socket", "loopback", "sofia", "dialplan_xml")
-    return "true" if rest.removeprefix("mod_") in known else "false"
+    return "true" if rest.removeprefix("mod_") in MODULES else "false"
 
 
 @api("global_getvar")
@@ -68,31 +83,67 @@ def global_getvar(switch: SandboxSwitch, rest: str) -> str:
     return switch.globals.get(rest, "")
 
 
+@api("fsctl")
+def fsctl(switch: SandboxSwitch, rest: str) -> str:
+    return "+OK\n" if rest else "-USAGE: fsctl <command>\n"
+
+
 @api("sofia")
 def sofia(switch: SandboxSwitch, rest: str) -> str:
     if rest.startswith("xmlstatus profile vsi"):
-        return "<profile><profile-info><name>vsi</name></profile-info></profile>"
-    return "Invalid Profile!"
+        return "<profile><profile-info><name>vsi</name></profile-info></profile>\n"
+    if rest == "xmlstatus":
+        return "<profiles><profile><name>vsi</name><state>RUNNING (0)</state></profile></profiles>\n"
+    if rest == "status":
+        return "vsi\tprofile\tsip:sandbox@127.0.0.1\tRUNNING (0)\n1 profile 0 aliases\n"
+    return "Invalid Profile!\n"
 
 
 @api("show")
 def show(switch: SandboxSwitch, rest: str) -> str:
+    if rest == "modules":
+        listed = [f"api,{name},mod_{name}" for name in sorted(MODULES)]
+        return "\n".join(["type,name,ikey", *listed, "", f"{len(listed)} total.\n"])
     if rest != "channels as json":
-        return '-USAGE: "show channels as json" is all the sandbox shows'
+        return "-USAGE: the sandbox shows `channels as json` and `modules`\n"
     rows = [
         {
             "uuid": channel.uuid,
             "direction": channel.direction,
             "created_epoch": str(channel.created // 1_000_000),
             "name": channel.name,
-            "state": "CS_EXECUTE",
+            "state": channel.state,
+            "callstate": channel.call_state,
+            "cid_name": channel.caller_name,
+            "cid_num": channel.caller_number,
+            "dest": channel.destination,
+            "context": "vsi",
             "application": channel.application,
             "application_data": channel.application_data,
+            "read_codec": channel.variables.get("read_codec", ""),
         }
         for channel in switch.channels.values()
         if channel.alive
     ]
-    return switch.json({"row_count": len(rows), "rows": rows} if rows else {"row_count": 0})
+    return switch.json({"row_count": len(rows), "rows": rows} if rows else {"row_count": 0}) + "\n"
+
+
+@api("conference")
+def conference(switch: SandboxSwitch, rest: str) -> str:
+    return switch.conferences.command(rest) + "\n"
+
+
+@api("sched_del")
+def sched_del(switch: SandboxSwitch, rest: str) -> str:
+    channel = switch.channels.get(rest)
+    if channel is None or channel.scheduled is None:
+        return "+OK Deleted: 0\n"
+    channel.scheduled.kill(block=False)
+    channel.scheduled = None
+    return "+OK Deleted: 1\n"
+
+
+# -- one channel --------------------------------------------------------------------------------------
 
 
 @api("uuid_exists")
@@ -102,33 +153,37 @@ def uuid_exists(switch: SandboxSwitch, rest: str) -> str:
 
 @api("uuid_dump")
 def uuid_dump(switch: SandboxSwitch, rest: str) -> str:
-    channel = switch.channels.get(rest.split(" ", maxsplit=1)[0])
-    if channel is None or not channel.alive:
-        return "-ERR No such channel!"
+    channel_id, _, form = rest.partition(" ")
+    channel = switch.channels.get(channel_id)
+    if channel is None:
+        return NO_CHANNEL
+    if form != "json":
+        return "-ERR the sandbox dumps as json only\n"
     return switch.json({"Event-Name": "CHANNEL_DATA", **switch.stamp(), **channel.with_variables()})
 
 
 @api("uuid_getvar")
 def uuid_getvar(switch: SandboxSwitch, rest: str) -> str:
-    channel_id, _, name = rest.partition(" ")
-    channel = switch.channels.get(channel_id)
-    if channel is None:
-        return "-ERR No such channel!"
-    return channel.variables.get(name, "_undef_")
+    words = rest.split(" ")
+    channel = switch.channels.get(words[0])
+    if len(words) < 2:
+        return "-USAGE: <uuid> <var>\n"
+    return NO_CHANNEL if channel is None else channel.variables.get(words[1], "_undef_")
 
 
 @api("uuid_setvar")
 def uuid_setvar(switch: SandboxSwitch, rest: str) -> str:
-    channel_id, _, assignment = rest.partition(" ")
-    name, _, value = assignment.partition(" ")
-    channel = switch.channels.get(channel_id)
+    words = quoting.separate(rest, " ", 3)
+    if len(words) < 2:
+        return "-USAGE: <uuid> <var> [value]\n"
+    channel = switch.channels.get(words[0])
     if channel is None:
-        return "-ERR No such channel!"
-    if value:
-        channel.variables[name] = quoting.unquote_once(value)
+        return NO_CHANNEL
+    if len(words) == 3 and words[2]:
+        channel.variables[words[1]] = words[2]
     else:
-        channel.variables.pop(name, None)
-    return "+OK"
+        channel.variables.pop(words[1], None)
+    return "+OK\n"
 
 
 @api("uuid_ring_ready")
@@ -146,119 +201,66 @@ def uuid_answer(switch: SandboxSwitch, rest: str) -> str:
     return _done(switch, rest, switch.calls.answer)
 
 
-def _done(switch: SandboxSwitch, channel_id: str, action: Callable[[Channel], bool]) -> str:
-    channel = switch.channels.get(channel_id)
-    return "+OK" if channel is not None and action(channel) else "-ERROR"
+def _done(switch: SandboxSwitch, rest: str, action: Callable[[Channel], bool]) -> str:
+    channel = switch.channels.get(rest.partition(" ")[0])
+    return "+OK\n" if channel is not None and action(channel) else "-ERROR\n"
 
 
 @api("uuid_kill")
 def uuid_kill(switch: SandboxSwitch, rest: str) -> str:
     channel_id, _, cause = rest.partition(" ")
     channel = switch.channels.get(channel_id)
-    if channel is None or not channel.alive:
-        return "-ERR No such channel!"
-    switch.calls.hangup(channel, cause or "NORMAL_CLEARING")
-    return "+OK"
+    if channel is None:
+        return NO_CHANNEL
+    switch.calls.hangup(channel, sip.hangup_cause(cause))
+    return "+OK\n"
 
 
 @api("uuid_hold")
 def uuid_hold(switch: SandboxSwitch, rest: str) -> str:
-    off = rest.startswith("off ")
-    channel = switch.channels.get(rest.removeprefix("off ").strip())
-    return switch.calls.hold(channel, not off) if channel is not None else "+OK Success"
+    words = rest.split(" ")
+    on = words[0] != "off"
+    channel = switch.channels.get(words[0] if on else words[-1])
+    # an unknown channel is a success to the switch
+    return (switch.calls.hold(channel, on) if channel is not None else "+OK Success") + "\n"
 
 
 @api("uuid_send_dtmf")
 def uuid_send_dtmf(switch: SandboxSwitch, rest: str) -> str:
     channel_id, _, digits = rest.partition(" ")
+    if not digits:
+        return "-USAGE: <uuid> <dtmf_data>\n"
     channel = switch.channels.get(channel_id)
     if channel is None:
-        return "-ERR Cannot locate session!"
+        return NO_SESSION
     if not DTMF.match(digits):
-        return "-ERR Operation failed"
-    channel.far.digits += digits
-    return f"+OK {channel_id} sent DTMF {digits}"
+        return "-ERR Operation failed\n"
+    channel.far.digits += digits.partition("@")[0]
+    return f"+OK {channel_id} sent DTMF {digits}.\n"
 
 
 @api("uuid_recv_dtmf")
 def uuid_recv_dtmf(switch: SandboxSwitch, rest: str) -> str:
     channel_id, _, digits = rest.partition(" ")
+    if not digits:
+        return "-USAGE: <uuid> <dtmf_data>\n"
     channel = switch.channels.get(channel_id)
     if channel is None:
-        return "-ERR Cannot locate session!"
-    for digit in digits:
-        switch.calls.fire("DTMF", channel, DTMF_Digit=digit, DTMF_Duration="2000", DTMF_Source="APP")
-    return "+OK"
-
-
-@api("sched_del")
-def sched_del(switch: SandboxSwitch, rest: str) -> str:
-    channel = switch.channels.get(rest)
-    if channel is None or channel.scheduled is None:
-        return "+OK Deleted: 0"
-    channel.scheduled.kill(block=False)
-    channel.scheduled = None
-    return "+OK Deleted: 1"
+        return NO_SESSION
+    switch.calls.dtmf(channel, digits.partition("@")[0], "APP")
+    return f"+OK {channel_id} received DTMF {digits}.\n"
 
 
 @api("uuid_transfer")
 def uuid_transfer(switch: SandboxSwitch, rest: str) -> str:
-    match = re.fullmatch(r"(\S+) '?(.*?)'? inline", rest)
-    channel = switch.channels.get(match[1]) if match else None
-    if match is None or channel is None or not channel.alive:
-        return "-ERR No such channel!"
-    applications = []
-    for part in match[2].split(","):
-        name, _, argument = part.partition(":")
-        applications.append((name, argument))
-
-    def act() -> None:
-        switch.calls.transfer(channel, applications)
-        switch.flush()
-
-    gevent.spawn_later(STEP_S, act)
-    return "+OK"
-
-
-@api("conference")
-def conference(switch: SandboxSwitch, rest: str) -> str:
-    return switch.conferences.command(rest.split())
-
-
-@api("originate")
-def originate(switch: SandboxSwitch, rest: str) -> str:
-    """Start a call; None-like: the answer comes later, when media or the end of the call does."""
-    try:
-        dial_string, _ = quoting.originate_words(rest)
-        variables, target = quoting.braces(dial_string)
-    except quoting.ParseError as error:
-        return str(error)
-    channel_id = variables.get("origination_uuid") or str(uuid.uuid4())
-    if channel_id in switch.channels or len(switch.channels) >= MAX_CHANNELS:
-        return "-ERR DESTINATION_OUT_OF_ORDER"
-    if target.startswith("null/"):
-        channel = Channel(target, "outbound", FarEnd("null"), channel_id, dict(variables))
-        channel.answer_state, channel.call_state, channel.answered = "answered", "ACTIVE", now_us()
-        channel.application = "park"
-        switch.add(channel)
-        switch.calls.fire("CHANNEL_PARK", channel)
-        return f"+OK {channel_id}"
-    match = re.fullmatch(r"sofia/([A-Za-z0-9_.-]+)/sip:(?:([^@]*)@)?([^@:;]+)(?::(\d+))?(;.*)?", target)
-    if match is None:
-        return "-ERR USER_NOT_REGISTERED"
-    if match[1] != "vsi":
-        return "-ERR INVALID_PROFILE"
-    channel = Channel(f"sofia/vsi/{match[2]}@{match[3]}", "outbound", FarEnd(), channel_id, dict(variables))
-    channel.variables |= {"uuid": channel_id, "sip_call_id": f"{channel_id}@sandbox"}
-    channel.caller_number = variables.get("origination_caller_id_number", "0000000000")
-    channel.destination = match[2] or ""
-    switch.add(channel)
-    switch.calls.fire("CHANNEL_CREATE", channel)
-    reachable = match[3] in ("127.0.0.1", "localhost", "sandbox") and match[4] != "1"
-    switch.far_ends.dialled(channel, match[2] or "", reachable)
-    return switch.PENDING
-
-
-@api("sandbox")
-def sandbox(switch: SandboxSwitch, rest: str) -> str:
-    return control(switch, rest)
+    words = quoting.separate(rest, " ", 5)
+    if len(words) < 2:
+        return "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n"
+    channel = switch.channels.get(words[0])
+    if channel is None:
+        return NO_CHANNEL
+    if words[2:3] != ["inline"]:
+        return "-ERR the sandbox transfers inline only\n"
+    # the answer goes first; the channel moves when its thread comes to it
+    channel.timers.later(STEP_S, switch.dialplan.transfer, channel, dialplan.parse(words[1]))
+    return "+OK\n"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from .timers import Timers
 
 if TYPE_CHECKING:
     from .conference import Member
@@ -26,6 +29,27 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+class Outcome:
+    """The result of a command that takes its time, told to its listener at once, so that order is kept."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+        self._listener: Callable[[str], object] | None = None
+
+    def set(self, text: str) -> None:
+        """The result is known; only the first counts."""
+        if self._text is None:
+            self._text = text
+            if self._listener is not None:
+                self._listener(text)
+
+    def then(self, listener: Callable[[str], object]) -> None:
+        """Tell this listener."""
+        self._listener = listener
+        if self._text is not None:
+            listener(self._text)
+
+
 @dataclass(slots=True)
 class FarEnd:
     """The SIP peer: what it does, and what it has been sent."""
@@ -33,12 +57,15 @@ class FarEnd:
     behaviour: str = ""
     codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722", "OPUS")
     seen: list[str] = field(default_factory=list)
+    reason: str = ""
+    """The Reason header of what ended the call."""
     digits: str = ""
     talking: bool = False
     sends_rtp: bool = True
     hold_code: int = 0
     """Final code for our next re-INVITEs; 0 accepts them."""
     refer_pending: bool = False
+    refer_answered: bool = False
 
 
 @dataclass(slots=True)
@@ -51,9 +78,12 @@ class Channel:
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     variables: dict[str, str] = field(default_factory=dict)
     answer_state: str = "ringing"
-    call_state: str = "RINGING"
+    state: str = "CS_EXECUTE"
+    call_state: str = "DOWN"
     application: str = ""
     application_data: str = ""
+    remaining: list[tuple[str, str]] = field(default_factory=list)
+    """The applications of an inline transfer that are still to be run."""
     caller_name: str = ""
     caller_number: str = ""
     destination: str = ""
@@ -65,14 +95,20 @@ class Channel:
     codec: str = ""
     rang: bool = False
     held: str = ""
-    """`us` or `peer` while on hold."""
+    """`us` or `peer` while on hold. The switch has one hold, whoever asked for it."""
     cseq: int = 1
+    peer_cseq: int = 1
     member: Member | None = None
     member_id: int = 0
     packets_before: float = 0.0
     rtp_since: int = 0
-    timers: list[Any] = field(default_factory=list)
+    media_timeout_ms: int = 0
+    media_timer: Any = None
     scheduled: Any = None
+    """The hangup that the dialplan scheduled for a call nobody takes."""
+    outcome: Outcome = field(default_factory=Outcome)
+    """Of the originate that made this channel."""
+    timers: Timers = field(default_factory=Timers)
 
     @property
     def alive(self) -> bool:
@@ -81,7 +117,7 @@ class Channel:
     def start_media(self, codec: str) -> None:
         """RTP runs from now on, in this codec."""
         self.codec = codec
-        payload, _, rate = CODECS[codec]
+        payload, clock, rate = CODECS[codec]
         shown = "opus" if codec == "OPUS" else codec
         self.variables |= {
             "read_codec": shown,
@@ -89,22 +125,34 @@ class Channel:
             "write_codec": shown,
             "write_rate": str(rate),
             "rtp_use_codec_name": shown,
+            "rtp_use_codec_rate": str(clock),
             "rtp_use_pt": str(payload),
+            "remote_audio_media_flow": "sendrecv",
+            "endpoint_disposition": "EARLY MEDIA",
         }
         self.media = self.media or now_us()
-        self.rtp_since = now_us() if self.far.sends_rtp else 0
+        limit = self.variables.get("media_timeout", "")
+        # read here and never again: set later, it has no effect
+        self.media_timeout_ms = int(limit) if limit.isascii() and limit.isdigit() else 0
+        self.count_rtp(self.far.sends_rtp)
+
+    @property
+    def receives_rtp(self) -> bool:
+        """Whether packets come in: a peer that we hold is asked to be silent."""
+        silenced = self.held == "us" or self.variables.get("remote_audio_media_flow") == "inactive"
+        return bool(self.media) and self.far.sends_rtp and not silenced
 
     def count_rtp(self, sends: bool) -> None:
-        """The peer starts or stops sending."""
+        """Count what has come in so far, and go on by what is true from now on."""
         if self.rtp_since:
             self.packets_before += (now_us() - self.rtp_since) / 1_000_000 * PACKETS_PER_SECOND
         self.far.sends_rtp = sends
-        self.rtp_since = now_us() if sends and self.media else 0
+        self.rtp_since = now_us() if self.receives_rtp else 0
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, Any]:
         """The channel's part of an event, without its variables."""
         return {
-            "Channel-State": "CS_HANGUP" if not self.alive else "CS_EXECUTE",
+            "Channel-State": self.state,
             "Channel-Call-State": self.call_state,
             "Channel-Name": self.name,
             "Unique-ID": self.uuid,
@@ -113,6 +161,7 @@ class Channel:
             "Caller-Direction": self.direction,
             "Caller-Caller-ID-Name": self.caller_name,
             "Caller-Caller-ID-Number": self.caller_number,
+            "Caller-Network-Addr": self.variables.get("sip_network_ip", ""),
             "Caller-Destination-Number": self.destination,
             "Caller-Unique-ID": self.uuid,
             "Caller-Context": "vsi",
@@ -124,27 +173,37 @@ class Channel:
             "Caller-Channel-Hangup-Time": str(self.ended),
         }
 
-    def with_variables(self) -> dict[str, str]:
+    def with_variables(self) -> dict[str, Any]:
         """The channel's part of an event, variables included."""
         found = self.headers()
         for name, value in self.variables.items():
-            found[f"variable_{name}"] = value
+            # the switch keeps its arrays in such text, and takes anybody's for one
+            array = value.startswith("ARRAY::")
+            found[f"variable_{name}"] = value[7:].split("|:") if array else value
         found["variable_current_application"] = self.application
         return found
 
     def final_figures(self) -> None:
-        """Set the RTP figures that only the last event has."""
+        """Set what only the last event has: the RTP figures, if there was media at all."""
+        if not self.media:
+            return
         self.count_rtp(False)
+        received = int(self.packets_before)
         self.variables |= {
-            "rtp_audio_in_packet_count": str(int(self.packets_before)),
-            "rtp_audio_in_mean_interval": "20.00" if self.packets_before else "0.00",
-            "rtp_audio_in_jitter_max_variance": "1.00" if self.packets_before else "0.00",
+            "rtp_audio_in_packet_count": str(received),
+            "rtp_audio_in_media_packet_count": str(received),
+            "rtp_audio_in_skip_packet_count": "0",
+            "rtp_audio_in_flaw_total": "0",
+            "rtp_audio_in_mean_interval": "20.00" if received else "0.00",
+            "rtp_audio_in_jitter_min_variance": "0.00",
+            "rtp_audio_in_jitter_max_variance": "1.00" if received else "0.00",
+            "rtp_audio_in_quality_percentage": "100.00",
             "rtp_audio_in_mos": "4.50",
         }
 
 
-def offer(codecs: tuple[str, ...]) -> str:
-    """An SDP offer with these codecs, as the switch keeps it in switch_r_sdp."""
+def sdp(codecs: tuple[str, ...]) -> str:
+    """A session description with these codecs, as the switch keeps the peer's in switch_r_sdp."""
     numbers = " ".join(str(CODECS[codec][0]) for codec in codecs)
     lines = [
         "v=0",
@@ -158,5 +217,5 @@ def offer(codecs: tuple[str, ...]) -> str:
         payload, clock, _ = CODECS[codec]
         spelled = "opus/48000/2" if codec == "OPUS" else f"{codec}/{clock}"
         lines.append(f"a=rtpmap:{payload} {spelled}")
-    lines += ["a=rtpmap:101 telephone-event/8000", "a=ptime:20"]
+    lines += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=ptime:20"]
     return "\r\n".join(lines) + "\r\n"

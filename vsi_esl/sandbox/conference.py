@@ -1,15 +1,22 @@
-"""Conferences of the sandbox: members, flags, relations, and their maintenance events."""
+"""Conferences of the sandbox: members, flags, relations, and their maintenance events (mod_conference)."""
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from . import quoting
+from .calls import STEP_S
 from .channels import Channel
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
+
+TALK_DELAY_S = 0.04
+"""From joining to the first start-talking of somebody who speaks."""
 
 
 @dataclass(slots=True)
@@ -30,17 +37,18 @@ class Conference:
     name: str
     profile: str
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    began: float = field(default_factory=time.monotonic)
     members: dict[int, Member] = field(default_factory=dict)
-    relations: set[tuple[int, int]] = field(default_factory=set)
+    relations: dict[tuple[int, int], str] = field(default_factory=dict)
+    """(owner, other) -> `nohear`: the owner does not hear the other; `nospeak`: the reverse."""
 
     @property
     def rate(self) -> int:
-        digits = "".join(char for char in self.profile if char.isdigit())
-        return int(digits or 8000)
+        digits = "".join(char for char in self.profile if char in "0123456789")
+        return int(digits[:6] or 8000)
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, Any]:
         return {
-            "Event-Subclass": "conference::maintenance",
             "Conference-Name": self.name,
             "Conference-Size": str(len(self.members)),
             "Conference-Profile-Name": self.profile,
@@ -48,11 +56,13 @@ class Conference:
         }
 
     def listing(self) -> dict[str, Any]:
-        """The conference as `json_list` shows it."""
+        """The conference as `json_list` shows it; the newest member comes first."""
         return {
             "conference_name": self.name,
             "member_count": len(self.members),
+            "ghost_count": 0,
             "rate": self.rate,
+            "run_time": int(time.monotonic() - self.began),
             "conference_uuid": self.uuid,
             "members": [
                 {
@@ -60,14 +70,16 @@ class Conference:
                     "id": number,
                     "flags": {
                         "can_hear": member.hear,
-                        "can_see": False,
+                        "can_see": True,
                         "can_speak": member.speak,
+                        "hold": False,
                         "talking": member.talking,
                     },
                     "uuid": member.channel.uuid,
+                    "caller_id_name": member.channel.caller_name,
                     "caller_id_number": member.channel.caller_number,
                 }
-                for number, member in self.members.items()
+                for number, member in reversed(self.members.items())
             ],
         }
 
@@ -79,11 +91,23 @@ class Conferences:
         self._switch = switch
         self.by_name: dict[str, Conference] = {}
         self._last_member = 0
+        self._targets: dict[str, Callable[[Member], str]] = {
+            "mute": self._mute,
+            "unmute": self._unmute,
+            "deaf": self._deaf,
+            "undeaf": self._undeaf,
+            "kick": self._kick,
+            "hup": self._hup,
+        }
 
-    def join(self, channel: Channel, name: str, profile: str, flags: set[str]) -> None:
-        """Enter a conference; joining answers an unanswered inbound channel."""
-        if not channel.answered and channel.direction == "inbound":
-            self._switch.calls.answer(channel)
+    def join(self, channel: Channel, target: str) -> None:
+        """Enter `NAME@PROFILE+flags{mute|deaf}`. A mute or deaf set in an earlier stay is forgotten."""
+        room, _, options = target.partition("+")
+        name, at, profile = room.rpartition("@")
+        if not at:
+            name, profile = room, "default"
+        flags = options.removeprefix("flags{").rstrip("}").split("|")
+        flags += channel.variables.get("conference_member_flags", "").split("|")
         conference = self.by_name.get(name)
         if conference is None:
             conference = self.by_name[name] = Conference(name, profile)
@@ -93,26 +117,31 @@ class Conferences:
             self._last_member += 1
             channel.member_id = self._last_member
         member = Member(channel, conference, "mute" not in flags, "deaf" not in flags)
-        conference.members[channel.member_id] = member
-        channel.member = member
-        channel.variables["conference_member_id"] = str(channel.member_id)
-        channel.variables["conference_name"] = name
+        conference.members[channel.member_id] = channel.member = member
+        channel.variables |= {
+            "conference_member_id": str(channel.member_id),
+            "conference_name": name,
+            "conference_uuid": conference.uuid,
+        }
         self._fire(conference, member, "add-member")
-        self.set_talking(channel, channel.far.talking)
+        channel.timers.later(TALK_DELAY_S, self._speak_up, member)
 
     def leave(self, channel: Channel) -> None:
-        """Out of the conference, for whatever reason."""
+        """Out of the conference, for whatever reason. What the channel wished not to hear is forgotten."""
         member = channel.member
         if member is None:
             return
         conference = member.conference
         channel.member = None
-        del conference.members[channel.member_id]
-        conference.relations = {pair for pair in conference.relations if pair[0] != channel.member_id}
+        # a test may have wiped the switch clean
+        conference.members.pop(channel.member_id, None)
+        for pair in [pair for pair in conference.relations if pair[0] == channel.member_id]:
+            del conference.relations[pair]
         self._fire(conference, member, "del-member")
-        if not conference.members:
+        if not conference.members and self.by_name.get(conference.name) is conference:
+            # a new one of this name may begin before the end of this one is reported
             del self.by_name[conference.name]
-            self._fire(conference, None, "conference-destroy")
+            self._switch.timers.later(STEP_S, self._fire, conference, None, "conference-destroy")
 
     def set_talking(self, channel: Channel, talking: bool) -> None:
         """The peer speaks or falls silent; a muted member gives no such event."""
@@ -123,70 +152,126 @@ class Conferences:
         member.talking = talking
         self._fire(member.conference, member, "start-talking" if talking else "stop-talking")
 
-    def command(self, words: list[str]) -> str:
+    def _speak_up(self, member: Member) -> None:
+        if member.channel.member is member and member.channel.far.talking:
+            self.set_talking(member.channel, True)
+
+    def command(self, text: str) -> str:
         """`conference NAME ...` and `conference json_list`."""
-        if words == ["json_list"]:
+        words = quoting.separate(text, " ")
+        if words[:1] == ["json_list"]:
             return self._switch.json([one.listing() for one in self.by_name.values()])
         if len(words) < 2:
-            return "-ERR Usage: conference <name> <command>"
+            return "Conference command, not specified.\nTry 'help'"
         conference = self.by_name.get(words[0])
         if conference is None:
             return f"-ERR Conference {words[0]} not found"
-        if words[1] == "json_list":
+        action, arguments = words[1], words[2:]
+        if action == "json_list":
             return self._switch.json([conference.listing()])
         if words[1:3] == ["get", "count"]:
             return str(len(conference.members))
-        if words[1] == "relate" and len(words) >= 5:
-            return self._relate(conference, words[2], words[3], words[4])
-        if words[1] in ("kick", "hup") and len(words) > 2:
-            return self._remove(conference, words[1], words[2])
-        if words[1] in ("mute", "unmute", "deaf", "undeaf") and len(words) > 2:
-            return self._flag(conference, words[1], words[2])
-        return f"-ERR Conference command '{words[1]}' not found."
+        if action == "relate":
+            return self._relate(conference, *arguments[:3])
+        if action in self._targets and arguments:
+            return self._members(conference, self._targets[action], arguments[0])
+        return f"-ERR Conference command '{action}' not found."
 
-    def _flag(self, conference: Conference, action: str, who: str) -> str:
-        member = conference.members.get(int(who)) if who.isdigit() else None
-        if member is None:
-            return f"-ERR Non-Existant ID {who}"
-        if action in ("mute", "unmute"):
-            member.speak = action == "unmute"
-            member.talking = False
+    def _members(self, conference: Conference, action: Callable[[Member], str], who: str) -> str:
+        newest_first = list(reversed(conference.members.values()))
+        if who == "all":
+            chosen = newest_first
+        elif who == "last":
+            chosen = newest_first[:1]
         else:
-            member.hear = action == "undeaf"
-        self._fire(conference, member, f"{action}-member")
-        if action == "unmute" and member.channel.far.talking:
-            self.set_talking(member.channel, True)
-        return f"+OK {action} {who}"
+            member = conference.members.get(int(who)) if _is_id(who) else None
+            if member is None:
+                return f"-ERR Non-Existant ID {who}" if _is_id(who) else "-ERR Non-Existant member"
+            chosen = [member]
+        return "\n".join(action(member) for member in chosen)
 
-    def _relate(self, conference: Conference, listeners: str, sources: str, action: str) -> str:
+    def _mute(self, member: Member) -> str:
+        member.speak = member.talking = False
+        return self._flagged(member, "mute")
+
+    def _unmute(self, member: Member) -> str:
+        member.speak = True
+        answer = self._flagged(member, "unmute")
+        member.channel.timers.later(STEP_S, self._speak_up, member)
+        return answer
+
+    def _deaf(self, member: Member) -> str:
+        member.hear = False
+        return self._flagged(member, "deaf")
+
+    def _undeaf(self, member: Member) -> str:
+        member.hear = True
+        return self._flagged(member, "undeaf")
+
+    def _flagged(self, member: Member, action: str) -> str:
+        self._fire(member.conference, member, f"{action}-member")
+        return f"+OK {action} {member.channel.member_id}"
+
+    def _hup(self, member: Member) -> str:
+        self._fire(member.conference, member, "hup-member")
+        member.channel.timers.later(STEP_S, self._let_go, member)
+        return f"+OK hup {member.channel.member_id}"
+
+    def _kick(self, member: Member) -> str:
+        self._fire(member.conference, member, "kick-member")
+        member.channel.timers.later(STEP_S, self._let_go, member)
+        return f"+OK kicked {member.channel.member_id}"
+
+    def _let_go(self, member: Member) -> None:
+        """It only leaves the conference; what the transfer named after it decides what comes."""
+        if member.channel.member is member and member.channel.alive:
+            self._switch.dialplan.leave(member.channel)
+            self._switch.dialplan.proceed(member.channel)
+
+    def _relate(self, conference: Conference, owners: str = "", others: str = "", action: str = "") -> str:
+        if not action:
+            return self._relations(conference, owners)
         answers = []
-        for listener in listeners.split(","):
-            for source in sources.split(","):
-                known = listener.isdigit() and source.isdigit()
-                pair = (int(listener), int(source)) if known else (0, 0)
-                if pair[0] not in conference.members or pair[1] not in (0, *conference.members):
-                    answers.append(f"-ERR relationship {listener}->{source} not found.")
-                elif action == "clear":
-                    stale = {
-                        one for one in conference.relations if one[0] == pair[0] and pair[1] in (0, one[1])
-                    }
-                    conference.relations -= stale
-                    answers.append(f"+OK relationship {listener}->{source} cleared.")
-                else:
-                    conference.relations.add(pair)
-                    answers.append(f"+OK {listener}->{source} {action} set")
+        for owner in owners.split(","):
+            for other in others.split(","):
+                pair = (int(owner), int(other)) if _is_id(owner) and _is_id(other) else (0, 0)
+                answers.append(self._relate_pair(conference, pair, action, f"{owner}->{other}"))
         return "\n".join(answers)
 
-    def _remove(self, conference: Conference, action: str, who: str) -> str:
-        numbers = list(conference.members) if who == "all" else [int(who)] if who.isdigit() else []
-        members = [conference.members[number] for number in numbers if number in conference.members]
-        for member in members:
-            self._fire(conference, member, f"{action}-member")
-            # our transfers always have `park` behind the conference
-            self._switch.calls.park(member.channel)
-        return f"+OK {action}ed {who}" if members else f"-ERR Non-Existant ID {who}"
+    def _relate_pair(self, conference: Conference, pair: tuple[int, int], action: str, shown: str) -> str:
+        if action == "clear":
+            found = [one for one in conference.relations if one[0] == pair[0] and pair[1] in (0, one[1])]
+            for one in found:
+                del conference.relations[one]
+            if found or pair[1] == 0:
+                return f"+OK relationship {shown} cleared."
+        elif pair[0] in conference.members and pair[1] in conference.members:
+            # one relation for each ordered pair: the second command replaces the first
+            conference.relations[pair] = action
+            if "nospeak" in action:
+                self._begin_anew(conference.members[pair[0]])
+            return f"+OK {shown} {action} set"
+        return f"-ERR relationship {shown} not found."
+
+    def _begin_anew(self, member: Member) -> None:
+        member.talking = False
+        member.channel.timers.later(STEP_S, self._speak_up, member)
+
+    def _relations(self, conference: Conference, owner: str) -> str:
+        if not conference.relations:
+            return "+OK No relationships"
+        lines = [
+            f"{pair[0]} -> {pair[1]} {'NOSPEAK' if 'nospeak' in action else 'SPEAK'} "
+            f"{'NOHEAR' if 'nohear' in action else 'HEAR'} NOSENDVIDEO "
+            for pair, action in conference.relations.items()
+            if str(pair[0]) == owner
+        ]
+        return "\n".join(lines) or "-ERR no reply"
 
     def _fire(self, conference: Conference, member: Member | None, action: str) -> None:
+        subclass = "conference::maintenance"
+        if not self._switch.wanted("CUSTOM", subclass):
+            return
         headers = conference.headers() | {"Action": action}
         if member is not None:
             headers |= member.channel.headers() | {
@@ -197,4 +282,8 @@ class Conferences:
                 "Hear": "true" if member.hear else "false",
                 "Talking": "true" if member.talking else "false",
             }
-        self._switch.fire("CUSTOM", headers)
+        self._switch.fire("CUSTOM", headers, subclass=subclass)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10

@@ -1,11 +1,12 @@
 """`api sandbox {...}`: playing the people at the other end. For demonstrations and tests.
 
-{"do": "call", "from": .., "to": .., "display": .., "headers": {..}, "codecs": [..], "talk": bool}
-{"do": "answer" | "reject" | "hangup" | "far" | "list", "uuid": .., "code": ..}
-{"do": "dtmf", "uuid": .., "digits": ..}     {"do": "talk" | "rtp", "uuid": .., "on": bool}
+{"do": "call", "from": .., "to": .., "display": .., "headers": {..}, "codecs": [..], "talk": bool}  +OK <uuid>
+{"do": "answer", "uuid": ..}     {"do": "reject", "uuid": .., "code": 486}     {"do": "hangup", "uuid": ..}
+{"do": "dtmf", "uuid": .., "digits": ..}    {"do": "talk" | "rtp", "uuid": .., "on": bool}
 {"do": "hold", "uuid": .., "flow": "sendonly" | "inactive"}    {"do": "unhold", "uuid": ..}
 {"do": "hold_reject", "uuid": .., "code": 488}    {"do": "refer", "uuid": .., "to": .., "referred_by": ..}
-{"do": "burst", "uuid": .., "events": n}     n DTMF events as fast as they are taken
+{"do": "far", "uuid": ..}  what the other end has been sent     {"do": "list"}  the same for all
+{"do": "burst", "uuid": .., "events": n, "event": "DTMF"}       n events as fast as they are taken
 """
 
 from __future__ import annotations
@@ -21,8 +22,15 @@ from .channels import Channel
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
+Request = dict[str, Any]
+
 BURST_STEP = 200
+BURST_UNSENT_BYTES = 2 * 1024 * 1024
+BURST_PATIENCE_S = 5.0
+BURST_EVENTS = ("DTMF", "CHANNEL_PROGRESS", "CHANNEL_HOLD", "CHANNEL_UNHOLD")
 MAX_BURST = 1_000_000
+MAX_DIGITS = 1000
+DIGITS = frozenset("0123456789*#ABCD")
 
 
 def control(switch: SandboxSwitch, text: str) -> str:
@@ -30,31 +38,32 @@ def control(switch: SandboxSwitch, text: str) -> str:
     try:
         request = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return f"-ERR not JSON: {error}"
+        return f"-ERR not JSON: {error}\n"
     if not isinstance(request, dict):
-        return "-ERR must be a JSON object"
-    verb = request.get("do")
+        return "-ERR must be a JSON object\n"
+    try:
+        return (_carry_out(switch, request) or "+OK") + "\n"
+    except (ValueError, TypeError, OverflowError) as error:
+        return f"-ERR {error}\n"
+
+
+def _carry_out(switch: SandboxSwitch, request: Request) -> str | None:
+    verb = str(request.get("do", ""))
     if verb == "call":
-        try:
-            return f"+OK {switch.far_ends.call(request).uuid}"
-        except (ValueError, TypeError) as error:
-            return f"-ERR {error}"
+        return f"+OK {switch.far_ends.call(request).uuid}"
     if verb == "list":
         return switch.json([_seen(channel) for channel in switch.channels.values()])
-    wanted = str(request.get("uuid", ""))
-    channel = switch.channels.get(wanted) or (switch.buried.get(wanted) if verb == "far" else None)
-    if channel is None:
-        return "-ERR No such channel!"
-    action = VERBS.get(str(verb))
+    action = VERBS.get(verb)
     if action is None:
-        return f"-ERR unknown verb; known: call, list, {', '.join(VERBS)}"
-    try:
-        return action(switch, channel, request) or "+OK"
-    except (ValueError, TypeError) as error:
-        return f"-ERR {error}"
+        raise ValueError(f"unknown verb; known: call, list, far, {', '.join(VERBS)}")
+    wanted = str(request.get("uuid", ""))
+    channel = switch.channels.get(wanted) or (switch.buried.get(wanted) if action is _far else None)
+    if channel is None or not (channel.alive or action is _far):
+        raise ValueError("No such channel!")
+    return action(switch, channel, request)
 
 
-def _seen(channel: Channel) -> dict[str, Any]:
+def _seen(channel: Channel) -> Request:
     return {
         "uuid": channel.uuid,
         "direction": channel.direction,
@@ -65,76 +74,125 @@ def _seen(channel: Channel) -> dict[str, Any]:
         "held": channel.held,
         "conference": channel.member.conference.name if channel.member else "",
         "seen": channel.far.seen,
+        "reinvites": [one[7:] for one in channel.far.seen if one.startswith("INVITE s")],
+        "reason": channel.far.reason,
         "digits": channel.far.digits,
+        "talking": channel.far.talking,
     }
 
 
-def _far(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> str:
+def _far(switch: SandboxSwitch, channel: Channel, request: Request) -> str:
     return switch.json(_seen(channel))
 
 
-def _dtmf(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
-    for digit in str(request.get("digits", "")):
-        switch.calls.fire("DTMF", channel, DTMF_Digit=digit, DTMF_Duration="2240", DTMF_Source="RTP")
+def _dtmf(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    digits = str(request.get("digits", ""))
+    if not digits or len(digits) > MAX_DIGITS or not DIGITS.issuperset(digits):
+        raise ValueError(f"digits must be 1 to {MAX_DIGITS} of 0-9 * # A-D")
+    if not channel.media:
+        raise ValueError("the call has no media yet")
+    switch.calls.dtmf(channel, digits)
 
 
-def _hangup(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
+def _hangup(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
     switch.far_ends.hang_up(channel)
 
 
-def _answer(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
+def _answer(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    _require_ringing_there(channel)
     switch.far_ends.answer(channel)
 
 
-def _reject(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
-    switch.far_ends.reject(channel, int(request.get("code", 486)))
+def _reject(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    _require_ringing_there(channel)
+    switch.far_ends.reject(channel, _code(request, 486))
 
 
-def _hold(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
+def _require_ringing_there(channel: Channel) -> None:
+    if channel.direction != "outbound" or channel.answer_state not in ("ringing", "early"):
+        raise ValueError("the call does not wait for this end's answer")
+
+
+def _hold(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
     flow = str(request.get("flow", "sendonly"))
     if flow not in ("sendonly", "inactive"):
         raise ValueError("flow must be sendonly or inactive")
+    _require_answered(channel)
     switch.calls.peer_hold(channel, flow)
 
 
-def _unhold(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
+def _unhold(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    _require_answered(channel)
     switch.calls.peer_hold(channel, "sendrecv")
 
 
-def _talk(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
-    switch.conferences.set_talking(channel, bool(request.get("on", True)))
+def _require_answered(channel: Channel) -> None:
+    if channel.answer_state != "answered":
+        raise ValueError("the call is not answered")
 
 
-def _rtp(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
-    channel.count_rtp(bool(request.get("on", True)))
+def _talk(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    switch.conferences.set_talking(channel, _on(request))
+
+
+def _rtp(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    channel.count_rtp(_on(request))
     switch.calls.watch_media(channel)
 
 
-def _hold_reject(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
-    channel.far.hold_code = int(request.get("code", 488))
+def _hold_reject(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    channel.far.hold_code = _code(request, 488)
 
 
-def _refer(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
-    switch.far_ends.refer(channel, str(request.get("to", "")), str(request.get("referred_by", "")))
+def _refer(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    target = str(request.get("to", ""))
+    if not target:
+        raise ValueError("to is missing")
+    switch.far_ends.refer(channel, target, str(request.get("referred_by", "")))
 
 
-def _burst(switch: SandboxSwitch, channel: Channel, request: dict[str, Any]) -> None:
-    count = int(request.get("events", 1000))
+def _burst(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    count, name = int(request.get("events", 1000)), str(request.get("event", "DTMF"))
     if not 0 < count <= MAX_BURST:
         raise ValueError(f"events must be 1 to {MAX_BURST}")
-    gevent.spawn(_fire_burst, switch, channel, count)
+    if name not in BURST_EVENTS:
+        raise ValueError(f"event must be of {', '.join(BURST_EVENTS)}")
+    channel.timers.later(0, _fire_burst, switch, channel, name, count)
 
 
-def _fire_burst(switch: SandboxSwitch, channel: Channel, count: int) -> None:
+def _fire_burst(switch: SandboxSwitch, channel: Channel, name: str, count: int) -> None:
+    headers = channel.with_variables()
     for number in range(count):
-        switch.calls.fire("DTMF", channel, DTMF_Digit=str(number % 10), DTMF_Source="RTP")
+        digit = {"DTMF-Digit": str(number % 10), "DTMF-Duration": "2240", "DTMF-Source": "RTP"}
+        switch.fire(name, headers | digit if name == "DTMF" else headers)
         if number % BURST_STEP == BURST_STEP - 1:
             switch.flush()
             gevent.sleep(0)
-    switch.flush()
+            _wait_for_room(switch)
 
 
-VERBS: dict[str, Callable[[SandboxSwitch, Channel, dict[str, Any]], str | None]] = {
+def _wait_for_room(switch: SandboxSwitch) -> None:
+    # one who does not read at all is left to the bound of his queue
+    with gevent.Timeout(BURST_PATIENCE_S, False):
+        while switch.unsent_bytes > BURST_UNSENT_BYTES:
+            gevent.sleep(0.001)
+
+
+def _on(request: Request) -> bool:
+    on = request.get("on", True)
+    if not isinstance(on, bool):
+        raise ValueError("on must be true or false")
+    return on
+
+
+def _code(request: Request, default: int) -> int:
+    code = int(request.get("code", default))
+    if not 300 <= code <= 699:
+        raise ValueError("code must be 300 to 699")
+    return code
+
+
+VERBS: dict[str, Callable[[SandboxSwitch, Channel, Request], str | None]] = {
     "answer": _answer,
     "burst": _burst,
     "dtmf": _dtmf,

@@ -11,8 +11,8 @@ STEP_S = 3.0
 
 
 def demo_caller(switch: SandboxSwitch) -> gevent.Greenlet:
-    """Have someone ring now, and again a minute after each call; kill the greenlet to stop it."""
-    return gevent.spawn(_ring_for_ever, switch)
+    """Have someone ring now, and again a minute after each call, until the switch stops."""
+    return switch.timers.later(0, _ring_for_ever, switch)
 
 
 def _ring_for_ever(switch: SandboxSwitch) -> None:
@@ -22,15 +22,12 @@ def _ring_for_ever(switch: SandboxSwitch) -> None:
         if channel.scheduled is not None:
             channel.scheduled.kill(block=False)  # a demonstration may take its time
             channel.scheduled = None
-        switch.flush()
         step = 0
         while channel.alive:
             gevent.sleep(STEP_S)
-            if channel.answer_state == "answered" and channel.alive:
+            if channel.answer_state == "answered":
                 step += 1
                 switch.conferences.set_talking(channel, step % 2 == 1)
                 if step % 4 == 0:
-                    digit = str(step // 4 % 10)
-                    switch.calls.fire("DTMF", channel, DTMF_Digit=digit, DTMF_Source="RTP")
-                switch.flush()
+                    switch.calls.dtmf(channel, str(step // 4 % 10))
         gevent.sleep(AGAIN_AFTER_S)

@@ -1,7 +1,7 @@
 """The other side of the sandbox's calls: scripted callers, and callees named by the user they are dialled at.
 
-`answer` (and any other user): 180, then 200. `instant`: 200. `ring`: 180, then told by `answer` or `reject`.
-`silent`: nothing. `early`: 183 with SDP, then told. `early-answer`: 183, then 200. `reject-486`,
+`answer` (and any other user): 180, then 200. `instant`: 200. `ring...`: 180, then told by `answer` or
+`reject`. `silent`: nothing. `early`: 183 with SDP, then told. `early-answer`: 183, then 200. `reject-486`,
 `ring-reject-480`: that final code. `redirect`: 302. `auth`: challenges, wants trunk / trunk;pa,ss"x.
 `badsdp`: 200 with no codec of ours. `hold-reject`: refuses re-INVITEs. `bye-after`: hangs up soon.
 """
@@ -11,46 +11,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import gevent
-
-from .channels import CODECS, Channel, FarEnd, now_us, offer
+from . import sip
+from .calls import STEP_S
+from .channels import CODECS, Channel, FarEnd, sdp
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
 TRUNK = ("trunk", 'trunk;pa,ss"x')
-
-CAUSES = {
-    400: "NORMAL_TEMPORARY_FAILURE",
-    401: "CALL_REJECTED",
-    402: "CALL_REJECTED",
-    403: "CALL_REJECTED",
-    404: "UNALLOCATED_NUMBER",
-    405: "SERVICE_UNAVAILABLE",
-    407: "CALL_REJECTED",
-    408: "RECOVERY_ON_TIMER_EXPIRE",
-    410: "NUMBER_CHANGED",
-    480: "NO_USER_RESPONSE",
-    484: "INVALID_NUMBER_FORMAT",
-    486: "USER_BUSY",
-    487: "ORIGINATOR_CANCEL",
-    488: "INCOMPATIBLE_DESTINATION",
-    500: "NORMAL_TEMPORARY_FAILURE",
-    501: "SERVICE_NOT_IMPLEMENTED",
-    502: "NETWORK_OUT_OF_ORDER",
-    503: "NORMAL_TEMPORARY_FAILURE",
-    504: "RECOVERY_ON_TIMER_EXPIRE",
-    600: "USER_BUSY",
-    603: "CALL_REJECTED",
-    604: "NO_ROUTE_DESTINATION",
-    606: "INCOMPATIBLE_DESTINATION",
-}
-"""Final status of a peer -> hangup cause."""
-
-PHRASES = {404: "Not Found", 480: "Temporarily Unavailable", 486: "Busy Here", 603: "Decline"}
 RING_DELAY_S = 0.02
 ANSWER_DELAY_S = 0.1
+EARLY_ANSWER_DELAY_S = 0.15
+TALK_TIME_S = 0.2
 PARK_LIMIT_S = 20.0
+REJECT = re.compile(r"(ring-)?reject-([3-6][0-9][0-9])\Z")
 
 
 class FarEnds:
@@ -59,200 +33,237 @@ class FarEnds:
     def __init__(self, switch: SandboxSwitch) -> None:
         self._switch = switch
 
+    # -- they call -----------------------------------------------------------------------------------------
+
     def call(self, request: dict[str, Any]) -> Channel:
-        """An inbound call: rings, and waits in `park` for the service. Raises ValueError."""
-        codecs = tuple(str(name).upper() for name in request.get("codecs", ("PCMU", "PCMA", "G722", "OPUS")))
+        """An inbound call: rings, and waits in `park` for the service. ValueError if it cannot be made."""
+        codecs = tuple(str(name).upper() for name in request.get("codecs", CODECS))
         if not codecs or any(name not in CODECS for name in codecs):
             raise ValueError(f"codecs must be of {', '.join(CODECS)}")
-        from_user, to_user = str(request.get("from", "+15550100")), str(request.get("to", "+15550199"))
+        if self._switch.full:
+            raise ValueError("the sandbox has all the channels it can have")
+        from_user, to_user = text(request.get("from", "+15550100")), text(request.get("to", "+15550199"))
+        display = text(request.get("display") or "")
         channel = Channel(f"sofia/vsi/{from_user}@127.0.0.1", "inbound", FarEnd("caller", codecs))
-        channel.caller_number = from_user
-        channel.caller_name = str(request.get("display", from_user))
+        channel.caller_number, channel.caller_name = from_user, display or from_user
         channel.destination = to_user
         channel.far.talking = bool(request.get("talk", False))
+        quoted = f'"{display}" ' if display else ""
         channel.variables |= {
             "uuid": channel.uuid,
             "direction": "inbound",
             "sip_from_user": from_user,
+            "sip_from_host": "127.0.0.1",
             "sip_from_uri": f"{from_user}@127.0.0.1",
-            "sip_full_from": f"<sip:{from_user}@127.0.0.1>;tag={channel.uuid[:8]}",
+            "sip_from_display": display,
+            "sip_from_tag": channel.uuid[:8],
+            "sip_full_from": f"{quoted}<sip:{from_user}@127.0.0.1>;tag={channel.uuid[:8]}",
             "sip_to_user": to_user,
             "sip_to_uri": f"{to_user}@127.0.0.1",
             "sip_full_to": f"<sip:{to_user}@127.0.0.1>",
+            "sip_req_uri": f"{to_user}@127.0.0.1",
             "sip_call_id": f"{channel.uuid}@sandbox",
+            "sip_contact_uri": f"{from_user}@127.0.0.1",
             "sip_network_ip": "127.0.0.1",
-            "switch_r_sdp": offer(codecs),
-            "vsi_leg": "inbound",
-            "playback_terminators": "none",
+            "switch_r_sdp": sdp(codecs),
+            "endpoint_disposition": "DELAYED NEGOTIATION",
         }
         for name, value in dict(request.get("headers", {})).items():
+            # the switch drops what looks like a variable, and what is empty
             if value and "${" not in str(value):
-                channel.variables[f"sip_h_{name}"] = str(value)
-        channel.application = "park"
+                channel.variables[f"sip_h_{text(name)}"] = text(value)
         self._switch.add(channel)
+        self._route(channel)
+        return channel
+
+    def _route(self, channel: Channel) -> None:
+        """What the dialplan does with an inbound call (dialplan/vsi.xml)."""
         calls = self._switch.calls
         calls.fire("CHANNEL_CREATE", channel)
+        calls.set_call_state(channel, "RINGING")
+        channel.variables |= {
+            "vsi_leg": "inbound",
+            "playback_terminators": "none",
+            "hold_music": "silence_stream://-1",
+        }
         calls.schedule_hangup(channel, PARK_LIMIT_S, "NORMAL_TEMPORARY_FAILURE")
-        calls.fire("CHANNEL_PARK", channel)
-        return channel
+        self._switch.dialplan.park(channel)
+
+    # -- they are called -------------------------------------------------------------------------------------
 
     def dialled(self, channel: Channel, user: str, reachable: bool) -> None:
         """Run the callee's part of an outbound call."""
-        channel.far.behaviour = user
+        later = channel.timers.later
         if not reachable:
-            # made up by the switch itself: no reply host
-            self._later(channel, RING_DELAY_S, self._refuse, channel, 503, "Service Unavailable", False)
+            later(RING_DELAY_S, self._refuse, channel, 503, False)
             return
-        wanted = channel.variables.get("absolute_codec_string", "")
-        names = [name.upper() for name in wanted.split(",")] if wanted else list(CODECS)
-        chosen = next((name for name in names if name in CODECS), "PCMU")
-        reject = re.fullmatch(r"(ring-)?reject-(\d{3})", user)
-        if user == "silent":
-            return
+        channel.far.behaviour = user
+        channel.far.seen.append("INVITE")
+        reject = REJECT.match(user)
         if reject:
             if reject[1]:
-                self._later(channel, RING_DELAY_S, self._ring, channel)
-            code = int(reject[2])
-            delay = ANSWER_DELAY_S if reject[1] else RING_DELAY_S
-            self._later(channel, delay, self._refuse, channel, code, PHRASES.get(code, "Refused"), True)
+                later(RING_DELAY_S, self._ring, channel)
+            later(ANSWER_DELAY_S if reject[1] else RING_DELAY_S, self.reject, channel, int(reject[2]))
         elif user == "redirect":
-            self._later(channel, RING_DELAY_S, self._redirect, channel)
+            later(RING_DELAY_S, self._redirect, channel)
         elif user == "auth":
-            self._later(channel, RING_DELAY_S, self._challenge, channel, chosen)
+            later(RING_DELAY_S, self._challenge, channel)
         elif user == "badsdp":
-            self._later(channel, RING_DELAY_S, self._bad_answer, channel)
-        elif user.startswith("early"):
-            self._later(channel, RING_DELAY_S, self._early, channel, chosen)
+            later(RING_DELAY_S, self._bad_answer, channel)
+        elif user in ("early", "early-answer"):
+            later(RING_DELAY_S, self._early, channel)
             if user == "early-answer":
-                self._later(channel, 0.15, self.answer, channel)
-        elif user == "ring":
-            self._later(channel, RING_DELAY_S, self._ring, channel)
-        else:
-            self._answering(channel, user, chosen)
+                later(EARLY_ANSWER_DELAY_S, self.answer, channel)
+        elif user.startswith("ring"):
+            later(RING_DELAY_S, self._ring, channel)
+        elif user in ("instant", "hold-reject", "bye-after"):
+            channel.far.hold_code = 488 if user == "hold-reject" else 0
+            later(STEP_S, self.answer, channel)
+            if user == "bye-after":
+                later(STEP_S + TALK_TIME_S, self.hang_up, channel)
+        elif user != "silent":
+            later(RING_DELAY_S, self._ring, channel)
+            later(ANSWER_DELAY_S, self.answer, channel)
 
-    def _answering(self, channel: Channel, user: str, codec: str) -> None:
-        if user not in ("instant", "hold-reject", "bye-after"):
-            self._later(channel, RING_DELAY_S, self._ring, channel)
-        channel.far.hold_code = 488 if user == "hold-reject" else 0
-        delay = ANSWER_DELAY_S if user not in ("instant", "hold-reject", "bye-after") else RING_DELAY_S
-        self._later(channel, delay, self.answer, channel, codec)
-        if user == "bye-after":
-            self._later(channel, delay + 0.2, self.hang_up, channel)
-
-    def answer(self, channel: Channel, codec: str = "PCMU") -> None:
+    def answer(self, channel: Channel) -> None:
         """The callee picks up."""
         if channel.answer_state not in ("ringing", "early"):
             return
-        self._heard(channel)
-        early = channel.answer_state == "early"
-        if not early:
-            wanted = channel.variables.get("absolute_codec_string", "").upper().split(",")[0]
-            channel.start_media(wanted if wanted in CODECS else codec)
+        self._heard(channel, 200)
+        if channel.answer_state == "ringing":
+            self._start_media(channel)
         self._switch.calls.answered(channel)
-        if not early:
-            self._switch.originated(channel, f"+OK {channel.uuid}")
-            self._switch.calls.park(channel)
+        self._usable(channel)
 
     def reject(self, channel: Channel, code: int) -> None:
-        """The callee refuses a call that is ringing."""
-        self._refuse(channel, code, PHRASES.get(code, "Refused"), True)
-
-    def hang_up(self, channel: Channel) -> None:
-        """BYE, or CANCEL for a call of theirs that was not answered."""
-        calls = self._switch.calls
-        if channel.answer_state == "answered":
-            calls.ended(
-                channel,
-                "NORMAL_CLEARING",
-                "recv_bye",
-                sip_term_status="200",
-                proto_specific_hangup_cause="sip:200",
-            )
-        elif channel.direction == "inbound":
-            calls.ended(
-                channel,
-                "ORIGINATOR_CANCEL",
-                "recv_cancel",
-                sip_term_status="487",
-                sip_invite_failure_phrase="CANCEL",
-            )
-        else:
-            self.reject(channel, 480)
-
-    def refer(self, channel: Channel, target: str, referred_by: str) -> None:
-        """The peer sends a REFER. Bonded it waits to be answered, else the switch refuses it by itself."""
-        channel.far.refer_pending = "signal_bond" in channel.variables
-        message = "REFER sip:vsi@127.0.0.1 SIP/2.0"
-        channel.cseq += 1
-        for name, value in (
-            ("Refer-To", f"<{target}>"),
-            ("Referred-By", referred_by),
-            ("CSeq", f"{channel.cseq} REFER"),
-        ):
-            if value:
-                self._switch.calls.watched(channel, message, name, value)
-
-    def _later(self, channel: Channel, delay: float, action: Any, *args: Any) -> None:
-        def act() -> None:
-            if channel.alive:
-                action(*args)
-                self._switch.flush()
-
-        channel.timers.append(gevent.spawn_later(delay, act))
-
-    def _heard(self, channel: Channel) -> None:
-        channel.variables |= {"sip_network_ip": "127.0.0.1", "sip_reply_host": "127.0.0.1"}
+        """The callee refuses a call that is not answered."""
+        self._refuse(channel, code, True)
 
     def _ring(self, channel: Channel) -> None:
         self._heard(channel)
-        channel.progress = now_us()
-        self._switch.calls.fire("CHANNEL_PROGRESS", channel)
+        self._switch.calls.ringing(channel)
+        if channel.variables.get("return_ring_ready") == "true":
+            self._usable(channel)
 
-    def _early(self, channel: Channel, codec: str) -> None:
+    def _early(self, channel: Channel) -> None:
         self._heard(channel)
-        channel.start_media(codec)
-        channel.answer_state, channel.call_state = "early", "EARLY"
-        self._switch.calls.fire("CHANNEL_PROGRESS_MEDIA", channel)
-        self._switch.originated(channel, f"+OK {channel.uuid}")
-        self._switch.calls.park(channel)
+        self._start_media(channel)
+        self._switch.calls.early(channel)
+        if channel.variables.get("ignore_early_media", "false") == "false":
+            self._usable(channel)
 
-    def _refuse(self, channel: Channel, code: int, phrase: str, heard: bool) -> None:
+    def _usable(self, channel: Channel) -> None:
+        """The originate is over, and the channel does what it was originated for."""
+        if channel.application:
+            return
+        channel.outcome.set(f"+OK {channel.uuid}\n")
+        self._switch.dialplan.proceed(channel)
+
+    def _start_media(self, channel: Channel) -> None:
+        wanted = channel.variables.get("absolute_codec_string", "").upper().split(",")
+        offered = [name for name in wanted if name in CODECS] or list(CODECS)
+        codec = next((name for name in offered if name in channel.far.codecs), "PCMU")
+        channel.variables["switch_r_sdp"] = sdp((codec,))
+        channel.start_media(codec)
+
+    def _heard(self, channel: Channel, code: int = 0) -> None:
+        """A response came; a final one shows as a watched header."""
+        channel.variables |= {
+            "sip_network_ip": "127.0.0.1",
+            "sip_reply_host": "127.0.0.1",
+            "sip_to_tag": channel.uuid[-8:],
+        }
+        if code:
+            self._switch.calls.watch_response(channel, code, channel.cseq)
+
+    def _refuse(self, channel: Channel, code: int, heard: bool) -> None:
+        if not channel.alive:
+            return
+        phrase = sip.phrase(code)
+        variables = {"sip_term_status": str(code), "proto_specific_hangup_cause": f"sip:{code}"}
+        disposition = ""
         if heard:
-            self._heard(channel)
-        cause = CAUSES.get(code, "NORMAL_UNSPECIFIED")
-        self._switch.calls.ended(
-            channel,
-            cause,
-            "recv_refuse",
-            sip_term_status=str(code),
-            sip_invite_failure_status=str(code),
-            sip_invite_failure_phrase=phrase,
-            proto_specific_hangup_cause=f"sip:{code}",
-        )
+            self._heard(channel, code)
+        else:
+            # made up by the switch itself: there is no reply host to tell
+            phrase = "Service Unavailable" if re.search(r"@[0-9.]+\Z", channel.name) else "DNS Error"
+        if code not in (401, 407):
+            disposition = "recv_refuse"
+            variables |= {"sip_invite_failure_status": str(code), "sip_invite_failure_phrase": phrase}
+        self._switch.calls.ended(channel, sip.failure_cause(code), disposition, **variables)
 
     def _redirect(self, channel: Channel) -> None:
-        self._heard(channel)
+        self._heard(channel, 302)
+        if channel.variables.get("outbound_redirect_fatal") != "true":
+            channel.far.seen.append("INVITE redirected")  # the stack dials the Contact by itself
+            self._ring(channel)
+            channel.timers.later(ANSWER_DELAY_S, self.answer, channel)
+            return
         self._switch.calls.ended(
             channel,
             "REQUESTED_CHAN_UNAVAIL",
             "send_cancel",
             sip_invite_failure_status="487",
+            sip_invite_failure_phrase="CANCEL",
             proto_specific_hangup_cause="sip:302",
             sip_redirected_to="<sip:elsewhere@127.0.0.1>",
         )
 
-    def _challenge(self, channel: Channel, codec: str) -> None:
-        self._heard(channel)
+    def _challenge(self, channel: Channel) -> None:
+        self._heard(channel, 401)
         given = channel.variables.get("sip_auth_username"), channel.variables.get("sip_auth_password")
+        ended = self._switch.calls.ended
         if given == TRUNK:
-            self.answer(channel, codec)
+            self.answer(channel)
         elif given == (None, None):
-            self._switch.calls.ended(channel, "MANDATORY_IE_MISSING", "send_cancel")
+            failure = {"sip_invite_failure_status": "487", "sip_invite_failure_phrase": "CANCEL"}
+            ended(channel, "MANDATORY_IE_MISSING", "send_cancel", **failure)
         else:
-            self._switch.calls.ended(channel, "NORMAL_UNSPECIFIED", "send_cancel", sip_term_status="904")
+            status = {"sip_term_status": "904", "proto_specific_hangup_cause": "sip:904"}
+            ended(channel, "NORMAL_UNSPECIFIED", **status)
 
     def _bad_answer(self, channel: Channel) -> None:
-        self._heard(channel)
-        self._switch.calls.ended(
-            channel, "INCOMPATIBLE_DESTINATION", "send_bye", endpoint_disposition="NO CODECS"
-        )
+        self._heard(channel, 200)
+        channel.far.seen.append("BYE")
+        ended = self._switch.calls.ended
+        ended(channel, "INCOMPATIBLE_DESTINATION", "send_bye", endpoint_disposition="NO CODECS")
+
+    # -- within a call ---------------------------------------------------------------------------------------
+
+    def hang_up(self, channel: Channel) -> None:
+        """BYE, or CANCEL for a call of theirs that was not answered, or 480 for one of ours."""
+        calls = self._switch.calls
+        if channel.answer_state == "answered":
+            channel.peer_cseq += 1
+            calls.watch_cseq(channel, "BYE", channel.peer_cseq)
+            status = {"sip_term_status": "200", "proto_specific_hangup_cause": "sip:200"}
+            calls.ended(channel, "NORMAL_CLEARING", "recv_bye", **status)
+        elif channel.direction == "inbound":
+            status = {"sip_term_status": "487", "proto_specific_hangup_cause": "sip:487"}
+            failure = {"sip_invite_failure_status": "487", "sip_invite_failure_phrase": "CANCEL"}
+            calls.ended(channel, "ORIGINATOR_CANCEL", "recv_cancel", **status, **failure)
+        else:
+            self.reject(channel, 480)
+
+    def refer(self, channel: Channel, target: str, referred_by: str) -> None:
+        """The peer sends a REFER. Bonded it waits to be answered, else the switch refuses it by itself."""
+        bond = self._switch.channels.get(channel.variables.get("signal_bond", ""))
+        held = bond is not None and bond.alive
+        channel.far.refer_pending = held
+        channel.peer_cseq += 1
+        watched = self._switch.calls.watched
+        message = "REFER sip:vsi@127.0.0.1 SIP/2.0"
+        self._switch.calls.watch_cseq(channel, "REFER", channel.peer_cseq)
+        watched(channel, message, "Refer-To", f"<{target}>")
+        if referred_by:
+            watched(channel, message, "Referred-By", referred_by)
+        if not held:
+            channel.far.seen += ["202 Accepted", "NOTIFY 403 Forbidden"]
+            if "Replaces=" not in target:
+                error = {"Error-Type": "blind_transfer", "Full-Refer-To": f"<{target}>"}
+                self._switch.fire("CUSTOM", channel.with_variables() | error, subclass="sofia::error")
+
+
+def text(value: object) -> str:
+    """Text as it can stand in an event: half surrogates are not."""
+    return str(value).encode("utf-8", "replace").decode()

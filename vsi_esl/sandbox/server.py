@@ -1,38 +1,35 @@
-"""The sandbox's event socket: connections, subscriptions, and the switch behind them."""
+"""The sandbox switch: its event socket, its channels, and the way of an event to the clients."""
 
 from __future__ import annotations
 
 import socket
 import time
 import uuid
-from collections import OrderedDict, deque
-from contextlib import suppress
+from collections import OrderedDict
 from typing import Any
 
 import gevent
 import orjson
-import structlog
-from gevent.event import Event as Flag
 from gevent.server import StreamServer
 
-from . import api, wire
+from . import wire
 from .calls import Calls
 from .channels import Channel
 from .conference import Conferences
+from .connection import Connection
+from .dialplan import Dialplan
 from .farend import FarEnds
+from .timers import Timers
 
-log = structlog.get_logger(__name__)
-
-MAX_OUTPUT_FRAMES = 200_000
-"""A client that reads so much slower than the switch speaks is dropped."""
+MAX_CHANNELS = 10_000
 REMEMBERED_CALLS = 1000
 
 
 class SandboxSwitch:
-    """A simulated FreeSWITCH on an event socket. Says `sandbox` when asked for its version."""
+    """A simulated FreeSWITCH on an event socket. Says `sandbox` when asked for its version.
 
-    PENDING = "\0pending"
-    """What `originate` returns while the call is under way."""
+    `heartbeat_s` is the time between HEARTBEAT events, in seconds.
+    """
 
     def __init__(
         self,
@@ -48,15 +45,19 @@ class SandboxSwitch:
             "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",
             "intercept_unanswered_only": "true",
         }
+        self.began = time.monotonic()
+        self.max_channels = MAX_CHANNELS
+        self.created = self.peak = 0
         self.channels: dict[str, Channel] = {}
         self.buried: OrderedDict[str, Channel] = OrderedDict()
+        self.timers = Timers()
         self.calls = Calls(self)
+        self.dialplan = Dialplan(self)
         self.conferences = Conferences(self)
         self.far_ends = FarEnds(self)
         self.dropped_clients = 0
         self._connections: set[Connection] = set()
-        self._waiting: dict[str, list[Any]] = {}
-        self._fired: list[tuple[str, dict[str, str]]] = []
+        self._fired: list[tuple[str, str, dict[str, Any]]] = []
         self._sequence = 0
         self._heartbeat_s = heartbeat_s
         self._heart: gevent.Greenlet | None = None
@@ -74,39 +75,39 @@ class SandboxSwitch:
         self._heart = gevent.spawn(self._beat)
 
     def stop(self) -> None:
-        """End everything at once, calls included."""
+        """End everything at once, calls included; nothing of it runs any more afterwards."""
         if self._heart is not None:
             self._heart.kill()
         self._server.stop(timeout=0.5)
+        self.timers.cancel()
+        for channel in self.channels.values():
+            channel.timers.cancel()
         for connection in list(self._connections):
             connection.close()
-        for channel in self.channels.values():
-            gevent.killall([timer for timer in [*channel.timers, channel.scheduled] if timer], block=False)
+        gevent.killall([connection.greenlet for connection in self._connections], timeout=1)
+
+    # -- channels --------------------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether no more channels can be had."""
+        return len(self.channels) >= self.max_channels
 
     def add(self, channel: Channel) -> None:
         """A new channel."""
         self.channels[channel.uuid] = channel
+        self.created += 1
+        self.peak = max(self.peak, len(self.channels))
 
-    def remember(self, channel: Channel) -> None:
-        """Keep an ended channel for `far`, and tell whoever waits for its originate."""
+    def remove(self, channel: Channel) -> None:
+        """A channel is over; it is kept for a while for those who ask what its peer saw."""
+        if self.channels.get(channel.uuid) is channel:
+            del self.channels[channel.uuid]
         self.buried[channel.uuid] = channel
         while len(self.buried) > REMEMBERED_CALLS:
             self.buried.popitem(last=False)
-        cause = "NORMAL_CLEARING"
-        gevent.spawn_later(0.004, self._originate_failed, channel, cause)
 
-    def _originate_failed(self, channel: Channel, cause: str) -> None:
-        self.originated(channel, f"-ERR {cause}")
-        self.flush()
-
-    def originated(self, channel: Channel, result: str) -> None:
-        """The result of the originate that made this channel is known."""
-        for finish in self._waiting.pop(channel.uuid, []):
-            finish(result)
-
-    def when_originated(self, channel_id: str, finish: Any) -> None:
-        """Call `finish(result)` when the channel's originate is over."""
-        self._waiting.setdefault(channel_id, []).append(finish)
+    # -- events ----------------------------------------------------------------------------------------------
 
     def stamp(self) -> dict[str, str]:
         """The headers every event has."""
@@ -114,27 +115,42 @@ class SandboxSwitch:
         return {
             "Core-UUID": self.core_uuid,
             "FreeSWITCH-Hostname": "sandbox",
+            "FreeSWITCH-Switchname": "sandbox",
             "Event-Date-Timestamp": str(time.time_ns() // 1000),
             "Event-Sequence": str(self._sequence),
         }
 
-    def fire(self, name: str, headers: dict[str, str], body: str = "") -> None:
-        """Note an event; `flush` sends it, so that a command's reply goes before its events."""
+    def wanted(self, name: str, subclass: str = "") -> bool:
+        """Whether anybody asked for such events: what nobody reads need not be written."""
+        return any(one.subscription.wants(name, subclass) for one in self._connections)
+
+    def fire(self, name: str, headers: dict[str, Any], body: str = "", subclass: str = "") -> None:
+        """Fire an event. It goes out when the greenlet that runs pauses: the reply to a command that fires
+        it is queued by then, so that replies go before events."""
         event = {"Event-Name": name, **self.stamp(), **headers}
+        if subclass:
+            event["Event-Subclass"] = subclass
         if body:
+            event["Content-Length"] = str(len(body.encode("utf-8", "replace")))
             event["_body"] = body
-        self._fired.append((name, event))
+        if not self._fired:
+            gevent.get_hub().loop.run_callback(self.flush)
+        self._fired.append((name, subclass, event))
 
     def flush(self) -> None:
-        """Send the events noted so far to whoever asked for them."""
+        """Send the events fired so far to whoever asked for them, now."""
         fired, self._fired = self._fired, []
-        for name, event in fired:
-            kind = event.get("Event-Subclass", "") if name == "CUSTOM" else name
-            frame = b""
-            for connection in list(self._connections):
-                if kind in connection.wanted:
-                    frame = frame or wire.json_event(orjson.dumps(event))
+        for name, subclass, event in fired:
+            takers = [one for one in self._connections if one.subscription.wants(name, subclass)]
+            if takers:
+                frame = wire.json_event(orjson.dumps(event))
+                for connection in takers:
                     connection.send(frame)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the slowest client has still to take."""
+        return max((one.unsent_bytes for one in self._connections), default=0)
 
     @staticmethod
     def json(value: Any) -> str:
@@ -159,162 +175,6 @@ class SandboxSwitch:
                     "Event-Info": "System Ready",
                     "Heartbeat-Interval": str(max(1, round(self._heartbeat_s))),
                     "Session-Count": str(len(self.channels)),
+                    "Max-Sessions": str(self.max_channels),
                 },
             )
-            self.flush()
-
-
-class Connection:
-    """One client of the event socket."""
-
-    def __init__(self, switch: SandboxSwitch, sock: socket.socket) -> None:
-        self._switch = switch
-        self._socket = sock
-        self._output: deque[bytes] = deque()
-        self._has_output = Flag()
-        self._authenticated = False
-        self._closing = False
-        self.wanted: set[str] = set()
-
-    def run(self) -> None:
-        """Serve until the client leaves or breaks the protocol."""
-        with suppress(OSError):
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        writer = gevent.spawn(self._write)
-        reader = wire.CommandReader()
-        self.send(b"Content-Type: auth/request\n\n")
-        try:
-            while not self._closing and (data := self._socket.recv(65536)):
-                for command in reader.feed(data):
-                    self._serve(command)
-                    self._switch.flush()
-        except (OSError, wire.WireError) as error:
-            log.debug("sandbox client gone", error=str(error))
-        finally:
-            self._closing = True
-            self._has_output.set()
-            writer.join(timeout=1)
-            writer.kill()
-
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; a client with too many is dropped."""
-        if len(self._output) >= MAX_OUTPUT_FRAMES:
-            self._switch.dropped_clients += 1
-            self.close()
-            return
-        self._output.append(frame)
-        self._has_output.set()
-
-    def close(self) -> None:
-        """Close the socket; the reader ends."""
-        self._closing = True
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _write(self) -> None:
-        try:
-            while True:
-                self._has_output.wait()
-                self._has_output.clear()
-                while self._output:
-                    batch = [self._output.popleft() for _ in range(min(256, len(self._output)))]
-                    self._socket.sendall(b"".join(batch))
-                if self._closing:
-                    return
-        except OSError:
-            self._closing = True
-
-    def _serve(self, command: wire.Command) -> None:
-        verb, _, rest = command.line.partition(" ")
-        if not self._authenticated:
-            self._authenticate(verb, rest)
-        elif verb == "api":
-            self._api(rest)
-        elif verb == "bgapi":
-            self._background(rest, command.headers.get("job-uuid") or str(uuid.uuid4()))
-        elif verb == "sendmsg":
-            self.send(wire.reply(self._message(rest.strip(), command)))
-        elif verb == "event":
-            self._subscribe(rest)
-        elif verb == "nixevent":
-            self.wanted -= set(rest.split())
-            self.send(wire.reply("+OK nixevent"))
-        elif verb == "noevents":
-            self.wanted.clear()
-            self.send(wire.reply("+OK no longer listening for events"))
-        elif verb == "exit":
-            self.send(wire.reply("+OK bye"))
-            notice = b"Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n"
-            head = b"Content-Type: text/disconnect-notice\nContent-Length: %d\n\n" % len(notice)
-            self.send(head + notice)
-            self._closing = True
-        else:
-            self.send(wire.reply("-ERR command not found"))
-
-    def _authenticate(self, verb: str, password: str) -> None:
-        if verb == "auth" and password == self._switch.password:
-            self._authenticated = True
-            self.send(wire.reply("+OK accepted"))
-        elif verb == "auth":
-            self.send(wire.reply("-ERR invalid"))
-            self._closing = True
-        else:
-            self.send(wire.reply("-ERR command not found"))
-
-    def _subscribe(self, rest: str) -> None:
-        form, _, names = rest.partition(" ")
-        if form != "json":
-            self.send(wire.reply("-ERR the sandbox sends json events only"))
-            return
-        self.wanted |= set(names.split()) - {"CUSTOM"}
-        self.send(wire.reply("+OK event listener enabled json"))
-
-    def _api(self, line: str) -> None:
-        answer = api.run(self._switch, line)
-        if answer == self._switch.PENDING:
-            # `api originate` holds its connection until the call has media or has failed
-            done = gevent.event.AsyncResult()
-            self._switch.when_originated(_origination_uuid(line), done.set)
-            self._switch.flush()
-            answer = done.get()
-        self.send(wire.response(answer if answer.endswith("\n") else answer + "\n"))
-
-    def _background(self, line: str, job: str) -> None:
-        self.send(wire.reply(f"+OK Job-UUID: {job}", Job_UUID=job))
-        answer = api.run(self._switch, line)
-
-        def finish(result: str) -> None:
-            self._switch.fire("BACKGROUND_JOB", {"Job-UUID": job, "Job-Command": line[:40]}, result + "\n")
-
-        if answer == self._switch.PENDING:
-            self._switch.when_originated(_origination_uuid(line), finish)
-        else:
-            finish(answer)
-
-    def _message(self, channel_id: str, command: wire.Command) -> str:
-        channel = self._switch.channels.get(channel_id)
-        if channel is None or not channel.alive:
-            return f"-ERR invalid session id [{channel_id}]"
-        application = command.headers.get("execute-app-name", "")
-        argument = command.headers.get("execute-app-arg", command.body)
-        if application == "respond":
-            if channel.far.refer_pending:
-                channel.far.refer_pending = False
-                channel.far.seen.append(argument)
-            elif channel.answer_state == "answered":
-                self._switch.calls.hangup(channel, "CALL_REJECTED")
-        elif application == "set":
-            name, _, value = argument.partition("=")
-            channel.variables[name] = value
-        elif application == "answer":
-            self._switch.calls.answer(channel)
-        elif application == "park":
-            self._switch.calls.park(channel)
-        return "+OK"
-
-
-def _origination_uuid(line: str) -> str:
-    start = line.find("origination_uuid=")
-    rest = line[start + 17 :] if start >= 0 else ""
-    return rest.split(",")[0].split("}")[0]

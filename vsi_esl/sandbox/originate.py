@@ -1,0 +1,107 @@
+"""`originate {variables}endpoint &park()`: the dial string is taken apart and the call begins.
+
+Failures before there is a channel are answered at once; all else is the outcome of the call.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING
+
+from . import dialplan, quoting
+from .calls import STEP_S
+from .channels import Channel, FarEnd, Outcome
+
+if TYPE_CHECKING:
+    from .server import SandboxSwitch
+
+PROFILE = "vsi"
+SOFIA = re.compile(r"sofia/([A-Za-z0-9_.-]+)/(.*)", re.DOTALL)
+SIP_URI = re.compile(r"sip:(?:([^@]*)@)?(\[[0-9A-Fa-f:.]+\]|[^@:;,|]+)(?::([0-9]+))?(?:;[^,|]*)?")
+APPLICATION = re.compile(r"&([a-z_]+)(?:\((.*)\))?")
+HERE = ("127.0.0.1", "localhost", "sandbox", "[::1]")
+CLOSED_PORT = "1"
+DEFAULT_TIMEOUT_S = 60
+
+
+def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
+    """Start a call."""
+    try:
+        dial_string, extension = quoting.originate_words(text)
+        variables, target = quoting.braces(dial_string)
+    except quoting.ParseError as error:
+        return f"{error}\n"
+    applications = _applications(extension)
+    if applications is None:
+        return "-ERR DESTINATION_OUT_OF_ORDER\n"
+    channel_id = variables.get("origination_uuid") or str(uuid.uuid4())
+    if channel_id in switch.channels or switch.full:
+        return "-ERR DESTINATION_OUT_OF_ORDER\n"
+    if target.startswith("null/"):
+        channel = _channel(target, channel_id, variables, applications)
+        _begin(switch, channel)
+        switch.calls.answered(channel)
+        channel.timers.later(STEP_S, _run, switch, channel)
+        return channel.outcome
+    profile = SOFIA.fullmatch(target)
+    if profile is not None and profile[1] != PROFILE:
+        return "-ERR INVALID_PROFILE\n"
+    if profile is None or not profile[2].startswith("sip:"):
+        return "-ERR USER_NOT_REGISTERED\n"
+    uri = SIP_URI.fullmatch(profile[2])
+    if uri is None:
+        return "-ERR DESTINATION_OUT_OF_ORDER\n"
+    user, host, port = uri[1] or "", uri[2], uri[3]
+    channel = _channel(f"sofia/{PROFILE}/{user}@{host}", channel_id, variables, applications)
+    channel.destination = user
+    channel.variables |= {
+        "sip_call_id": f"{channel_id}@sandbox",
+        "sip_from_tag": channel_id[:8],
+        "sip_to_user": user,
+        "sip_full_to": f"<{profile[2]}>",
+        "sip_full_from": f"<sip:{channel.caller_number}@127.0.0.1>;tag={channel_id[:8]}",
+    }
+    _begin(switch, channel)
+    switch.calls.fire("CHANNEL_ORIGINATE", channel)
+    limit = variables.get("originate_timeout", "")
+    seconds = int(limit[:9]) if limit.isascii() and limit.isdigit() and int(limit[:9]) else DEFAULT_TIMEOUT_S
+    channel.timers.later(seconds, _give_up, switch, channel)
+    switch.far_ends.dialled(channel, user, host in HERE and port != CLOSED_PORT)
+    return channel.outcome
+
+
+def _applications(extension: str) -> list[tuple[str, str]] | None:
+    application = APPLICATION.fullmatch(extension)
+    if application is not None:
+        return [(application[1], application[2] or "")]
+    text, _, kind = extension.rpartition(" ")
+    return dialplan.parse(text) if kind == "inline" else None
+
+
+def _channel(
+    name: str, channel_id: str, variables: dict[str, str], applications: list[tuple[str, str]]
+) -> Channel:
+    # an empty variable is none
+    kept = {key: value for key, value in variables.items() if value}
+    channel = Channel(name, "outbound", FarEnd(), channel_id, kept, remaining=applications)
+    channel.variables |= {"uuid": channel_id, "direction": "outbound"}
+    channel.caller_number = variables.get("origination_caller_id_number", "0000000000")
+    channel.caller_name = variables.get("origination_caller_id_name", "")
+    return channel
+
+
+def _begin(switch: SandboxSwitch, channel: Channel) -> None:
+    switch.add(channel)
+    switch.calls.fire("CHANNEL_CREATE", channel)
+
+
+def _run(switch: SandboxSwitch, channel: Channel) -> None:
+    channel.outcome.set(f"+OK {channel.uuid}\n")
+    switch.dialplan.proceed(channel)
+
+
+def _give_up(switch: SandboxSwitch, channel: Channel) -> None:
+    """originate_timeout; it does not count any more once the originate has returned."""
+    if not channel.application and channel.answer_state != "answered":
+        switch.calls.hangup(channel, "NO_ANSWER")
