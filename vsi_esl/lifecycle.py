@@ -79,7 +79,7 @@ def entered(
             routing_changed(ctx, room, "leg_joined")
     leg.role_given = False
     # the flags may have changed while it was on its way
-    if speak is leg.muted:
+    if speak is leg.says_nothing:
         ctx.workers.submit(leg.id, ctx.switch.set_muted, leg)
     if hear is leg.hears_nothing:
         ctx.workers.submit(leg.id, ctx.switch.set_deaf, leg)
@@ -96,6 +96,8 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
         return
     leg.room_id = ""
     room.legs.pop(leg.id, None)
+    # the switch forgets what a listener may not hear when it leaves
+    room.relations = {pair for pair in room.relations if pair[0] != leg.member_id}
     if leg.target_room == room.id:
         leg.target_room = ""
     ctx.state.save_legs([leg])
@@ -167,5 +169,5 @@ def room_created(ctx: Context, room: Room) -> None:
 
 
 def routing_changed(ctx: Context, room: Room, reason: str) -> None:
-    """Who hears whom changed. The matrix is empty until routing is implemented."""
-    ctx.emit(types.RoomRoutingChanged.of(room, matrix={}, reason=reason))
+    """Who hears whom changed, or who is there to hear."""
+    ctx.emit(types.RoomRoutingChanged.of(room, matrix=room.matrix, reason=reason))

@@ -11,7 +11,7 @@ import time
 import structlog
 from gevent.event import AsyncResult
 
-from . import lifecycle
+from . import lifecycle, routing
 from .context import Context
 from .errors import Invalid, LegGone, SwitchUnavailable, VsiError
 from .events import types
@@ -50,7 +50,7 @@ def settle(ctx: Context, leg: Leg) -> None:
     if room is None and leg.state == EARLY_MEDIA:
         return  # alone and unanswered: nothing to hear yet
     try:
-        ctx.switch.enter(leg, conference, room.sample_rate if room else leg.rate)
+        _enter(ctx, leg, room)
     except LegGone:
         return
     except VsiError as error:
@@ -66,6 +66,24 @@ def _can_move(leg: Leg) -> bool:
     return leg.state == EARLY_MEDIA and not leg.inbound and (leg.parked or bool(leg.conference))
 
 
+def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
+    """Into the room's conference or the leg's own. Where there is routing, it joins silent both ways, and
+    is opened when its relations are set: not a frame goes where it must not."""
+    if room is None:
+        ctx.switch.enter(leg, leg.solo_conference, leg.rate)
+        return
+    leg.silenced = bool(room.matrix)
+    try:
+        ctx.switch.enter(leg, room.conference, room.sample_rate)
+        if room.matrix:
+            routing.apply(ctx, room)
+    finally:
+        if leg.silenced:
+            leg.silenced = False
+            ctx.switch.set_muted(leg, changed=False)
+            ctx.switch.set_deaf(leg, changed=False)
+
+
 def add_failed(ctx: Context, leg: Leg, error: str) -> None:
     """An add that was accepted did not happen."""
     leg.target_room, leg.role_given = "", False
@@ -77,10 +95,7 @@ def move(ctx: Context, leg: Leg, room: Room | None) -> None:
     before = leg.target_room
     leg.target_room = room.id if room else ""
     try:
-        if room is not None:
-            ctx.switch.enter(leg, room.conference, room.sample_rate)
-        else:
-            ctx.switch.enter(leg, leg.solo_conference, leg.rate)
+        _enter(ctx, leg, room)
     except VsiError:
         leg.target_room = before
         raise

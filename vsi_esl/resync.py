@@ -13,7 +13,7 @@ from functools import partial
 import gevent
 import structlog
 
-from . import lifecycle, placement
+from . import lifecycle, placement, routing
 from .context import Context
 from .errors import SwitchUnavailable
 from .events.translate import SwitchEvent
@@ -50,6 +50,10 @@ def resync(ctx: Context) -> Callable[[], None] | None:
     restarted = _switch_restarted(ctx)
     for leg_id, dump in snapshot.channels.items():
         _adopt(ctx, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
+    for room in ctx.rooms:
+        if room.matrix:
+            room.relations = set()  # set again whatever it was; what is there already does no harm
+            routing.apply_soon(ctx, room)
     missing = _missing(ctx, snapshot, records)
     elapsed = time.monotonic() - started
     log.info("calls re-adopted", legs=len(ctx.legs), rooms=len(ctx.rooms), seconds=round(elapsed, 3))

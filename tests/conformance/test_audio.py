@@ -113,6 +113,15 @@ def test_hold_by_the_peer(switch, client, direction):
     assert client.ok("get_leg", id=leg)["state"] == "connected"
 
 
+def test_a_held_leg_that_ends_is_not_taken_off_hold(switch, client):
+    peer, leg = answered(switch, client)
+    peer.hold()
+    client.event("leg.hold")
+    peer.hang_up()
+    client.event("leg.disconnected", leg_id=leg)
+    assert "leg.unhold" not in client.types()
+
+
 def test_hold_needs_an_answered_leg(switch, client):
     _, leg = ring(switch, client)
     for command in ("hold_leg", "unhold_leg"):

@@ -376,7 +376,8 @@ def test_every_command_of_this_stage_is_there():
     expected = (
         "list_legs get_leg create_leg answer_leg delete_leg mute_leg unmute_leg deaf_leg undeaf_leg hold_leg "
         "unhold_leg send_leg_dtmf accept_leg_dtmf reject_leg_dtmf leg_ring leg_early_media list_rooms "
-        "get_room create_room delete_room add_leg_to_room remove_leg_from_room set_leg_role"
+        "get_room create_room delete_room add_leg_to_room remove_leg_from_room set_leg_role "
+        "room_routing_get room_routing_set room_routing_update"
     )
     assert set(registry.load_commands()) == set(expected.split())
 

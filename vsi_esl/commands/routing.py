@@ -1,20 +1,69 @@
-"""Roles. The routing matrix that uses them comes with the sound commands."""
+"""Roles, and the matrix of who hears whom in a room."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .. import lifecycle
+from marshmallow import ValidationError, fields
+
+from .. import lifecycle, routing
 from ..context import Context
 from ..errors import NotFound
 from ..events import types
+from ..model.room import Room
+from ..model.routing import Matrix
 from ..registry import Rest, command
 from ..schemas import Id, Label, Payload
+from .rooms import RoomPayload
+
+MAX_ROLES = 256
+MAX_ROLE_LENGTH = 256
+
+
+class Roles(fields.Field[list[str]]):
+    """A JSON array of roles; doubles collapse."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
+        if not isinstance(value, list) or not all(isinstance(role, str) for role in value):
+            raise ValidationError("must be an array of strings")
+        if len(value) > MAX_ROLES or any(len(role) > MAX_ROLE_LENGTH for role in value):
+            raise ValidationError(
+                f"more than {MAX_ROLES} roles, or one of more than {MAX_ROLE_LENGTH} characters"
+            )
+        return list(dict.fromkeys(value))
+
+
+class MatrixField(fields.Field[Matrix]):
+    """A JSON object role -> array of roles; a null row is an empty one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Matrix:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object")
+        if len(value) > MAX_ROLES or any(len(role) > MAX_ROLE_LENGTH for role in value):
+            raise ValidationError(
+                f"more than {MAX_ROLES} rows, or a role of more than {MAX_ROLE_LENGTH} characters"
+            )
+        return {role: Roles().deserialize(row or [], role) for role, row in value.items()}
 
 
 class SetLegRole(Payload):
     leg_id = Id()
     role = Label()
+
+
+class RoutingSet(Payload):
+    room_id = Id()
+    matrix = MatrixField(load_default=dict)
+
+
+class RowUpdate(Payload):
+    listener_role = Label()
+    sources = Roles(load_default=None, allow_none=True)
+
+
+class RoutingUpdate(Payload):
+    room_id = Id()
+    updates = fields.List(fields.Nested(RowUpdate), load_default=list)
 
 
 @command("set_leg_role", SetLegRole, result="LegView", rest=Rest("PATCH", "/legs/{leg_id}/role"))
@@ -27,7 +76,58 @@ def set_leg_role(ctx: Context, leg_id: str, role: str) -> dict[str, Any]:
         old_role, leg.role = leg.role, role
         ctx.switch.remember(leg, "role")
         room = ctx.rooms.find(leg.room_id) if leg.room_id else None
+        if room is not None and room.matrix:
+            routing.apply(ctx, room)
         ctx.emit(types.LegRoleChanged.of(leg, room_id=leg.room_id or None, old_role=old_role, new_role=role))
         if room is not None:
             lifecycle.routing_changed(ctx, room, "leg_role_changed")
     return leg.view()
+
+
+def _room(ctx: Context, room_id: str) -> Room:
+    room = ctx.rooms.find(room_id)
+    if room is None:
+        raise NotFound(f"room {room_id} not found")
+    return room
+
+
+@command("room_routing_get", RoomPayload, result="RoutingView", rest=Rest("GET", "/rooms/{id}/routing"))
+def room_routing_get(ctx: Context, id: str) -> dict[str, Any]:
+    """The routing matrix: listener role -> the source roles it hears."""
+    return {"matrix": _room(ctx, id).matrix}
+
+
+@command("room_routing_set", RoutingSet, result="RoutingView", rest=Rest("PUT", "/rooms/{room_id}/routing"))
+def room_routing_set(ctx: Context, room_id: str, matrix: Matrix) -> dict[str, Any]:
+    """Replace the whole matrix; an empty one lets everybody hear everybody."""
+    room = _room(ctx, room_id)
+    _change(ctx, room, matrix)
+    lifecycle.routing_changed(ctx, room, "set")
+    return {"matrix": room.matrix}
+
+
+@command(
+    "room_routing_update", RoutingUpdate, result="RoutingView", rest=Rest("PATCH", "/rooms/{room_id}/routing")
+)
+def room_routing_update(ctx: Context, room_id: str, updates: list[dict[str, Any]]) -> dict[str, Any]:
+    """Replace single rows, in order; sources null or absent removes a row. One event per row."""
+    room = _room(ctx, room_id)
+    for update in updates:
+        matrix = {role: row for role, row in room.matrix.items() if role != update["listener_role"]}
+        if update["sources"] is not None:
+            matrix[update["listener_role"]] = update["sources"]
+        _change(ctx, room, matrix)
+        lifecycle.routing_changed(ctx, room, "update")
+    return {"matrix": room.matrix}
+
+
+def _change(ctx: Context, room: Room, matrix: Matrix) -> None:
+    """The new matrix, on the switch and durable; the old one stays when the switch cannot be told."""
+    before, room.matrix = room.matrix, matrix
+    try:
+        if room.legs:
+            routing.apply(ctx, room)
+    except Exception:
+        room.matrix = before
+        raise
+    ctx.state.save_room(room)

@@ -60,6 +60,8 @@ class Leg:
     """The room the leg is to be in: where it is, where it is going, or where it goes once it has media."""
     role_given: bool = False
     """The add that is under way named a role, which joining announces."""
+    silenced: bool = False
+    """Joining a room with routing: neither heard nor hearing until its relations are set."""
     parked: bool = False
     """The channel waits in `park`, where it can be told what to do."""
     conference: str = ""
@@ -116,8 +118,13 @@ class Leg:
 
     @property
     def hears_nothing(self) -> bool:
-        """Deaf by command, or held by us: then nothing of the room may reach the peer."""
-        return self.deaf or self.held_by_us
+        """Deaf by command, or held by us, or not yet routed: nothing of the room may reach the peer."""
+        return self.deaf or self.held_by_us or self.silenced
+
+    @property
+    def says_nothing(self) -> bool:
+        """Muted by command, or not yet routed."""
+        return self.muted or self.silenced
 
     def view(self) -> dict[str, Any]:
         """LegView. Empty optional members are left out."""

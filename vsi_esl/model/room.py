@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .leg import Leg, Webhook
+from .routing import Matrix
 
 SAMPLE_RATES = (8000, 16000, 48000)
 
@@ -27,6 +28,9 @@ class Room:
     app_id: str = ""
     webhook: Webhook | None = None
     legs: dict[str, Leg] = field(default_factory=dict)
+    matrix: Matrix = field(default_factory=dict)
+    relations: set[tuple[str, str]] = field(default_factory=set)
+    """Pairs (listener, source) of member ids that the switch has been told to keep apart."""
 
     def view(self) -> dict[str, Any]:
         """RoomView. `app_id` is left out when empty."""

@@ -8,6 +8,7 @@ the last moments may be missing.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -16,12 +17,12 @@ from dataclasses import dataclass
 from ..model.leg import Leg, Webhook
 from ..model.room import Room
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE rooms (
     id TEXT PRIMARY KEY, conference TEXT NOT NULL, sample_rate INTEGER NOT NULL, app_id TEXT NOT NULL,
-    webhook_url TEXT NOT NULL, webhook_secret TEXT NOT NULL
+    webhook_url TEXT NOT NULL, webhook_secret TEXT NOT NULL, matrix TEXT NOT NULL
 ) STRICT;
 CREATE TABLE legs (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, app_id TEXT NOT NULL, room_id TEXT NOT NULL,
@@ -75,18 +76,21 @@ class StateStore:
 
     def save_room(self, room: Room) -> None:
         hook = room.webhook or Webhook("")
-        row = (room.id, room.conference, room.sample_rate, room.app_id, hook.url, hook.secret)
-        self._db.execute("INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?)", row)
+        matrix = json.dumps(room.matrix)
+        row = (room.id, room.conference, room.sample_rate, room.app_id, hook.url, hook.secret, matrix)
+        self._db.execute("INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def forget_room(self, room_id: str) -> None:
         self._db.execute("DELETE FROM rooms WHERE id = ?", (room_id,))
 
     def rooms(self) -> list[Room]:
         """The rooms as they were, without legs."""
-        query = "SELECT id, conference, sample_rate, app_id, webhook_url, webhook_secret FROM rooms"
+        query = "SELECT id, conference, sample_rate, app_id, webhook_url, webhook_secret, matrix FROM rooms"
         return [
-            Room(id, rate, conference, app_id, Webhook(url, secret) if url else None)
-            for id, conference, rate, app_id, url, secret in self._db.execute(query)
+            Room(
+                id, rate, conference, app_id, Webhook(url, secret) if url else None, matrix=json.loads(matrix)
+            )
+            for id, conference, rate, app_id, url, secret, matrix in self._db.execute(query)
         ]
 
     def save_legs(self, legs: Iterable[Leg]) -> None:

@@ -88,7 +88,7 @@ class Switch:
 
         The channel remembers it, unless it is not `changed`.
         """
-        self._member(leg, "mute" if leg.muted else "unmute", ["muted"] if changed else [])
+        self._member(leg, "mute" if leg.says_nothing else "unmute", ["muted"] if changed else [])
 
     def set_deaf(self, leg: Leg, *, changed: bool = True) -> None:
         """Stop the conference's audio towards the leg, or not, as the leg says."""
@@ -100,7 +100,7 @@ class Switch:
         Returns when the switch reports it there. Raises Internal or SwitchUnavailable otherwise.
         """
         transfer = commands.transfer_to_conference(
-            leg.id, self._node.bond, conference, rate, mute=leg.muted, deaf=leg.hears_nothing
+            leg.id, self._node.bond, conference, rate, mute=leg.says_nothing, deaf=leg.hears_nothing
         )
         with self._waits.expect("joined", leg.id, conference) as joined:
             answer = self._node.command(transfer, then=self._setvars(leg, "target_room"))
@@ -108,6 +108,24 @@ class Switch:
                 raise Internal(f"the switch refused to move the leg: {answer[:80]}")
             with gevent.Timeout(JOIN_TIMEOUT_S, SwitchUnavailable("the switch did not report a join")):
                 joined.get()
+
+    def relate(self, conference: str, pairs: set[tuple[str, str]], action: str) -> None:
+        """Keep listeners from hearing sources (`nohear`), or let them again (`clear`): one line a listener.
+
+        It takes effect within a frame, changes nothing else, and is reported by no event.
+        """
+        rows: dict[str, list[str]] = {}
+        for listener, source in sorted(pairs):
+            rows.setdefault(listener, []).append(source)
+        lines = [
+            commands.relate(conference, listener, sources[start : start + commands.MAX_RELATED], action)
+            for listener, sources in rows.items()
+            for start in range(0, len(sources), commands.MAX_RELATED)
+        ]
+        for line, answer in zip(lines, self._node.command_many(lines), strict=True):
+            if "-ERR" in answer:
+                # somebody left meanwhile, and took the relation along
+                log.debug("relation not set", command=line, answer=answer[:80])
 
     def hold(self, leg: Leg, on: bool) -> None:
         """Re-INVITE the peer to (or from) hold and wait for its answer. Conflict with its refusal."""

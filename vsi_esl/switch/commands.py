@@ -222,6 +222,18 @@ def conference_member(conference: str, action: str, member_id: str | int) -> str
     return f"conference {name(conference)} {action} {member(member_id)} quiet"
 
 
+MAX_RELATED = 100
+"""Most members in one list of `relate` (mod_conference)."""
+
+
+def relate(conference: str, listener: str, sources: list[str], action: str) -> str:
+    """`nohear`: the listener does not hear the sources; `clear`: it does again."""
+    if action not in ("nohear", "clear") or len(sources) > MAX_RELATED:
+        raise BadArgument(f"invalid relation: {action!r}")
+    ids = ",".join(member(source) for source in sources)
+    return f"conference {name(conference)} relate {member(listener)} {ids} {action}"
+
+
 def originate(destination: str, variables: dict[str, str], profile: str) -> str:
     """`originate` towards a SIP URI, parked when it has media. `variables` are quoted by rule C."""
     target = sip_uri(destination).replace(",", "%2C")

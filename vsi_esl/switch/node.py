@@ -127,6 +127,8 @@ class SwitchNode:
 
     def command_many(self, lines: Sequence[str], timeout: float | None = None) -> list[str]:
         """Run api commands in one write; their answers, in order."""
+        if not lines:
+            return []
         client = self._require_commands()
         try:
             return client.send_many([f"api {line}" for line in lines], timeout or self._command_timeout)

@@ -41,6 +41,9 @@ def _hold(ctx: Context, event: SwitchEvent, on: bool) -> None:
         if not ctx.node.facts.watches_headers:
             ctx.waits.fulfil("reinvite", leg.id, value=(200, "OK"))
         return
+    holding = text_of(event, "variable_remote_audio_media_flow") in ("sendonly", "inactive")
+    if not on and (holding or not leg.held_by_peer):
+        return  # the switch takes a held channel off hold when it ends; the peer said nothing
     lifecycle.held(ctx, leg, by_peer=on)
     placement.arm_hold_limit(ctx, leg)
 
