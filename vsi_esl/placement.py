@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+import gevent
 import structlog
 from gevent.event import AsyncResult
 
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 LEG_COMMAND_TIMEOUT_S = 20.0
 AUTO_ANSWER_TIMEOUT_S = 30.0
 HANGUP_REPORT_TIMEOUT_S = 10.0
+QUIET_BEFORE_LEAVING_S = 0.06
+"""Three frames: what a member has said before it was muted is mixed by then."""
 
 
 def find_or_create_room(ctx: Context, room_id: str, app_id: str) -> Room:
@@ -68,7 +71,12 @@ def _can_move(leg: Leg) -> bool:
 
 def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
     """Into the room's conference or the leg's own. Where there is routing, it joins silent both ways, and
-    is opened when its relations are set: not a frame goes where it must not."""
+    is opened when its relations are set: not a frame goes where it must not. Out of a routed room it goes
+    silent too: the switch drops a member's relations before the last frame with it is mixed."""
+    leaving = ctx.rooms.find(leg.room_id) if leg.room_id else None
+    if leaving is not None and leaving.matrix:
+        ctx.switch.silence(leg)
+        gevent.sleep(QUIET_BEFORE_LEAVING_S)
     if room is None:
         ctx.switch.enter(leg, leg.solo_conference, leg.rate)
         return

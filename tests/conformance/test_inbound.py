@@ -231,3 +231,15 @@ def test_a_declined_refer_is_reported(switch, client, service):
     assert (event["kind"], event["target"], event["declined"]) == ("blind", "sip:bob@example.com", True)
     peer.wait("603")
     assert client.ok("get_leg", id=leg)["state"] == "connected"
+
+
+def test_a_codec_that_the_switch_lacks_is_named_and_not_chosen(switch, client, service):
+    service.ctx.node.facts.missing_codecs = frozenset({"G722"})
+    peer, leg = ring(switch, client, codecs=["G722", "PCMU"])
+    expected = (501, 'codec "G722" needs mod_spandsp, which the switch has not loaded')
+    assert client.error("answer_leg", id=leg, codec="G722") == expected
+    assert client.error("create_leg", type="sip", to="sip:a@127.0.0.1", codecs=["G722"]) == expected
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected")
+    peer.wait("200")
+    assert peer.codec == "PCMU"

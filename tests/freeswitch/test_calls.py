@@ -12,12 +12,15 @@ import pytest
 
 from tests.support.drivers import eventually
 from tests.support.freeswitch import free_port
+from tests.support.rtp import tone_level
 from vsi_esl.resync import SWITCH_RESTARTED
 
 SIPP = Path(__file__).parent / "sipp"
 HEARD = 2000
 SILENT = 60
 """Amplitudes of a tone sent at 8000: clearly there, and clearly not."""
+BLED = 400
+"""In a single 20 ms frame: a twentieth of a frame of the tone. The edges of other tones leave up to 150."""
 
 needs_sipp = pytest.mark.skipif(shutil.which("sipp") is None, reason="no sipp on this machine")
 
@@ -57,11 +60,11 @@ def _bound(port: int) -> bool:
     return f":{port:04X} " in Path("/proc/net/udp").read_text()
 
 
-def in_room(client, agent, frequency: float, room: str = "r"):
+def in_room(client, agent, frequency: float, room: str = "r", **join: str):
     """A caller with a tone of its own, in a room."""
     call = agent.call(codecs=["PCMU"])
     leg = client.event("leg.ringing")["leg_id"]
-    client.ok("add_leg_to_room", room_id=room, leg_id=leg)
+    client.ok("add_leg_to_room", room_id=room, leg_id=leg, **join)
     client.event("leg.joined_room", leg_id=leg)
     call.wait("200")
     call.rtp.frequency = frequency
@@ -176,3 +179,28 @@ def test_a_killed_switch_is_reported_and_found_again(switch, agent, service, con
         ringing = client.event("leg.ringing", timeout=15)
     client.ok("add_leg_to_room", room_id="r", leg_id=ringing["leg_id"])
     call.wait("200")
+
+
+def test_not_a_frame_goes_where_the_matrix_forbids_it(client, agent):
+    """Somebody with a loud tone joins, changes role, leaves and returns; one listener must never hear it."""
+    client.ok("create_room", id="r", sample_rate=8000)
+    client.ok("room_routing_set", room_id="r", matrix={"customer": ["agent"]})
+    customer, one = in_room(client, agent, 440, role="customer")
+    helper, _ = in_room(client, agent, 700, role="agent")
+    hears(customer, 700, True)
+    customer.rtp.kept = []
+    spy, three = in_room(client, agent, 2000, role="spy")
+    hears(helper, 2000, True)
+    client.ok("remove_leg_from_room", room_id="r", leg_id=three)
+    client.ok("add_leg_to_room", room_id="r", leg_id=three)
+    hears(helper, 2000, True)
+    client.ok("add_leg_to_room", room_id="elsewhere", leg_id=one)
+    client.ok("add_leg_to_room", room_id="r", leg_id=one)
+    hears(customer, 700, True)
+    frames = customer.rtp.kept
+    assert len(frames) > 50
+    assert max(tone_level(frame, 2000) for frame in frames) < BLED
+    client.ok("set_leg_role", leg_id=three, role="agent")
+    hears(customer, 2000, True)
+    for call in (customer, helper, spy):
+        call.bye()

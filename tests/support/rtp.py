@@ -32,6 +32,17 @@ def ulaw_decode(byte: int) -> int:
 DECODED = [ulaw_decode(byte) for byte in range(256)]
 
 
+def tone_level(payload: bytes, frequency: float) -> float:
+    """The amplitude (0..32767) of a frequency in u-law audio (one bin of a Fourier transform)."""
+    samples = [DECODED[byte] for byte in payload]
+    if len(samples) < SAMPLES:
+        return 0.0
+    step = 2 * math.pi * frequency / 8000
+    real = sum(sample * math.cos(step * index) for index, sample in enumerate(samples))
+    imaginary = sum(sample * math.sin(step * index) for index, sample in enumerate(samples))
+    return 2 * math.hypot(real, imaginary) / len(samples)
+
+
 class RtpStream:
     """One socket. Sends from `start` on, paced; keeps the last second it received."""
 
@@ -47,6 +58,8 @@ class RtpStream:
         self.digits = ""
         self._last_digit_time = -1
         self._heard: deque[bytes] = deque(maxlen=50)
+        self.kept: list[bytes] | None = None
+        """Every packet received from when this is set to a list."""
         self._sequence = 0
         self._timestamp = 0
         self._phase = 0
@@ -70,13 +83,7 @@ class RtpStream:
 
     def level(self, frequency: float) -> float:
         """The amplitude (0..32767) of a frequency in the last received half second (PCMU only)."""
-        samples = [DECODED[byte] for packet in list(self._heard)[-25:] for byte in packet]
-        if len(samples) < SAMPLES:
-            return 0.0
-        step = 2 * math.pi * frequency / 8000
-        real = sum(sample * math.cos(step * index) for index, sample in enumerate(samples))
-        imaginary = sum(sample * math.sin(step * index) for index, sample in enumerate(samples))
-        return 2 * math.hypot(real, imaginary) / len(samples)
+        return tone_level(b"".join(list(self._heard)[-25:]), frequency)
 
     def forget(self) -> None:
         """Start listening anew."""
@@ -136,3 +143,5 @@ class RtpStream:
             else:
                 self.received += 1
                 self._heard.append(packet[12:])
+                if self.kept is not None:
+                    self.kept.append(packet[12:])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .. import placement
 from ..context import Context
-from ..errors import Conflict, Invalid, VsiError
+from ..errors import Conflict, Invalid, NotSupported, VsiError
 from ..events import types
-from ..model.codecs import codec_name
+from ..model.codecs import CODEC_MODULES, codec_name
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..registry import Rest, command
 from ..schemas import Flag, Id, Payload, Text
@@ -30,14 +30,27 @@ def choose_codec(ctx: Context, leg: Leg, wanted: str) -> str:
     Empty when none fits, which leaves it to the switch (and it will refuse with 488).
     """
     if not wanted:
-        allowed = ctx.config.sip.codecs
+        allowed = usable_codecs(ctx)
         return next((codec.name for codec in leg.offered_codecs if codec.name in allowed), "")
     known = codec_name(wanted)
     if known is None:
         raise Invalid(f'unknown codec "{wanted}"')
     if all(codec.name != known for codec in leg.offered_codecs):
         raise Invalid(f'codec "{wanted}" not in remote offer')
+    require_codec(ctx, known)
     return known
+
+
+def usable_codecs(ctx: Context) -> list[str]:
+    """The codecs of the settings that the connected switch has, in order."""
+    missing = ctx.node.facts.missing_codecs
+    return [codec for codec in ctx.config.sip.codecs if codec not in missing]
+
+
+def require_codec(ctx: Context, codec: str) -> None:
+    """NotSupported, naming the module, when the connected switch lacks the codec."""
+    if codec in ctx.node.facts.missing_codecs:
+        raise NotSupported(f'codec "{codec}" needs {CODEC_MODULES[codec]}, which the switch has not loaded')
 
 
 @command("answer_leg", AnswerLeg, result="answering", rest=Rest("POST", "/legs/{id}/answer", 202))

@@ -18,6 +18,7 @@ from ..model.leg import SIP_OUTBOUND, Leg, Webhook
 from ..registry import Rest, command
 from ..schemas import Flag, Label, Object, Payload, Text, TextList, TextMap, Whole
 from ..switch import commands as builder
+from .answering import require_codec, usable_codecs
 
 log = structlog.get_logger(__name__)
 
@@ -129,9 +130,10 @@ def _dial_variables(ctx: Context, request: dict[str, Any]) -> dict[str, str]:
             known = codec_name(wanted)
             if known is None:
                 raise Invalid(f"unknown codec: {wanted}")
+            require_codec(ctx, known)
             names.append(SWITCH_NAMES[known])
     else:
-        names = [SWITCH_NAMES[name] for name in ctx.config.sip.codecs]
+        names = [SWITCH_NAMES[name] for name in usable_codecs(ctx)]
     variables["absolute_codec_string"] = ",".join(names)
     if request["auth"]:
         variables["sip_auth_username"] = request["auth"]["username"]

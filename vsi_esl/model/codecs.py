@@ -12,6 +12,9 @@ STATIC_PAYLOADS = {0: "PCMU", 8: "PCMA", 9: "G722"}
 SWITCH_NAMES = {"PCMU": "PCMU", "PCMA": "PCMA", "G722": "G722", "opus": "OPUS"}
 """VSI's codec name -> FreeSWITCH's."""
 
+CODEC_MODULES = {"G722": "mod_spandsp", "opus": "mod_opus"}
+"""The module a codec needs; the others are part of FreeSWITCH itself."""
+
 MAX_SDP_LINES = 500
 
 

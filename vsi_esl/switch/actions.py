@@ -94,6 +94,16 @@ class Switch:
         """Stop the conference's audio towards the leg, or not, as the leg says."""
         self._member(leg, "deaf" if leg.hears_nothing else "undeaf", ["deaf"] if changed else [])
 
+    def silence(self, leg: Leg) -> None:
+        """Neither heard nor hearing, until it is moved, which sets its state anew."""
+        if leg.conference and leg.member_id:
+            self._node.command_many(
+                [
+                    commands.conference_member(leg.conference, action, leg.member_id)
+                    for action in ("mute", "deaf")
+                ]
+            )
+
     def enter(self, leg: Leg, conference: str, rate: int) -> None:
         """Put the leg into a conference, with its mute and deaf state from the first frame on.
 

@@ -18,6 +18,7 @@ from gevent.event import Event as Flag
 from greenswitch.esl import NotConnectedError
 
 from ..errors import SwitchUnavailable
+from ..model.codecs import CODEC_MODULES
 from . import commands
 from .client import AuthenticationFailed, CommandTimeout, EslClient
 from .jobs import Jobs
@@ -44,6 +45,8 @@ class SwitchFacts:
     core_uuid: str = ""
     watches_headers: bool = False
     """Whether replies to our re-INVITEs, and REFERs, are reported (sip_watch_headers)."""
+    missing_codecs: frozenset[str] = frozenset()
+    """Codecs whose module is not loaded; a call answered with one of them would be lost."""
 
 
 class SwitchNode:
@@ -225,14 +228,24 @@ class SwitchNode:
         self._resyncing = False
 
     def _learn_facts(self) -> None:
-        version, core_uuid, watched = self.command_many(
-            ["version", commands.global_getvar("core_uuid"), commands.global_getvar("sip_watch_headers")]
+        version, core_uuid, watched, *loaded = self.command_many(
+            [
+                "version",
+                commands.global_getvar("core_uuid"),
+                commands.global_getvar("sip_watch_headers"),
+                *[commands.module_exists(module) for module in CODEC_MODULES.values()],
+            ]
+        )
+        missing = frozenset(
+            codec for codec, answer in zip(CODEC_MODULES, loaded, strict=True) if answer != "true"
         )
         words = version.split()
         shown = words[2] if version.startswith("FreeSWITCH Version") and len(words) > 2 else version[:60]
-        self.facts = SwitchFacts(shown, core_uuid, "CSeq" in watched)
+        self.facts = SwitchFacts(shown, core_uuid, "CSeq" in watched, missing)
         if not (shown.startswith(("1.10", "1.11")) or shown == "sandbox"):
             log.warning("untested switch version", version=shown)
+        if missing:
+            log.warning("codecs without their module on the switch", codecs=sorted(missing))
         if not self.facts.watches_headers:
             log.warning("sip_watch_headers is not set on the switch: a refused hold will not be noticed")
 
