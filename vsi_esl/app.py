@@ -7,16 +7,26 @@ from collections.abc import Callable
 
 import gevent
 import structlog
+from gevent.pool import Pool
 
 from . import registry, resync
 from .config import Config
 from .context import Context
 from .delivery.bus import EventBus
 from .events.translate import SwitchEvent, translate
+from .media.fetch import Fetcher
+from .media.guard import AddressGuard
+from .media.spool import Spool
+from .model.sounding import Bridges, Playbacks, Recordings
 from .model.store import Legs, Rooms
+from .sound import bridges
+from .sound.player import MAX_FETCHES
+from .sound.publisher import Publisher
 from .storage.state import StateStore
+from .storage.uploads import Uploads
 from .switch.actions import Switch
 from .switch.node import SwitchNode
+from .switch.sound import SwitchSound
 from .timers import Timers
 from .waits import Waits
 from .web.http import HttpFace
@@ -25,6 +35,8 @@ from .workers import Workers
 log = structlog.get_logger(__name__)
 
 DRAIN_POLL_S = 0.05
+LONGEST_AUDIO_S = 3600.0
+"""Of one file: decoded it takes 350 MB at 48 kHz."""
 
 
 class Service:
@@ -60,8 +72,17 @@ class Service:
             timers=Timers(),
             waits=waits,
             state=StateStore(config.state.path),
+            playbacks=Playbacks(),
+            recordings=Recordings(),
+            bridges=Bridges(),
+            sound=SwitchSound(node),
+            spool=_spool(config),
+            fetches=Pool(MAX_FETCHES),
+            uploads=Uploads(lambda *_: None, attempt_timeout=config.s3.attempt_timeout),
+            publisher=Publisher(),
         )
         resync.restore_rooms(self.ctx)
+        bridges.restore(self.ctx)
         self.http = HttpFace(self.ctx)
 
     def start(self) -> None:
@@ -83,6 +104,9 @@ class Service:
         self.http.close_sessions()
         self.http.stop(timeout=max(0.1, min(2.0, deadline - time.monotonic())))
         ctx.timers.stop()
+        ctx.fetches.kill(block=False)
+        ctx.publisher.stop()
+        ctx.uploads.stop()
         ctx.workers.stop()
         ctx.node.stop()
         ctx.state.close()
@@ -97,3 +121,10 @@ class Service:
 
     def _on_lost(self) -> None:
         resync.lost(self.ctx)
+
+
+def _spool(config: Config) -> Spool:
+    playback = config.playback
+    guard = AddressGuard(playback.allow_private_urls, playback.allowed_networks)
+    fetcher = Fetcher(guard, timeout=playback.fetch_timeout, max_bytes=playback.max_bytes)
+    return Spool(playback.spool_dir, fetcher, max_bytes=playback.spool_bytes, max_seconds=LONGEST_AUDIO_S)

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gevent.pool import Pool
 
 from .config import Config
 from .delivery.bus import EventBus
 from .events.types import Event
+from .media.spool import Spool
+from .model.sounding import Bridges, Playbacks, Recordings
 from .model.store import Legs, Rooms
 from .storage.state import StateStore
+from .storage.uploads import Uploads
 from .switch.actions import Switch
 from .switch.node import SwitchNode
+from .switch.sound import SwitchSound
 from .timers import Timers
 from .waits import Waits
 from .workers import Workers
+
+if TYPE_CHECKING:
+    from .sound.publisher import Publisher
 
 
 @dataclass(slots=True)
@@ -30,6 +40,15 @@ class Context:
     timers: Timers
     waits: Waits
     state: StateStore
+    playbacks: Playbacks
+    recordings: Recordings
+    bridges: Bridges
+    sound: SwitchSound
+    spool: Spool
+    fetches: Pool
+    """The downloads under way."""
+    uploads: Uploads
+    publisher: Publisher
     draining: bool = False
     """Shutting down: no new calls are taken or made."""
 

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
 import structlog
+from gevent.event import AsyncResult
 
 from .context import Context
 from .errors import LegGone
 from .events import types
 from .model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
+from .model.recording import Recording
 from .model.room import Room
+from .sound import player, recorder
 
 log = structlog.get_logger(__name__)
+
+RECORDING_LIMIT_S = 30.0
+"""How long the last event of a leg waits for its recording to be published, beside the upload."""
 
 
 def appeared(ctx: Context, leg: Leg) -> None:
@@ -49,6 +56,7 @@ def early_media(ctx: Context, leg: Leg) -> None:
     leg.state = EARLY_MEDIA
     ctx.state.save_legs([leg])
     ctx.emit(types.LegEarlyMedia.of(leg))
+    recorder.media_up(ctx, leg)
 
 
 def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
@@ -59,6 +67,7 @@ def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
     ctx.state.save_legs([leg])
     ctx.timers.cancel(leg.id, "ring")
     ctx.emit(types.LegConnected.of(leg))
+    recorder.media_up(ctx, leg)
 
 
 def entered(
@@ -77,6 +86,7 @@ def entered(
         ctx.emit(types.LegJoinedRoom.of(leg, room_id=room.id))
         if leg.role_given:
             routing_changed(ctx, room, "leg_joined")
+        recorder.joined_room(ctx, room, leg)
     leg.role_given = False
     # the flags may have changed while it was on its way
     if speak is leg.says_nothing:
@@ -84,12 +94,14 @@ def entered(
     if hear is leg.hears_nothing:
         ctx.workers.submit(leg.id, ctx.switch.set_deaf, leg)
     ctx.waits.fulfil("joined", leg.id, conference)
+    player.follow(ctx, leg)
 
 
 def left(ctx: Context, leg: Leg, conference: str) -> None:
     """The leg is out of a conference, whoever took it out."""
     if leg.conference == conference:
         leg.conference = ""
+    player.left_conference(ctx, leg, conference)
     room = ctx.rooms.of_conference(conference)
     if room is None or leg.room_id != room.id:
         stopped_speaking(ctx, leg)
@@ -104,12 +116,15 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
     if not leg.silent_leave:
         ctx.emit(types.LegLeftRoom.of(leg, room_id=room.id))
     stopped_speaking(ctx, leg)
+    recorder.left_room(ctx, room, leg)
+    if not room.legs:
+        player.stop_all(ctx, room.id)
 
 
 def disconnected(
     ctx: Context, leg: Leg, reason: str, ended_at: float, quality: dict[str, Any] | None = None
 ) -> None:
-    """The leg's end: reported once, as its last event."""
+    """The leg's end: reported once, as its last event, behind the end of its recording."""
     if not ctx.legs.remove(leg):
         return
     if leg.conference:
@@ -120,7 +135,7 @@ def disconnected(
     leg.state = HUNG_UP
     ctx.timers.cancel(leg.id)
     ctx.waits.fail(leg.id, LegGone(f"leg {leg.id} has been hung up"))
-    ctx.state.forget_leg(leg.id)
+    player.stop_all(ctx, leg.id)
     answered = max(0.0, ended_at - leg.answered_at) if leg.answered_at else 0.0
     cdr = {
         "reason": reason,
@@ -128,7 +143,22 @@ def disconnected(
         "duration_total": round(max(answered, ended_at - leg.created_at), 2),
         "duration_answered": round(answered, 2),
     }
-    ctx.emit(types.LegDisconnected.of(leg, cdr=cdr, quality=quality))
+    last_event = types.LegDisconnected.of(leg, cdr=cdr, quality=quality)
+    recordings = recorder.leg_ended(ctx, leg)
+    if recordings:
+        gevent.spawn(_report_end, ctx, leg, last_event, recordings)
+    else:
+        _report_end(ctx, leg, last_event, recordings)
+
+
+def _report_end(
+    ctx: Context, leg: Leg, last_event: types.LegEvent, recordings: list[AsyncResult[Recording]]
+) -> None:
+    if recordings:
+        gevent.joinall(recordings, timeout=ctx.config.s3.upload_timeout + RECORDING_LIMIT_S)
+    if not ctx.draining or not recordings:
+        ctx.state.forget_leg(leg.id)
+        ctx.emit(last_event)
 
 
 def held(ctx: Context, leg: Leg, *, by_us: bool | None = None, by_peer: bool | None = None) -> None:

@@ -20,6 +20,7 @@ from .events.translate import SwitchEvent
 from .events.translate import legs as translate
 from .model.leg import CONNECTED, EARLY_MEDIA, RINGING, Leg
 from .model.room import SAMPLE_RATES, Room
+from .sound import bridges, player, recorder
 from .storage.state import LegRecord
 from .switch import memory
 from .switch.commands import decode_text
@@ -55,11 +56,22 @@ def resync(ctx: Context) -> Callable[[], None] | None:
             room.relations = set()  # set again whatever it was; what is there already does no harm
             routing.apply_soon(ctx, room)
     missing = _missing(ctx, snapshot, records)
+    _readopt_sound(ctx, snapshot)
     elapsed = time.monotonic() - started
     log.info("calls re-adopted", legs=len(ctx.legs), rooms=len(ctx.rooms), seconds=round(elapsed, 3))
     if not missing:
         return None
     return partial(_report_gone, ctx, missing, SWITCH_RESTARTED if restarted else UNOBSERVED)
+
+
+def _readopt_sound(ctx: Context, snapshot: Snapshot) -> None:
+    player.readopt(ctx, snapshot)
+    recorder.readopt(ctx, snapshot)
+    bridges.readopt(ctx, snapshot)
+    known = {one.id for one in ctx.playbacks} | {one.recorder for one in ctx.recordings}
+    known |= {one.channel for one in ctx.bridges}
+    # made for something that ended while nobody watched
+    ctx.sound.dismiss(*(snapshot.internal - known))
 
 
 def _switch_restarted(ctx: Context) -> bool:

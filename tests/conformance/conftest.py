@@ -14,7 +14,13 @@ from tests.support.freeswitch import find_binary
 from tests.support.vsi import VsiClient
 from vsi_esl.app import Service
 from vsi_esl.config import Config
-from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
+from vsi_esl.config.settings import (
+    HttpSettings,
+    PlaybackSettings,
+    RecordingSettings,
+    StateSettings,
+    SwitchSettings,
+)
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +58,8 @@ def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
             switch=SwitchSettings(host=switch.host, port=switch.port, password=switch.password),
             http=HttpSettings(addr="127.0.0.1:0", shutdown_timeout=4.0),
             state=StateSettings(path=str(tmp_path / "state.sqlite3")),
+            recording=RecordingSettings(dir=str(tmp_path / "recordings")),
+            playback=PlaybackSettings(spool_dir=str(tmp_path / "spool"), allow_private_urls=True),
         )
         for section, values in sections.items():
             config = replace(config, **{section: replace(getattr(config, section), **values)})

@@ -102,6 +102,11 @@ class VsiClient:
         """The first frame of this type, event or not."""
         return self._wait(lambda: next((f for f in self.frames if f["type"] == kind), None), kind, timeout)
 
+    def seen(self, kind: str, **members: Any) -> list[dict[str, Any]]:
+        """All events of a type received so far."""
+        wanted = {"type": kind, **members}
+        return [one for one in self.events if all(one.get(key) == value for key, value in wanted.items())]
+
     def types(self, **members: Any) -> list[str]:
         """The types of all events so far that have these members."""
         return [

@@ -135,6 +135,8 @@ def _dial_variables(ctx: Context, request: dict[str, Any]) -> dict[str, str]:
     else:
         names = [SWITCH_NAMES[name] for name in usable_codecs(ctx)]
     variables["absolute_codec_string"] = ",".join(names)
+    if request["rtt"]:
+        variables |= {"rtp_enable_text": "true", "fire_text_events": "true"}
     if request["auth"]:
         variables["sip_auth_username"] = request["auth"]["username"]
         variables["sip_auth_password"] = request["auth"]["password"]

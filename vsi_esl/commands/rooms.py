@@ -13,6 +13,7 @@ from ..model.leg import EARLY_MEDIA, RINGING, Leg, Webhook
 from ..model.room import SAMPLE_RATES, Room
 from ..registry import Rest, command
 from ..schemas import Flag, Id, Label, Payload, Text, Whole
+from ..sound import bridges, player, recorder
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
 
@@ -81,6 +82,12 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     legs = list(room.legs.values())
     for leg in legs:
         leg.silent_leave = True
+    for bridge in ctx.bridges.of_room(room.id):
+        bridges.delete(ctx, bridge, room)
+    player.stop_all(ctx, room.id)
+    recording = ctx.recordings.running(room.id)
+    if recording is not None:
+        recorder.stop(ctx, recording)
     ctx.state.forget_room(room.id)
     ctx.emit(types.RoomDeleted.of(room))
     for leg in legs:

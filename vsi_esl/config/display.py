@@ -42,7 +42,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, float):  # a duration; never with an exponent, which could not be read back
         return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
     return str(value)

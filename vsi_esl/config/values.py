@@ -194,3 +194,28 @@ def directory(value: Any) -> str:
     if os.path.exists(path) and not os.path.isdir(path):
         raise ValueError("is a file, must be a directory")
     return path
+
+
+SWITCH_PATH = re.compile(r"/[A-Za-z0-9._/-]{0,512}\Z")
+
+
+def switch_directory(value: Any) -> str:
+    """A directory whose files the switch is told the names of: a blank in one would end the name."""
+    path = directory(value)
+    if not SWITCH_PATH.match(path):
+        raise ValueError("must have only letters, digits and ._-/ in it: the switch is told this path")
+    return path
+
+
+def networks(value: Any) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Networks in CIDR notation: a list, or a text with commas between them."""
+    words = value if isinstance(value, list) else text(value).split(",")
+    found = []
+    for word in words:
+        if not text(word).strip():
+            continue
+        try:
+            found.append(ipaddress.ip_network(text(word).strip()))
+        except ValueError:
+            raise ValueError(f"must be networks such as 10.0.0.0/8, not {word!r}") from None
+    return tuple(found)

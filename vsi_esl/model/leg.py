@@ -69,6 +69,8 @@ class Leg:
     member_id: str = ""
     rate: int = 8000
     """Sample rate of the negotiated codec in Hz."""
+    sends_silence: bool = False
+    """Waits unanswered in a playback of silence, on which a whisper can ride."""
     early_media_asked: bool = False
     answer_asked: bool = False
 
@@ -79,6 +81,10 @@ class Leg:
     speech_detection: bool = False
     speaking: bool = False
     dtmf_seq: int = 0
+
+    rtt_negotiated: bool = False
+    accept_rtt: bool = True
+    rtt_seq: int = 0
 
     ring_deadline: float = 0.0
     """When an unanswered outbound leg is given up; 0 for never."""

@@ -13,11 +13,12 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ..model.leg import Leg, Webhook
 from ..model.room import Room
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCHEMA = """
 CREATE TABLE rooms (
@@ -30,6 +31,12 @@ CREATE TABLE legs (
     webhook_url TEXT NOT NULL, webhook_secret TEXT NOT NULL
 ) STRICT;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+
+ITEMS = """
+CREATE TABLE items (
+    kind TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
 """
 
 
@@ -63,7 +70,9 @@ class StateStore:
             self._db.execute("PRAGMA synchronous = NORMAL")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+                self._create(SCHEMA + ITEMS)
+            elif version == 2:
+                self._create(ITEMS)
             elif version != SCHEMA_VERSION:
                 raise StateError(f"{path}: written by another version of vsi_esl (schema {version})")
             if path != ":memory:":
@@ -71,8 +80,23 @@ class StateStore:
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"cannot open the state database {path}: {error}") from error
 
+    def _create(self, schema: str) -> None:
+        self._db.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
     def close(self) -> None:
         self._db.close()
+
+    def save_item(self, kind: str, id: str, body: dict[str, Any]) -> None:
+        """Remember a playback, recording or bridge, whole."""
+        self._db.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (kind, id, json.dumps(body)))
+
+    def forget_item(self, kind: str, id: str) -> None:
+        self._db.execute("DELETE FROM items WHERE kind = ? AND id = ?", (kind, id))
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """Everything remembered of one kind."""
+        rows = self._db.execute("SELECT body FROM items WHERE kind = ?", (kind,))
+        return [json.loads(body) for (body,) in rows]
 
     def save_room(self, room: Room) -> None:
         hook = room.webhook or Webhook("")

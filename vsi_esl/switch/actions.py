@@ -180,7 +180,8 @@ class Switch:
         return self._node.job(commands.originate(leg.uri, settings, profile), limit + 90)
 
     def _prepare_media(self, leg: Leg, codec: str) -> None:
-        settings = self._media_timeout()
+        # only honoured when set before media starts; without text in the offer it does nothing
+        settings = {"fire_text_events": "true", **self._media_timeout()}
         if codec:
             settings["absolute_codec_string"] = SWITCH_NAMES[codec]
         self._node.post(*[commands.setvar(leg.id, key, value) for key, value in settings.items()])

@@ -130,6 +130,16 @@ class EslClient(greenswitch.InboundESL):
             self._write([encode_command(command) for command in commands], [_resolver(r) for r in results])
             return [result.get() for result in results]
 
+    def send_timed(self, commands: Sequence[str], timeout: float | None = None) -> list[tuple[str, float]]:
+        """Like `send_many`, with the time at which each reply was read, in Unix seconds."""
+        if not commands:
+            return []
+        results: list[AsyncResult[tuple[str, float]]] = [AsyncResult() for _ in commands]
+        with self._deadline(commands[0], timeout):
+            blocks = [encode_command(command) for command in commands]
+            self._write(blocks, [_timed_resolver(result) for result in results])
+            return [result.get() for result in results]
+
     def _deadline(self, command: str, timeout: float | None) -> gevent.Timeout:
         seconds = self.timeout if timeout is None else timeout
         return gevent.Timeout(seconds, CommandTimeout(f"no answer within {seconds:g} s: {command[:60]}"))
@@ -248,6 +258,16 @@ def reply_text(frame: Frame) -> str:
 
 def _ignore(_: Frame | Exception) -> None:
     """For commands whose failure changes nothing: the state they would leave is sent again when needed."""
+
+
+def _timed_resolver(result: AsyncResult[tuple[str, float]]) -> Resolve:
+    def resolve(outcome: Frame | Exception) -> None:
+        if isinstance(outcome, Frame):
+            result.set((reply_text(outcome), time.time()))
+        else:
+            result.set_exception(outcome)
+
+    return resolve
 
 
 def _resolver(result: AsyncResult[str]) -> Resolve:

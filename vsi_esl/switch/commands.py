@@ -237,15 +237,18 @@ def relate(conference: str, listener: str, sources: list[str], action: str) -> s
 def originate(destination: str, variables: dict[str, str], profile: str) -> str:
     """`originate` towards a SIP URI, parked when it has media. `variables` are quoted by rule C."""
     target = sip_uri(destination).replace(",", "%2C")
-    return f"originate {_braces(variables)}sofia/{name(profile)}/{target} &park()"
+    return f"originate {originate_variables(variables)}sofia/{name(profile)}/{target} &park()"
 
 
 def originate_null(channel: str, variables: dict[str, str]) -> str:
     """A channel with nothing behind it (mod_loopback's null endpoint)."""
-    return f"originate {_braces({'origination_uuid': uuid(channel), **variables})}null/dummy &park()"
+    return (
+        f"originate {originate_variables({'origination_uuid': uuid(channel), **variables})}null/dummy &park()"
+    )
 
 
-def _braces(variables: dict[str, str]) -> str:
+def originate_variables(variables: dict[str, str]) -> str:
+    """`{name=value,...}` in front of a dial string, quoted by rule C."""
     pairs = []
     for key, value in variables.items():
         if key.lower() == "origination_nested_vars":

@@ -30,12 +30,15 @@ _FLAGS = {
     "early_media_asked": "vsi_early_media",
     "held_by_us": "vsi_held",
     "rtt": "vsi_rtt",
+    "rtt_negotiated": "vsi_rtt_negotiated",
+    "accept_rtt": "vsi_accept_rtt",
 }
 _NUMBERS = {
     "created_at": "vsi_created_at",
     "ring_deadline": "vsi_ring_deadline",
     "max_duration": "vsi_max_duration",
     "dtmf_seq": "vsi_dtmf_seq",
+    "rtt_seq": "vsi_rtt_seq",
     "held_since": "vsi_held_since",
 }
 
@@ -75,4 +78,4 @@ def recall(leg: Leg, event: Mapping[str, Any]) -> None:
                 number = float(value)
             except ValueError:
                 continue
-            setattr(leg, name, int(number) if name == "dtmf_seq" else number)
+            setattr(leg, name, int(number) if name.endswith("_seq") else number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from ..errors import SwitchUnavailable
 from . import commands, memory
 from .node import SwitchNode
 
+INTERNAL_ID = re.compile(r"(pb|rec|br)-[0-9a-f]{8,16}\Z")
 DUMPS_AT_ONCE = 200
 SNAPSHOT_TIMEOUT_S = 15.0
 
@@ -33,6 +35,10 @@ class Snapshot:
 
     channels: dict[str, dict[str, Any]]
     memberships: dict[str, Membership]
+    conferences: frozenset[str] = frozenset()
+    """The names of the conferences there are."""
+    internal: frozenset[str] = frozenset()
+    """The ids of channels that look like our playback bots, recorders and bridges."""
 
 
 def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:
@@ -54,7 +60,13 @@ def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:
                 marked = dump.get(f"variable_{memory.LEG}") in ("inbound", "outbound")
                 if marked and dump.get(f"variable_{memory.INTERNAL}") != "true":
                     channels[dump["Unique-ID"]] = dump
-    return Snapshot(channels, _memberships(_json(members, list) if members.startswith("[") else []))
+    listed = _json(members, list) if members.startswith("[") else []
+    return Snapshot(
+        channels,
+        _memberships(listed),
+        frozenset(str(one.get("conference_name")) for one in listed),
+        frozenset(channel for channel in shown_ids if INTERNAL_ID.match(channel)),
+    )
 
 
 def _memberships(conferences: list[Any]) -> dict[str, Membership]:

@@ -33,10 +33,10 @@ def translate(ctx: Context, event: SwitchEvent) -> None:
     """Hand a switch event to its translator; an event without one means nothing to us."""
     name = event.get("Event-Name")
     kind = event.get("Event-Subclass") if name == "CUSTOM" else name
-    if isinstance(kind, str) and isinstance(event.get("Unique-ID"), str) and kind in _translators:
+    if isinstance(kind, str) and isinstance(event.get("Unique-ID", ""), str) and kind in _translators:
         _translators[kind](ctx, event)
 
 
-from . import conference, dtmf, hangup, legs, signalling  # noqa: E402  (they register themselves)
+from . import conference, dtmf, hangup, legs, signalling, sound, text  # noqa: E402  (they register themselves)
 
-__all__ = ["conference", "dtmf", "hangup", "legs", "on_event", "signalling", "translate"]
+__all__ = ["conference", "dtmf", "hangup", "legs", "on_event", "signalling", "sound", "text", "translate"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ... import lifecycle
 from . import SwitchEvent, on_event
+from .sound import play_file_done
 
 if TYPE_CHECKING:
     from ...context import Context
@@ -14,10 +15,15 @@ if TYPE_CHECKING:
 @on_event("conference::maintenance")
 def conference_maintenance(ctx: Context, event: SwitchEvent) -> None:
     """Members that are no legs (bridges, bots, other people's conferences) are not found and so ignored."""
+    action = event.get("Action")
+    if action == "play-file-done":
+        play_file_done(ctx, event)
+        return
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
+        if action == "add-member":
+            ctx.waits.fulfil("member", event.get("Unique-ID", ""), value=event.get("Member-ID", ""))
         return
-    action = event.get("Action")
     if action == "start-talking":
         lifecycle.started_speaking(ctx, leg)
     elif action == "stop-talking":

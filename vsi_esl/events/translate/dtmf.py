@@ -32,7 +32,7 @@ def dtmf(ctx: Context, event: SwitchEvent) -> None:
     if leg.inbound and leg.state != CONNECTED:
         return
     leg.dtmf_seq += 1
-    _remember_seq(ctx, leg)
+    remember_count(ctx, leg, "dtmf_seq")
     ctx.emit(types.DtmfReceived.of(leg, digit=digit, seq=leg.dtmf_seq))
     room = ctx.rooms.find(leg.room_id) if leg.room_id else None
     if room is None:
@@ -42,17 +42,17 @@ def dtmf(ctx: Context, event: SwitchEvent) -> None:
             ctx.workers.submit(other.id, _pass_on, ctx, other, digit)
 
 
-def _remember_seq(ctx: Context, leg: Leg) -> None:
-    """Keep the count on the channel: at once, and then at most every so often while digits keep coming."""
-    if not ctx.timers.pending(leg.id, "dtmf_seq"):
-        ctx.switch.remember(leg, "dtmf_seq")
+def remember_count(ctx: Context, leg: Leg, name: str) -> None:
+    """Keep a count on the channel: at once, and then at most every so often while it keeps changing."""
+    if not ctx.timers.pending(leg.id, name):
+        ctx.switch.remember(leg, name)
         due = time.time() + REMEMBER_EVERY_S
-        ctx.timers.at(leg.id, "dtmf_seq", due, _remember_later, ctx, leg, leg.dtmf_seq)
+        ctx.timers.at(leg.id, name, due, _remember_later, ctx, leg, name, getattr(leg, name))
 
 
-def _remember_later(ctx: Context, leg: Leg, known: int) -> None:
-    if leg.dtmf_seq != known:
-        _remember_seq(ctx, leg)
+def _remember_later(ctx: Context, leg: Leg, name: str, known: int) -> None:
+    if getattr(leg, name) != known:
+        remember_count(ctx, leg, name)
 
 
 def _pass_on(ctx: Context, leg: Leg, digit: str) -> None:

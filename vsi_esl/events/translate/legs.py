@@ -74,6 +74,13 @@ def learn_codec(leg: Leg, event: SwitchEvent) -> None:
         leg.rate = codecs.sample_rate(name, text_of(event, "variable_read_rate"))
 
 
+def learn_text(ctx: Context, leg: Leg, event: SwitchEvent) -> None:
+    """Whether both sides agreed on real-time text."""
+    if text_of(event, "variable_text_possible") == "true" and not leg.rtt_negotiated:
+        leg.rtt_negotiated = True
+        ctx.switch.remember(leg, "rtt_negotiated")
+
+
 def is_ours(event: SwitchEvent) -> bool:
     """Whether the channel is a leg: marked by our dialplan or our originate."""
     marked = event.get(f"variable_{memory.LEG}") in ("inbound", "outbound")
@@ -124,5 +131,6 @@ def channel_answer(ctx: Context, event: SwitchEvent) -> None:
         return
     learn_codec(leg, event)
     answered = seconds(event, "Caller-Channel-Answered-Time") or time.time()
+    learn_text(ctx, leg, event)
     lifecycle.connected(ctx, leg, answered)
     placement.media_up(ctx, leg)

@@ -1,0 +1,292 @@
+"""Playing URLs and tones to legs and rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.drivers import eventually
+from tests.support.webserver import WebServer, tone
+
+from .test_audio import settled
+from .test_inbound import answered, ring
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    server = WebServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def prompt(web: WebServer) -> str:
+    """The URL of half a second of a tone."""
+    return web.put("/prompt.wav", tone(700, 0.5))
+
+
+@pytest.fixture
+def long(web: WebServer) -> str:
+    return web.put("/long.wav", tone(700, 30))
+
+
+def started(client, playback_id):
+    return client.event("playback.started", playback_id=playback_id)
+
+
+def finished(client, playback_id):
+    return client.event("playback.finished", playback_id=playback_id)
+
+
+def test_a_file_is_played_to_a_leg(switch, client, service, prompt):
+    _, leg = answered(switch, client)
+    reply = client.ok("leg_play_start", id=leg, url=prompt)
+    assert reply["status"] == "playing"
+    assert reply["playback_id"].startswith("pb-") and len(reply["playback_id"]) == 11
+    assert started(client, reply["playback_id"])["leg_id"] == leg
+    event = finished(client, reply["playback_id"])
+    assert (event["leg_id"], event["reason"], event["played_ms"]) == (leg, "completed", 500)
+    assert "room_id" not in event
+    assert client.error("leg_play_stop", id=leg, playback_id=reply["playback_id"]) == (
+        404,
+        "no playback in progress",
+    )
+
+
+def test_a_file_is_played_to_a_room(switch, client, service, prompt):
+    _, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    playback = client.ok("room_play_start", id="r", url=prompt)["playback_id"]
+    event = started(client, playback)
+    assert event["room_id"] == "r" and "leg_id" not in event
+    assert finished(client, playback)["reason"] == "completed"
+
+
+def test_stop_and_volume(switch, client, service, long):
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=long, volume=-2)["playback_id"]
+    started(client, playback)
+    assert client.ok("leg_play_volume", id=leg, playback_id=playback, volume=8) == {"status": "ok"}
+    assert client.ok("leg_play_stop", id=leg, playback_id=playback) == {"status": "stopped"}
+    event = finished(client, playback)
+    assert event["reason"] == "stopped"
+    assert 0 <= event["played_ms"] < 30_000
+    assert client.error("leg_play_volume", id=leg, playback_id=playback, volume=0) == (
+        404,
+        "playback not found",
+    )
+
+
+def test_a_tone_plays_until_it_is_stopped(switch, client, service):
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, tone=" DE_Busy ")["playback_id"]
+    started(client, playback)
+    client.ok("leg_play_stop", id=leg, playback_id=playback)
+    assert finished(client, playback)["reason"] == "stopped"
+
+
+def test_an_unknown_tone(switch, client, service):
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, tone="xx_dial")["playback_id"]
+    error = client.event("playback.error", playback_id=playback)["error"]
+    assert error.startswith('unknown tone "xx_dial", available: au_busy, ')
+
+
+@pytest.mark.parametrize("repeat", [2, 3])
+def test_repeat(switch, client, service, prompt, repeat):
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=prompt, repeat=repeat)["playback_id"]
+    started(client, playback)
+    assert finished(client, playback)["played_ms"] == 500 * repeat
+
+
+def test_endless_repeat_is_stopped(switch, client, service, prompt):
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=prompt, repeat=-1)["playback_id"]
+    started(client, playback)
+    client.ok("leg_play_stop", id=leg, playback_id=playback)
+    assert finished(client, playback)["reason"] == "stopped"
+
+
+def test_several_at_once_on_a_leg_and_a_room(switch, client, service, long):
+    _, leg = answered(switch, client)
+    settled(service, leg)
+    alone = [client.ok("leg_play_start", id=leg, url=long)["playback_id"] for _ in range(3)]
+    for playback in alone:
+        started(client, playback)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    together = [client.ok("room_play_start", id="r", url=long)["playback_id"] for _ in range(3)]
+    for playback in together:
+        started(client, playback)
+    assert not client.seen("playback.finished") and not client.seen("playback.error")
+    client.ok("room_play_stop", id="r", playback_id=together[0])
+    client.ok("leg_play_stop", id=leg, playback_id=alone[0])
+    assert finished(client, together[0])["reason"] == "stopped"
+    assert finished(client, alone[0])["reason"] == "stopped"
+    assert len(client.seen("playback.finished")) == 2
+    view = client.ok("get_room", id="r")
+    assert [one["id"] for one in view["participants"]] == [leg]
+    assert len(client.ok("list_legs")) == 1
+    client.ok("delete_leg", id=leg)
+    client.event("leg.disconnected", leg_id=leg)
+    ended = client.seen("playback.finished")
+    assert sorted(one["playback_id"] for one in ended) == sorted(alone + together)
+    eventually(lambda: "pb-" not in switch.esl("show channels as json"), "the bots are gone")
+
+
+def test_the_end_of_the_leg_ends_its_playback_first(switch, client, service, long):
+    peer, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=long)["playback_id"]
+    started(client, playback)
+    peer.hang_up()
+    assert finished(client, playback)["reason"] == "stopped"
+    client.event("leg.disconnected", leg_id=leg)
+    assert len(client.seen("playback.finished")) == 1
+
+
+def test_a_playback_goes_with_the_leg_into_a_room_and_out(switch, client, service, web):
+    _, leg = answered(switch, client)
+    settled(service, leg)
+    url = web.put("/three.wav", tone(700, 3))
+    playback = client.ok("leg_play_start", id=leg, url=url)["playback_id"]
+    started(client, playback)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    client.ok("remove_leg_from_room", room_id="r", leg_id=leg)
+    assert finished(client, playback)["reason"] == "completed"
+    assert len(client.seen("playback.started")) == 1
+
+
+def test_the_last_leg_takes_a_rooms_playback_along(switch, client, service, long):
+    _, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    playback = client.ok("room_play_start", id="r", url=long)["playback_id"]
+    started(client, playback)
+    client.ok("remove_leg_from_room", room_id="r", leg_id=leg)
+    assert finished(client, playback)["reason"] == "stopped"
+
+
+def test_deleting_the_room_ends_its_playback(switch, client, service, long):
+    _, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    playback = client.ok("room_play_start", id="r", url=long)["playback_id"]
+    started(client, playback)
+    client.ok("delete_room", id="r")
+    assert finished(client, playback)["reason"] == "stopped"
+    client.event("leg.disconnected", leg_id=leg)
+
+
+def test_before_the_answer(switch, client, service, prompt):
+    peer, leg = ring(switch, client)
+    assert client.error("leg_play_start", id=leg, url=prompt) == (409, "leg has no audio writer")
+    client.ok("leg_early_media", id=leg)
+    client.event("leg.early_media", leg_id=leg)
+    playback = client.ok("leg_play_start", id=leg, url=prompt)["playback_id"]
+    started(client, playback)
+    assert finished(client, playback)["reason"] == "completed"
+    assert client.ok("get_leg", id=leg)["state"] == "early_media"
+    longer = client.ok("leg_play_start", id=leg, tone="us_ringback")["playback_id"]
+    started(client, longer)
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    settled(service, leg)
+    client.ok("leg_play_stop", id=leg, playback_id=longer)
+    assert finished(client, longer)["reason"] == "stopped"
+
+
+def test_dtmf_does_not_stop_it(switch, client, service, long):
+    peer, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=long)["playback_id"]
+    started(client, playback)
+    peer.dtmf("*#1")
+    for digit in "*#1":
+        assert client.event("dtmf.received", leg_id=leg)["digit"] == digit
+    assert not client.seen("playback.finished")
+
+
+@pytest.mark.parametrize("kind", ["leg", "room"])
+def test_refusals(switch, client, service, kind):
+    start, stop, volume = (f"{kind}_play_{verb}" for verb in ("start", "stop", "volume"))
+    missing = (404, f"{kind} not found")
+    assert client.error(start, id="x", url="http://a/") == missing
+    assert client.error(stop, id="x", playback_id="pb-1") == (404, "no playback in progress")
+    assert client.error(volume, id="x", playback_id="pb-1", volume=1) == (404, "playback not found")
+    assert client.error(volume, id="x", playback_id="pb-1", volume=9) == (
+        400,
+        "volume must be between -8 and 8",
+    )
+    client.ok("create_room", id="empty")
+    _, leg = answered(switch, client)
+    owner = leg if kind == "leg" else "empty"
+    assert client.error(start, id=owner) == (400, "url or tone is required")
+    assert client.error(start, id=owner, url="http://a/", tone="us_dial") == (
+        400,
+        "url and tone are mutually exclusive",
+    )
+    assert client.error(start, id=owner, tone="us_dial", volume=-9) == (
+        400,
+        "volume must be between -8 and 8",
+    )
+    if kind == "room":
+        assert client.error(start, id=owner, tone="us_dial") == (409, "room has no participants")
+
+
+@pytest.mark.parametrize(
+    ("path", "mime_type", "error"),
+    [
+        ("/missing.wav", "", "fetch audio: status 404"),
+        ("/page.wav", "", "not a valid WAV file"),
+        ("/page", "audio/wav", "not a valid WAV file"),
+        ("/page.mp3", "", "mp3 decode: "),
+        ("/endless", "", "fetch audio: larger than 1000000 bytes"),
+        ("/hang", "", "fetch audio: no complete answer within 1 s"),
+        ("/stall", "", "fetch audio: no complete answer within 1 s"),
+    ],
+)
+def test_what_cannot_be_played(switch, connect, start, web, path, mime_type, error):
+    service = start(playback={"fetch_timeout": 1.0, "max_bytes": 1_000_000})
+    client = connect(service)
+    page = b"<html><body>Not what you think</body></html>"
+    for name in ("/page.wav", "/page", "/page.mp3"):
+        web.put(name, page, "audio/wav")
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=web.url(path), mime_type=mime_type)["playback_id"]
+    assert client.event("playback.error", playback_id=playback)["error"].startswith(error)
+    assert not client.seen("playback.started") and not client.seen("playback.finished")
+
+
+def test_private_addresses_are_refused_by_default(switch, connect, start, prompt):
+    client = connect(start(playback={"allow_private_urls": False}))
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=prompt)["playback_id"]
+    error = client.event("playback.error", playback_id=playback)["error"]
+    assert error == "fetch audio: 127.0.0.1 has a private address (127.0.0.1), which is not allowed"
+
+
+def test_a_stop_while_the_file_is_fetched(switch, client, service, web):
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=web.url("/hang"))["playback_id"]
+    client.ok("leg_play_stop", id=leg, playback_id=playback)
+    event = finished(client, playback)
+    assert (event["reason"], event["played_ms"]) == ("stopped", 0)
+    assert not client.seen("playback.started")
+
+
+def test_a_restart_of_the_service_keeps_the_playback(switch, connect, start, web):
+    first = start()
+    client = connect(first)
+    _, leg = answered(switch, client)
+    settled(first, leg)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    url = web.put("/three.wav", tone(700, 3))
+    endless = client.ok("leg_play_start", id=leg, tone="us_dial")["playback_id"]
+    short = client.ok("room_play_start", id="r", url=url)["playback_id"]
+    eventually(lambda: len(client.seen("playback.started")) == 2, "both play")
+    first.stop()
+    second = start()
+    client = connect(second)
+    assert finished(client, short)["reason"] == "completed"
+    client.ok("leg_play_volume", id=leg, playback_id=endless, volume=-3)
+    client.ok("leg_play_stop", id=leg, playback_id=endless)
+    assert finished(client, endless)["reason"] == "stopped"
+    eventually(lambda: "pb-" not in switch.esl("show channels as json"), "the bot is gone")

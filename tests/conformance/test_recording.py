@@ -1,0 +1,280 @@
+"""Recording legs and rooms: commands, events, files."""
+
+from __future__ import annotations
+
+import os
+import re
+import wave
+
+import pytest
+
+from tests.support.drivers import eventually
+
+from .test_audio import settled
+from .test_inbound import answered, ring
+
+NAME = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}\.wav")
+MULTI_NAME = re.compile(r"\d{8}_\d{6}_multichannel_[0-9a-f]{8}\.wav")
+
+
+def shape(path: str) -> tuple[int, int]:
+    """Channels and rate; the file has to be whole."""
+    with wave.open(path) as file:
+        assert file.getsampwidth() == 2
+        assert len(file.readframes(file.getnframes())) == file.getnframes() * 2 * file.getnchannels()
+        return file.getnchannels(), file.getframerate()
+
+
+def seconds(path: str) -> float:
+    with wave.open(path) as file:
+        return file.getnframes() / file.getframerate()
+
+
+def hidden(path: str) -> list[str]:
+    """What is left of temporary files beside a recording."""
+    return [name for name in os.listdir(os.path.dirname(path)) if name.startswith(".")]
+
+
+def in_room(switch, client, room: str = "r") -> tuple[object, str]:
+    peer, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id=room, leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    return peer, leg
+
+
+def test_a_leg_outside_a_room(switch, client, service):
+    _, leg = answered(switch, client)
+    reply = client.ok("leg_record_start", id=leg)
+    assert reply["status"] == "recording"
+    assert NAME.fullmatch(os.path.basename(reply["file"]))
+    assert os.path.dirname(reply["file"]) == service.config.recording.dir
+    begun = client.event("recording.started")
+    assert (begun["leg_id"], begun["file"]) == (leg, reply["file"])
+    assert "room_id" not in begun
+    assert not os.path.exists(reply["file"])
+    assert client.ok("leg_record_pause", id=leg) == {"status": "paused"}
+    paused = client.event("recording.paused")
+    assert (paused["leg_id"], paused["file"]) == (leg, "")
+    assert client.ok("leg_record_pause", id=leg) == {"status": "already_paused"}
+    assert client.ok("leg_record_resume", id=leg) == {"status": "resumed"}
+    assert client.event("recording.resumed")["file"] == ""
+    assert client.ok("leg_record_resume", id=leg) == {"status": "not_paused"}
+    assert client.ok("leg_record_stop", id=leg) == {"status": "stopped", "file": reply["file"]}
+    done = client.event("recording.finished")
+    assert (done["leg_id"], done["file"]) == (leg, reply["file"])
+    assert not {"multi_channel_file", "channels", "error"} & set(done)
+    assert shape(reply["file"]) == (2, 8000)
+    assert hidden(reply["file"]) == []
+    assert len(client.seen("recording.paused")) == len(client.seen("recording.resumed")) == 1
+
+
+def test_stop_while_paused(switch, client, service):
+    _, leg = answered(switch, client)
+    client.ok("leg_record_start", id=leg)
+    client.ok("leg_record_pause", id=leg)
+    file = client.ok("leg_record_stop", id=leg)["file"]
+    assert shape(file) == (2, 8000)
+    assert client.error("leg_record_resume", id=leg) == (404, "no recording in progress")
+
+
+@pytest.mark.parametrize("kind", ["leg", "room"])
+def test_refusals(switch, client, service, kind):
+    start, stop, pause, resume = (
+        f"{kind}_record_{verb}" for verb in ("start", "stop", "pause", "resume")
+    )
+    assert client.error(start, id="x") == (404, f"{kind} not found")
+    for command in (stop, pause, resume):
+        assert client.error(command, id="x") == (404, "no recording in progress")
+    client.ok("create_room", id="r")
+    if kind == "room":
+        assert client.error(start, id="r") == (409, "room has no participants")
+    _, leg = in_room(switch, client)
+    owner = leg if kind == "leg" else "r"
+    assert client.error(start, id=owner, storage="tape") == (400, "unknown storage type: tape")
+    assert client.error(start, id=owner, storage="s3") == (
+        400,
+        "S3 storage not configured: set S3_BUCKET env var or provide s3_bucket in request",
+    )
+    assert client.error(start, id=owner, storage="gcs")[0] == 501
+    assert client.error(start, id=owner, filename="../x") == (400, "invalid recording filename")
+    file = client.ok(start, id=owner, storage="file")["file"]
+    assert client.error(start, id=owner) == (409, "recording already in progress")
+    assert client.ok(stop, id=owner)["file"] == file
+
+
+@pytest.mark.parametrize("name", ["call 1.wav", "Gespräch, $(x) 'q'", "ü" * 90])
+def test_a_name_of_the_clients(switch, client, service, name):
+    _, leg = answered(switch, client)
+    file = client.ok("leg_record_start", id=leg, filename=name)["file"]
+    assert os.path.basename(file) == (name if name.endswith(".wav") else f"{name}.wav")
+    _, other = answered(switch, client)
+    taken = (409, "recording file already exists")
+    assert client.error("leg_record_start", id=other, filename=name) == taken
+    assert client.ok("leg_record_stop", id=leg)["file"] == file
+    assert client.error("leg_record_start", id=other, filename=name) == taken
+    assert shape(file)[0] == 2
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "..", ".x", "x" * 300, "a\nb", " a", 'a"b'])
+def test_a_name_that_is_none(switch, client, service, name):
+    _, leg = answered(switch, client)
+    assert client.error("leg_record_start", id=leg, filename=name) == (400, "invalid recording filename")
+
+
+def test_the_end_of_the_leg_ends_its_recording_first(switch, client, service):
+    peer, leg = answered(switch, client)
+    file = client.ok("leg_record_start", id=leg)["file"]
+    peer.hang_up()
+    assert client.event("recording.finished")["file"] == file
+    assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "remote_bye"
+    assert shape(file) == (2, 8000)
+    assert client.ok("list_legs") == []
+
+
+def test_a_recording_goes_with_the_leg(switch, client, service):
+    _, leg = answered(switch, client)
+    settled(service, leg)
+    file = client.ok("leg_record_start", id=leg)["file"]
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    client.ok("add_leg_to_room", room_id="s", leg_id=leg)
+    client.ok("remove_leg_from_room", room_id="s", leg_id=leg)
+    assert not client.seen("recording.finished")
+    assert client.ok("leg_record_stop", id=leg)["file"] == file
+    assert len(client.seen("recording.finished")) == 1
+
+
+def test_a_leg_in_a_room_is_recorded_at_the_rooms_rate(switch, client, service):
+    _, leg = in_room(switch, client)
+    client.ok("leg_record_start", id=leg)
+    assert shape(client.ok("leg_record_stop", id=leg)["file"]) == (2, 16000)
+
+
+def test_a_ringing_leg_is_armed(switch, client, service):
+    peer, leg = ring(switch, client)
+    file = client.ok("leg_record_start", id=leg)["file"]
+    client.event("recording.started")
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected")
+    recording = service.ctx.recordings.running(leg)
+    eventually(lambda: recording.state == "running", "the recording runs")
+    peer.hang_up()
+    assert client.event("recording.finished")["file"] == file
+    assert shape(file) == (2, 8000)
+
+
+def test_a_leg_that_is_armed_and_never_answered(switch, client, service):
+    peer, leg = ring(switch, client)
+    client.ok("leg_record_start", id=leg)
+    peer.cancel()
+    assert client.event("recording.finished")["file"] == ""
+    client.event("leg.disconnected", leg_id=leg)
+
+
+def test_a_room(switch, client, service):
+    _, leg = in_room(switch, client)
+    reply = client.ok("room_record_start", id="r")
+    begun = client.event("recording.started")
+    assert (begun["room_id"], begun["file"]) == ("r", reply["file"])
+    assert "leg_id" not in begun
+    assert client.ok("room_record_pause", id="r") == {"status": "paused"}
+    assert client.ok("room_record_pause", id="r") == {"status": "already_paused"}
+    assert client.ok("room_record_resume", id="r") == {"status": "resumed"}
+    assert [one["id"] for one in client.ok("get_room", id="r")["participants"]] == [leg]
+    stopped = client.ok("room_record_stop", id="r")
+    assert stopped == {"status": "stopped", "file": reply["file"]}
+    assert client.event("recording.finished")["room_id"] == "r"
+    assert shape(reply["file"]) == (1, 16000)
+    eventually(lambda: "rec-" not in switch.esl("show channels as json"), "the recorder is gone")
+    assert len(client.seen("leg.joined_room")) == 1
+
+
+@pytest.mark.parametrize("how", ["hangup", "remove", "move", "delete_room"])
+def test_the_last_leg_ends_a_rooms_recording(switch, client, service, how):
+    peer, leg = in_room(switch, client)
+    file = client.ok("room_record_start", id="r")["file"]
+    if how == "hangup":
+        peer.hang_up()
+    elif how == "remove":
+        client.ok("remove_leg_from_room", room_id="r", leg_id=leg)
+    elif how == "move":
+        client.ok("add_leg_to_room", room_id="elsewhere", leg_id=leg)
+    else:
+        client.ok("delete_room", id="r")
+    done = client.event("recording.finished")
+    assert (done["file"], done.get("error")) == (file, None)
+    assert shape(file) == (1, 16000)
+    assert client.error("room_record_stop", id="r") == (404, "no recording in progress")
+    eventually(lambda: "rec-" not in switch.esl("show channels as json"), "the recorder is gone")
+
+
+def test_multi_channel(switch, client, service):
+    _, one = in_room(switch, client)
+    client.ok("room_record_start", id="r", multi_channel=True)
+    peer, two = in_room(switch, client)
+    recording = service.ctx.recordings.running("r")
+    eventually(lambda: len(recording.tracks) == 2, "the second has a track")
+    client.ok("room_record_pause", id="r")
+    _, three = in_room(switch, client)
+    eventually(lambda: len(recording.tracks) == 3, "the third has a track")
+    client.ok("room_record_resume", id="r")
+    peer.hang_up()
+    client.event("leg.left_room", leg_id=two)
+    stopped = client.ok("room_record_stop", id="r")
+    done = client.event("recording.finished")
+    for reported in (stopped, done):
+        assert MULTI_NAME.fullmatch(os.path.basename(reported["multi_channel_file"]))
+        channels = reported["channels"]
+        assert [channels[leg]["channel"] for leg in (one, two, three)] == [0, 1, 2]
+        assert channels[one]["start_ms"] <= channels[two]["start_ms"] <= channels[three]["start_ms"]
+        assert channels[two]["end_ms"] <= channels[one]["end_ms"] == channels[three]["end_ms"]
+    assert shape(done["multi_channel_file"]) == (3, 16000)
+    assert abs(seconds(done["multi_channel_file"]) * 1000 - done["channels"][one]["end_ms"]) <= 1
+    assert shape(done["file"]) == (1, 16000)
+    assert hidden(done["file"]) == []
+
+
+def test_a_participant_who_returns_keeps_the_channel(switch, client, service):
+    _, one = in_room(switch, client)
+    _, two = in_room(switch, client)
+    client.ok("room_record_start", id="r", multi_channel=True)
+    client.ok("remove_leg_from_room", room_id="r", leg_id=two)
+    client.ok("add_leg_to_room", room_id="r", leg_id=two)
+    recording = service.ctx.recordings.running("r")
+    eventually(lambda: len(recording.tracks) == 3, "a second piece")
+    done = client.ok("room_record_stop", id="r")
+    assert sorted(info["channel"] for info in done["channels"].values()) == [0, 1]
+    assert shape(done["multi_channel_file"]) == (2, 16000)
+
+
+def test_a_restart_of_the_service_in_the_middle(switch, connect, start):
+    first = start()
+    client = connect(first)
+    _, one = in_room(switch, client)
+    peer, two = in_room(switch, client)
+    of_leg = client.ok("leg_record_start", id=one)["file"]
+    of_other = client.ok("leg_record_start", id=two)["file"]
+    client.ok("room_record_start", id="r", multi_channel=True)
+    client.ok("leg_record_pause", id=one)
+    first.stop()
+    peer.hang_up()
+    second = start()
+    client = connect(second)
+    assert client.event("recording.finished", leg_id=two)["file"] == of_other
+    client.event("leg.disconnected", leg_id=two)
+    assert client.ok("leg_record_pause", id=one) == {"status": "already_paused"}
+    assert client.ok("leg_record_stop", id=one)["file"] == of_leg
+    done = client.ok("room_record_stop", id="r")
+    assert set(done["channels"]) == {one, two}
+    assert shape(done["multi_channel_file"]) == (2, 16000)
+    for file in (of_leg, of_other, done["file"], done["multi_channel_file"]):
+        assert seconds(file) >= 0
+    assert hidden(of_leg) == []
+    assert second.ctx.state.items("recording") == []
+
+
+def test_a_directory_that_cannot_be_made(switch, connect, start):
+    client = connect(start(recording={"dir": "/proc/none"}))
+    _, leg = answered(switch, client)
+    code, message = client.error("leg_record_start", id=leg)
+    assert code == 500 and message.startswith("create recording dir: ")
+    assert not client.seen("recording.started")

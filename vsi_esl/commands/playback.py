@@ -1,0 +1,103 @@
+"""Playing files and tones to a leg or into a room."""
+
+from __future__ import annotations
+
+from ..context import Context
+from ..errors import Conflict, Invalid
+from ..model.leg import RINGING, Leg
+from ..model.room import Room
+from ..registry import Rest, command
+from ..schemas import Id, Payload, Text, Whole
+from ..sound import player
+
+MAX_VOLUME = 8
+MAX_URL = 8192
+NOT_PLAYING = "no playback in progress"
+
+
+class PlayStart(Payload):
+    id = Id()
+    url = Text(limit=MAX_URL)
+    tone = Text()
+    mime_type = Text()
+    repeat = Whole()
+    volume = Whole()
+
+
+class PlayStop(Payload):
+    id = Id()
+    playback_id = Id()
+
+
+class PlayVolume(PlayStop):
+    volume = Whole()
+
+
+@command("leg_play_start", PlayStart, result="playing", rest=Rest("POST", "/legs/{id}/play"))
+def leg_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
+    """Play a URL or a tone to one leg, wherever it is; others in its room do not hear it."""
+    leg = ctx.legs.get(id)
+    _check(what)
+    if leg.state == RINGING:
+        raise Conflict("leg has no audio writer")
+    return _start(ctx, leg, what)
+
+
+@command("room_play_start", PlayStart, result="playing", rest=Rest("POST", "/rooms/{id}/play"))
+def room_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
+    """Play a URL or a tone to everybody in a room, whatever its routing."""
+    room = ctx.rooms.get(id)
+    _check(what)
+    if not room.legs:
+        raise Conflict("room has no participants")
+    return _start(ctx, room, what)
+
+
+@command("leg_play_stop", PlayStop, result="stopped", rest=Rest("DELETE", "/legs/{id}/play/{playback_id}"))
+def leg_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
+    """Stop one playback of a leg."""
+    player.stop(ctx, ctx.playbacks.get(id, playback_id, NOT_PLAYING))
+    return {"status": "stopped"}
+
+
+@command("room_play_stop", PlayStop, result="stopped", rest=Rest("DELETE", "/rooms/{id}/play/{playback_id}"))
+def room_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
+    """Stop one playback of a room."""
+    player.stop(ctx, ctx.playbacks.get(id, playback_id, NOT_PLAYING))
+    return {"status": "stopped"}
+
+
+@command("leg_play_volume", PlayVolume, result="ok", rest=Rest("PATCH", "/legs/{id}/play/{playback_id}"))
+def leg_play_volume(ctx: Context, id: str, playback_id: str, volume: int) -> dict[str, str]:
+    """Change the volume of a leg's playback while it runs."""
+    return _volume(ctx, id, playback_id, volume)
+
+
+@command("room_play_volume", PlayVolume, result="ok", rest=Rest("PATCH", "/rooms/{id}/play/{playback_id}"))
+def room_play_volume(ctx: Context, id: str, playback_id: str, volume: int) -> dict[str, str]:
+    """Change the volume of a room's playback while it runs."""
+    return _volume(ctx, id, playback_id, volume)
+
+
+def _check(what: dict[str, str | int]) -> None:
+    if what["url"] and what["tone"]:
+        raise Invalid("url and tone are mutually exclusive")
+    if not (what["url"] or what["tone"]):
+        raise Invalid("url or tone is required")
+    _check_volume(int(what["volume"]))
+
+
+def _check_volume(volume: int) -> None:
+    if abs(volume) > MAX_VOLUME:
+        raise Invalid("volume must be between -8 and 8")
+
+
+def _start(ctx: Context, owner: Leg | Room, what: dict[str, str | int]) -> dict[str, str]:
+    playback = player.start(ctx, owner, **what)  # type: ignore[arg-type]
+    return {"playback_id": playback.id, "status": "playing"}
+
+
+def _volume(ctx: Context, owner_id: str, playback_id: str, volume: int) -> dict[str, str]:
+    _check_volume(volume)
+    player.set_volume(ctx, ctx.playbacks.get(owner_id, playback_id, "playback not found"), volume)
+    return {"status": "ok"}

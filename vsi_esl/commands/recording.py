@@ -1,0 +1,141 @@
+"""Recording a leg or a room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+
+from ..context import Context
+from ..errors import Conflict, NotFound, SwitchUnavailable
+from ..model.leg import Leg
+from ..model.recording import Recording
+from ..model.room import Room
+from ..registry import Rest, command
+from ..schemas import Flag, Id, Payload, Text
+from ..sound import recorder
+from ..storage import s3
+from ..storage.s3 import S3Target
+from .legs import LegPayload
+from .rooms import RoomPayload
+
+FINISH_TIMEOUT_S = 300.0
+"""Longest wait for a file to be closed and merged; the upload has its own limit on top."""
+
+
+class RecordStart(Payload):
+    id = Id()
+    storage = Text()
+    filename = Text()
+    multi_channel = Flag(default=False)
+    s3_bucket = Text()
+    s3_region = Text()
+    s3_endpoint = Text()
+    s3_prefix = Text()
+    s3_access_key = Text()
+    s3_secret_key = Text()
+
+
+@command("leg_record_start", RecordStart, result="recording", rest=Rest("POST", "/legs/{id}/record"))
+def leg_record_start(
+    ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
+) -> dict[str, str]:
+    """Record one leg in stereo: left what it says, right what it hears."""
+    leg = ctx.legs.get(id)
+    target = _target(ctx, leg, storage)
+    return _started(recorder.start_leg(ctx, leg, target, filename))
+
+
+@command("room_record_start", RecordStart, result="recording", rest=Rest("POST", "/rooms/{id}/record"))
+def room_record_start(
+    ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
+) -> dict[str, str]:
+    """Record the mix of a room, and with multi_channel one track per participant."""
+    room = ctx.rooms.get(id)
+    target = _target(ctx, room, storage)
+    if not room.legs:
+        raise Conflict("room has no participants")
+    return _started(recorder.start_room(ctx, room, target, filename, multi_channel))
+
+
+@command("leg_record_pause", LegPayload, result="paused", rest=Rest("POST", "/legs/{id}/record/pause"))
+def leg_record_pause(ctx: Context, id: str) -> dict[str, str]:
+    """Record silence from now on; the time goes on."""
+    return _pause(ctx, id)
+
+
+@command("room_record_pause", RoomPayload, result="paused", rest=Rest("POST", "/rooms/{id}/record/pause"))
+def room_record_pause(ctx: Context, id: str) -> dict[str, str]:
+    """Record silence from now on, in the mix and in every track; the time goes on."""
+    return _pause(ctx, id)
+
+
+@command("leg_record_resume", LegPayload, result="resumed", rest=Rest("POST", "/legs/{id}/record/resume"))
+def leg_record_resume(ctx: Context, id: str) -> dict[str, str]:
+    """End the pause."""
+    return _resume(ctx, id)
+
+
+@command("room_record_resume", RoomPayload, result="resumed", rest=Rest("POST", "/rooms/{id}/record/resume"))
+def room_record_resume(ctx: Context, id: str) -> dict[str, str]:
+    """End the pause."""
+    return _resume(ctx, id)
+
+
+@command("leg_record_stop", LegPayload, result="stopped", rest=Rest("DELETE", "/legs/{id}/record"))
+def leg_record_stop(ctx: Context, id: str) -> dict[str, Any]:
+    """Finish the leg's recording; the reply says where the file is."""
+    return _stop(ctx, id)
+
+
+@command("room_record_stop", RoomPayload, result="stopped", rest=Rest("DELETE", "/rooms/{id}/record"))
+def room_record_stop(ctx: Context, id: str) -> dict[str, Any]:
+    """Finish the room's recording; the reply says where the files are."""
+    return _stop(ctx, id)
+
+
+def _target(ctx: Context, owner: Leg | Room, fields: dict[str, str]) -> S3Target | None:
+    """Where the recording is to go. A bucket that cannot be written to is refused now, not at the end."""
+    settings = ctx.config.s3
+    server = settings.target()
+    target = s3.resolve(
+        fields.pop("storage"), server, allow_insecure=settings.allow_insecure_endpoint, **fields
+    )
+    if target is not None and ctx.recordings.running(owner.id) is None:
+        s3.probe(target, settings.request_preflight_timeout)
+    return target
+
+
+def _started(recording: Recording) -> dict[str, str]:
+    return {"status": "recording", "file": recording.file}
+
+
+def _running(ctx: Context, owner_id: str) -> Recording:
+    recording = ctx.recordings.running(owner_id)
+    if recording is None:
+        raise NotFound("no recording in progress")
+    return recording
+
+
+def _pause(ctx: Context, owner_id: str) -> dict[str, str]:
+    changed = recorder.pause(ctx, _running(ctx, owner_id), True)
+    return {"status": "paused" if changed else "already_paused"}
+
+
+def _resume(ctx: Context, owner_id: str) -> dict[str, str]:
+    changed = recorder.pause(ctx, _running(ctx, owner_id), False)
+    return {"status": "resumed" if changed else "not_paused"}
+
+
+def _stop(ctx: Context, owner_id: str) -> dict[str, Any]:
+    report = recorder.stop(ctx, _running(ctx, owner_id))
+    limit = FINISH_TIMEOUT_S + ctx.config.s3.upload_timeout
+    with gevent.Timeout(limit, SwitchUnavailable(f"not done within {limit:g} s")):
+        recording = report.get()
+    reply: dict[str, Any] = {"status": "stopped", "file": recording.shown(recording.file)}
+    if recording.multi_file:
+        reply |= {
+            "multi_channel_file": recording.shown(recording.multi_file),
+            "channels": recording.channels(),
+        }
+    return reply

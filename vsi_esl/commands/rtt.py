@@ -1,0 +1,48 @@
+"""Real-time text (T.140)."""
+
+from __future__ import annotations
+
+from .. import placement
+from ..context import Context
+from ..errors import Conflict, Invalid
+from ..registry import Rest, command
+from ..schemas import Id, Payload, Text
+from .legs import LegPayload
+
+MAX_TEXT = 4096
+
+
+class SendRtt(Payload):
+    id = Id()
+    text = Text(limit=MAX_TEXT)
+
+
+@command("send_leg_rtt", SendRtt, result="sent", rest=Rest("POST", "/legs/{id}/rtt"))
+def send_leg_rtt(ctx: Context, id: str, text: str) -> dict[str, str]:
+    """Send text to the peer. The switch sends whole lines, each with a line end of its own."""
+    leg = ctx.legs.get(id)
+    if not text:
+        raise Invalid("text required")
+    if not leg.rtt_negotiated:
+        raise Conflict("RTT not negotiated for this leg")
+    ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, ctx.sound.send_text, leg, text)
+    return {"status": "sent"}
+
+
+@command("accept_leg_rtt", LegPayload, result="rtt_accepting", rest=Rest("POST", "/legs/{id}/rtt/accept"))
+def accept_leg_rtt(ctx: Context, id: str) -> dict[str, str]:
+    """Report the leg's text, and let it get that of others in its room."""
+    return _accept(ctx, id, True)
+
+
+@command("reject_leg_rtt", LegPayload, result="rtt_rejecting", rest=Rest("POST", "/legs/{id}/rtt/reject"))
+def reject_leg_rtt(ctx: Context, id: str) -> dict[str, str]:
+    """Neither report the leg's text nor let it get that of others."""
+    return _accept(ctx, id, False)
+
+
+def _accept(ctx: Context, leg_id: str, accept: bool) -> dict[str, str]:
+    leg = ctx.legs.get(leg_id)
+    leg.accept_rtt = accept
+    ctx.switch.remember(leg, "accept_rtt")
+    return {"status": "rtt_accepting" if accept else "rtt_rejecting"}

@@ -1,0 +1,122 @@
+"""One recording: of a leg, or of a room's mix and perhaps each of its participants."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+ARMED = "armed"
+"""Asked for, and waiting for the leg to have media."""
+RUNNING = "running"
+CLOSING = "closing"
+"""The switch writes no more; the file is to be published, perhaps uploaded, and reported."""
+REPORTED = "reported"
+"""recording.finished named the local file; the upload goes on."""
+
+
+def file_name(now: float, kind: str = "") -> str:
+    """`YYYYMMDD_HHMMSS_xxxxxxxx.wav` in local time; `kind` stands before the random part."""
+    stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
+    return f"{stamp}_{kind}{secrets.token_hex(4)}.wav"
+
+
+@dataclass(slots=True)
+class Track:
+    """What one participant said, in a file of its own. Times in ms from the start of the recording."""
+
+    leg_id: str
+    channel: int
+    path: str
+    start_ms: int
+    end_ms: int = -1
+    """-1 while it is running."""
+
+
+@dataclass(slots=True)
+class Recording:
+    """`file` is the name under which it is published; the switch writes to `part`."""
+
+    id: str
+    file: str
+    part: str
+    rate: int
+    app_id: str = ""
+    leg_id: str = ""
+    room_id: str = ""
+    state: str = ARMED
+    paused: bool = False
+    started_at: float = 0.0
+    """When the first sample was recorded, Unix seconds; 0 when there is none."""
+    stopped_at: float = 0.0
+    multi_file: str = ""
+    """Where the tracks are merged to; empty unless the recording is multi-channel."""
+    multi_part: str = ""
+    tracks: list[Track] = field(default_factory=list)
+    recorder: str = ""
+    """The internal channel that listens to the room."""
+    s3: dict[str, Any] | None = None
+    """Where the files are uploaded to; None to keep them here."""
+    published: bool = False
+    omitted: list[str] = field(default_factory=list)
+    """Legs whose track could not be merged."""
+    error: str = ""
+    locations: dict[str, str] = field(default_factory=dict)
+    """Published file -> where it was uploaded to."""
+
+    @property
+    def owner_id(self) -> str:
+        return self.leg_id or self.room_id
+
+    @property
+    def running(self) -> bool:
+        return self.state in (ARMED, RUNNING)
+
+    def elapsed_ms(self, now: float) -> int:
+        return max(0, round((now - self.started_at) * 1000)) if self.started_at else 0
+
+    def track_of(self, leg_id: str) -> Track | None:
+        """The running track of a leg."""
+        return next((one for one in self.tracks if one.leg_id == leg_id and one.end_ms < 0), None)
+
+    def channel_of(self, leg_id: str) -> int:
+        """The leg's channel: the one it had, or the next free one."""
+        for track in self.tracks:
+            if track.leg_id == leg_id:
+                return track.channel
+        return max((track.channel for track in self.tracks), default=-1) + 1
+
+    def channels(self) -> dict[str, dict[str, int]]:
+        """ChannelInfo by leg id: from its first join to its last leave."""
+        found: dict[str, dict[str, int]] = {}
+        for track in self.tracks:
+            info = found.setdefault(
+                track.leg_id, {"channel": track.channel, "start_ms": track.start_ms, "end_ms": 0}
+            )
+            info["end_ms"] = max(info["end_ms"], track.end_ms)
+        return found
+
+    def files(self) -> list[str]:
+        """What was published."""
+        return [path for path in (self.file, self.multi_file) if path]
+
+    def shown(self, path: str) -> str:
+        """Where a published file is: in the bucket if it was uploaded, else here."""
+        return self.locations.get(path, path)
+
+    def part_of(self, name: str) -> str:
+        """A hidden file beside the final one, for the switch to write to. Made of our own characters."""
+        return os.path.join(os.path.dirname(self.file), f".{self.id}-{name}.wav")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the state database."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Recording:
+        known = {one.name for one in fields(cls)}
+        kept = {key: value for key, value in data.items() if key in known}
+        kept["tracks"] = [Track(**track) for track in kept.get("tracks", [])]
+        return cls(**kept)

@@ -1,0 +1,140 @@
+"""Bridges between rooms: a pair of internal channels, one end in each room's conference.
+
+The pair makes both conferences exist, so that a bridge carries sound from the first leg on. It is made anew
+when the switch, or somebody at it, ended it.
+"""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+import structlog
+
+from ..context import Context
+from ..errors import Internal, SwitchUnavailable, VsiError
+from ..events import sound as events
+from ..model.bridge import Bridge
+from ..model.room import Room
+from ..switch.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+KIND = "bridge"
+TIMEOUT_S = 20.0
+JOIN_TIMEOUT_S = 5.0
+RETRY_S = 1.0
+
+
+def create(ctx: Context, bridge: Bridge) -> None:
+    """Connect two rooms; returns when sound can pass. Conflict when the id or the pair is taken."""
+    ctx.bridges.add(bridge)
+    try:
+        ctx.workers.run(bridge.channel, TIMEOUT_S, _open, ctx, bridge)
+    except Exception:
+        ctx.bridges.remove(bridge)
+        ctx.sound.dismiss(bridge.channel)
+        raise
+    ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
+    ctx.emit(events.RoomBridged.of(bridge, _app_id(ctx, bridge), direction=bridge.direction))
+
+
+def _open(ctx: Context, bridge: Bridge) -> None:
+    room_a, room_b = ctx.rooms.get(bridge.room_a), ctx.rooms.get(bridge.room_b)
+    with ctx.waits.expect("member", bridge.channel) as joined:
+        ctx.sound.bridge(bridge, room_a.conference, room_b.conference)
+        with gevent.Timeout(JOIN_TIMEOUT_S, SwitchUnavailable("the switch did not report the bridge")):
+            bridge.member_id = joined.get()
+
+
+def set_direction(ctx: Context, bridge: Bridge, direction: str) -> None:
+    """Change what passes; the old direction stays when the switch cannot be told."""
+    before, bridge.direction = bridge.direction, direction
+    try:
+        ctx.workers.run(bridge.channel, TIMEOUT_S, _apply, ctx, bridge)
+    except Exception:
+        bridge.direction = before
+        raise
+    ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
+    ctx.emit(events.RoomBridgeUpdated.of(bridge, _app_id(ctx, bridge), direction=direction))
+
+
+def _apply(ctx: Context, bridge: Bridge) -> None:
+    if not bridge.member_id:
+        return  # being made anew, in the direction it has then
+    ctx.sound.bridge_direction(bridge, ctx.rooms.get(bridge.room_a).conference)
+
+
+def delete(ctx: Context, bridge: Bridge, deleted_room: Room | None = None) -> None:
+    """Separate the rooms."""
+    if not ctx.bridges.remove(bridge):
+        return
+    ctx.state.forget_item(KIND, bridge.id)
+    ctx.timers.cancel(bridge.channel)
+    ctx.sound.dismiss(bridge.channel)
+    app_id = deleted_room.app_id if deleted_room else _app_id(ctx, bridge)
+    ctx.emit(events.RoomUnbridged.of(bridge, app_id, reason="room_deleted" if deleted_room else None))
+
+
+def _app_id(ctx: Context, bridge: Bridge) -> str:
+    room = ctx.rooms.find(bridge.room_a)
+    return room.app_id if room else ""
+
+
+def ended(ctx: Context, channel: str) -> None:
+    """The switch ended an internal channel; a bridge that still exists gets another one."""
+    bridge = ctx.bridges.of_channel(channel)
+    if bridge is not None and bridge.member_id:
+        bridge.member_id = ""
+        log.warning("bridge lost, made anew", bridge_id=bridge.id)
+        _renew_soon(ctx, bridge)
+
+
+def _renew_soon(ctx: Context, bridge: Bridge) -> None:
+    ctx.timers.at(bridge.channel, "renew", time.time() + RETRY_S, _submit_renewal, ctx, bridge)
+
+
+def _submit_renewal(ctx: Context, bridge: Bridge) -> None:
+    ctx.workers.submit(bridge.channel, _renew, ctx, bridge)
+
+
+def _renew(ctx: Context, bridge: Bridge) -> None:
+    if bridge.member_id or ctx.bridges.find(bridge.id) is not bridge:
+        return
+    try:
+        _open(ctx, bridge)
+    except Internal as error:
+        log.warning("bridge not made", bridge_id=bridge.id, error=error.message)
+        _renew_soon(ctx, bridge)
+    except VsiError as error:
+        log.warning("bridge not made", bridge_id=bridge.id, error=error.message)  # resync comes to it
+    if ctx.bridges.find(bridge.id) is not bridge:
+        ctx.sound.dismiss(bridge.channel)  # deleted meanwhile
+
+
+def restore(ctx: Context) -> None:
+    """At start: the bridges of the previous process, whose rooms are there already."""
+    for body in ctx.state.items(KIND):
+        bridge = Bridge.from_dict(body)
+        bridge.member_id = ""
+        ctx.bridges.add(bridge)
+
+
+def readopt(ctx: Context, snapshot: Snapshot) -> None:
+    """After each connect: find the pairs again, or make them anew."""
+    for bridge in ctx.bridges:
+        membership = snapshot.memberships.get(bridge.channel)
+        room = ctx.rooms.find(bridge.room_a)
+        bridge.member_id = ""
+        if membership is not None and room is not None and membership.conference == room.conference:
+            bridge.member_id = membership.member_id
+            ctx.workers.submit(bridge.channel, _apply_again, ctx, bridge)
+        else:
+            ctx.workers.submit(bridge.channel, _renew, ctx, bridge)
+
+
+def _apply_again(ctx: Context, bridge: Bridge) -> None:
+    try:
+        _apply(ctx, bridge)
+    except VsiError as error:
+        log.warning("bridge direction not set", bridge_id=bridge.id, error=error.message)

@@ -1,0 +1,162 @@
+"""From the end of a recording to its recording.finished, and beyond: publication, merging, upload.
+
+Nothing of this runs in the way of events: files are handled in native threads, uploads by `storage.uploads`.
+The report waits for the upload, but not for ever: after S3_UPLOAD_TIMEOUT it names the local file, which
+then stays, and the upload goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
+
+import gevent
+import structlog
+from gevent.event import AsyncResult
+from gevent.pool import Group
+from gevent.threadpool import ThreadPool
+
+from ..context import Context
+from ..errors import VsiError
+from ..events import sound as events
+from ..model.recording import CLOSING, REPORTED, Recording
+from ..storage.s3 import S3Target
+from ..storage.uploads import UploadError
+from . import files
+
+log = structlog.get_logger(__name__)
+
+KIND = "recording"
+THREADS = 4
+
+Done = TypeVar("Done")
+Uploading: TypeAlias = "dict[str, AsyncResult[str]]"
+"""Published file -> its location, when it is uploaded."""
+
+
+class Publisher:
+    """The recordings on their way out of the service."""
+
+    def __init__(self) -> None:
+        self._reports: dict[str, AsyncResult[Recording]] = {}
+        self._working: set[str] = set()
+        self._greenlets = Group()
+        self._threads = ThreadPool(THREADS)
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    def expect(self, recording: Recording) -> AsyncResult[Recording]:
+        """The recording itself, once its recording.finished is out."""
+        return self._reports.setdefault(recording.id, AsyncResult())
+
+    def postpone(self, recording: Recording, error: VsiError) -> None:
+        """It cannot be stopped now. Whoever waits is told; it is taken up again at the next resync."""
+        report = self._reports.pop(recording.id, None)
+        if report is not None:
+            report.set_exception(error)
+
+    def publish(self, ctx: Context, recording: Recording) -> None:
+        """See the recording out. Returns at once; a second call changes nothing."""
+        if recording.id not in self._working:
+            self._working.add(recording.id)
+            self._greenlets.spawn(self._run, ctx, recording)
+
+    def stop(self) -> None:
+        """What is not done is taken up by the next process."""
+        self._greenlets.kill(block=False)
+
+    def _run(self, ctx: Context, recording: Recording) -> None:
+        try:
+            if recording.state == CLOSING:
+                late = self._finish(ctx, recording)
+            else:
+                late = self._submit(ctx, recording)
+            self._see_late_ones(recording, late)
+            ctx.recordings.remove(recording)
+            ctx.state.forget_item(KIND, recording.id)
+        except Exception:
+            log.exception("recording not seen out", recording=recording.id)
+        finally:
+            self._working.discard(recording.id)
+            self._reports.pop(recording.id, None)
+
+    def _finish(self, ctx: Context, recording: Recording) -> Uploading:
+        """Publish and report. Returns the uploads that the report did not wait for."""
+        if not recording.published:
+            result = self._thread(files.publish, recording)
+            recording.published = True
+            recording.file, recording.multi_file = result.file, result.multi_file
+            recording.error = recording.error or result.error
+            recording.omitted = result.omitted
+            for track in recording.tracks:
+                if track.end_ms < 0:
+                    track.end_ms = track.start_ms + result.ends.get(track.path, 0)
+            ctx.state.save_item(KIND, recording.id, recording.to_dict())
+        late: Uploading = {}
+        if recording.s3:
+            late = self._upload(ctx, recording, ctx.config.s3.upload_timeout)
+            recording.state = REPORTED if late else CLOSING
+            ctx.state.save_item(KIND, recording.id, recording.to_dict())
+        self._report(ctx, recording)
+        return late
+
+    def _report(self, ctx: Context, recording: Recording) -> None:
+        multi = bool(recording.multi_file)
+        ctx.emit(
+            events.RecordingFinished.of(
+                recording,
+                file=recording.shown(recording.file),
+                multi_channel_file=recording.shown(recording.multi_file) if multi else None,
+                channels=recording.channels() if multi else None,
+                omitted_legs=recording.omitted or None,
+                error=recording.error or None,
+            )
+        )
+        report = self._reports.pop(recording.id, None)
+        if report is not None:
+            report.set(recording)
+
+    def _upload(self, ctx: Context, recording: Recording, limit: float) -> Uploading:
+        """Upload and then remove the local files; those that were not done in time are returned, and stay."""
+        deadline = time.monotonic() + limit
+        uploading = self._submit(ctx, recording)
+        late = dict(uploading)
+        for path, result in uploading.items():
+            try:
+                with gevent.Timeout(max(0.0, deadline - time.monotonic()), False):
+                    recording.locations[path] = result.get()
+                    del late[path]
+            except UploadError as error:
+                log.error("upload given up", recording=recording.id, file=path, error=str(error))
+                del late[path]
+        for path in recording.locations:
+            self._thread(files.remove, path)
+        return late
+
+    def _see_late_ones(self, recording: Recording, late: Uploading) -> None:
+        """The local files were reported, so they stay; the copies in the bucket are made all the same."""
+        for path, result in late.items():
+            try:
+                location = result.get()
+                log.info("uploaded after the report", recording=recording.id, file=path, location=location)
+            except UploadError as error:
+                log.error("upload given up", recording=recording.id, file=path, error=str(error))
+
+    def _submit(self, ctx: Context, recording: Recording) -> Uploading:
+        if recording.s3 is None:
+            return {}
+        target = S3Target.from_dict(recording.s3)
+        return {
+            path: ctx.uploads.submit(
+                f"{recording.id}:{os.path.basename(path)}", target, path, os.path.basename(path)
+            )
+            for path in recording.files()
+            if path not in recording.locations
+        }
+
+    def _thread(self, work: Callable[..., Done], *args: object) -> Done:
+        done: Done = self._threads.apply(work, args)
+        return done

@@ -1,0 +1,354 @@
+"""Recordings: started, paused and stopped on the switch, which writes to a hidden file beside the final one.
+
+Everything done to one recording is done by its own worker, in order. What is recorded of a leg goes on
+wherever the leg goes; the recording of a room ends with its last leg.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import gevent
+import structlog
+from gevent.event import AsyncResult
+
+from ..context import Context
+from ..errors import Conflict, Internal, Invalid, SwitchUnavailable, VsiError
+from ..events import sound as events
+from ..model.leg import Leg
+from ..model.recording import ARMED, CLOSING, REPORTED, RUNNING, Recording, Track, file_name
+from ..model.room import Room
+from ..storage.s3 import S3Target
+from ..switch.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+KIND = "recording"
+START_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 3.0
+MIN_FREE_BYTES = 1 << 20
+MAX_NAME_BYTES = 200
+
+
+def start_leg(ctx: Context, leg: Leg, target: S3Target | None, name: str) -> Recording:
+    """Record a leg from now on, or from when it has media."""
+    room = ctx.rooms.find(leg.room_id) if leg.room_id else None
+    recording = _new(ctx, leg, room.sample_rate if room else leg.rate, target, name)
+    _start(ctx, recording, _begin_leg, leg)
+    return recording
+
+
+def start_room(
+    ctx: Context, room: Room, target: S3Target | None, name: str, multi_channel: bool
+) -> Recording:
+    """Record what a room hears, and with `multi_channel` each of its legs as well."""
+    recording = _new(ctx, room, room.sample_rate, target, name)
+    if multi_channel:
+        directory = os.path.dirname(recording.file)
+        recording.multi_file = os.path.join(directory, file_name(time.time(), "multichannel_"))
+        recording.multi_part = recording.part_of("multi")
+    _start(ctx, recording, _begin_room, room)
+    return recording
+
+
+def _new(ctx: Context, owner: Leg | Room, rate: int, target: S3Target | None, name: str) -> Recording:
+    if ctx.recordings.running(owner.id) is not None:
+        raise Conflict("recording already in progress")
+    directory = ctx.config.recording.dir
+    _make_directory(directory)
+    file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
+    if name and (os.path.lexists(file) or ctx.recordings.uses(file)):
+        raise Conflict("recording file already exists")
+    recording = Recording(f"rec-{secrets.token_hex(6)}", file, "", rate, owner.app_id)
+    recording.part = os.path.abspath(recording.part_of("mix"))
+    recording.s3 = target.to_dict() if target else None
+    if isinstance(owner, Leg):
+        recording.leg_id = owner.id
+    else:
+        recording.room_id = owner.id
+    return recording
+
+
+def checked_name(name: str) -> str:
+    """A client's file name: one path segment, `.wav` added when missing. Invalid otherwise."""
+    plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and not name.startswith(".")
+    if not plain or name != name.strip() or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise Invalid("invalid recording filename")
+    return name if name.lower().endswith(".wav") else f"{name}.wav"
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        space = os.statvfs(directory)
+    except OSError as error:
+        raise Internal(f"create recording dir: {error.strerror}") from error
+    if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
+        raise Internal("create recording file: no space left on device")
+
+
+def _start(ctx: Context, recording: Recording, begin: Callable[..., None], owner: Leg | Room) -> None:
+    ctx.recordings.add(recording)
+    _save(ctx, recording)
+    try:
+        ctx.workers.run(recording.id, START_TIMEOUT_S, _start_now, ctx, recording, begin, owner)
+    except Exception:
+        ctx.recordings.remove(recording)
+        ctx.state.forget_item(KIND, recording.id)
+        raise
+
+
+def _start_now(ctx: Context, recording: Recording, begin: Callable[..., None], owner: Leg | Room) -> None:
+    begin(ctx, recording, owner)
+    _save(ctx, recording)
+    ctx.emit(events.RecordingStarted.of(recording, file=recording.file))
+    if isinstance(owner, Room) and not owner.legs:
+        stop(ctx, recording)  # they left while it began
+
+
+def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
+    if not leg.has_media or leg.ending:
+        return  # armed: `media_up` comes when there is something to record
+    try:
+        ctx.sound.record_leg(leg, recording.part, recording.rate)
+    except Internal:
+        if ctx.legs.find(leg.id) is not leg or leg.ending:
+            return  # it hung up meanwhile: an empty recording, reported with the leg's end
+        raise
+    recording.started_at, recording.state = time.time(), RUNNING
+    if recording.paused:
+        ctx.sound.mask_recording([(leg.id, recording.part)], True)
+
+
+def _begin_room(ctx: Context, recording: Recording, room: Room) -> None:
+    recording.recorder = recording.id
+    ctx.sound.listen_in(recording.recorder, room.conference, room.sample_rate)
+    legs = list(room.legs.values()) if recording.multi_file else []
+    files = [(leg.id, _track_file(recording, number)) for number, leg in enumerate(legs)]
+    try:
+        began = ctx.sound.record_room(recording.recorder, recording.part, files, recording.rate)
+    except VsiError:
+        ctx.sound.dismiss(recording.recorder)
+        raise
+    recording.started_at, recording.state = began[0], RUNNING
+    _add_tracks(recording, files, began[1:])
+    _stop_tracks_of_leavers(ctx, recording, room)
+
+
+def _track_file(recording: Recording, number: int) -> str:
+    return os.path.abspath(recording.part_of(f"track{number}"))
+
+
+def _add_tracks(recording: Recording, files: list[tuple[str, str]], began: list[float]) -> None:
+    for (leg_id, file), when in zip(files, began, strict=True):
+        if when:
+            channel = recording.channel_of(leg_id)
+            recording.tracks.append(Track(leg_id, channel, file, recording.elapsed_ms(when)))
+
+
+def _stop_tracks_of_leavers(ctx: Context, recording: Recording, room: Room) -> None:
+    for track in recording.tracks:
+        if track.end_ms < 0 and track.leg_id not in room.legs:
+            _leave(ctx, recording, track.leg_id, time.time())
+
+
+# -- pause, resume, stop -------------------------------------------------------------------------------
+
+
+def pause(ctx: Context, recording: Recording, on: bool) -> bool:
+    """Silence in all files from now on, or sound again. False when it is so already."""
+    return bool(ctx.workers.run(recording.id, START_TIMEOUT_S, _pause, ctx, recording, on))
+
+
+def _pause(ctx: Context, recording: Recording, on: bool) -> bool:
+    if recording.paused is on or not recording.running:
+        return False
+    ctx.sound.mask_recording(_running_files(recording), on)
+    recording.paused = on
+    _save(ctx, recording)
+    kind = events.RecordingPaused if on else events.RecordingResumed
+    ctx.emit(kind.of(recording))
+    return True
+
+
+def _running_files(recording: Recording) -> list[tuple[str, str]]:
+    """(channel, file) of everything the switch is writing."""
+    if recording.state != RUNNING:
+        return []
+    channel = recording.leg_id or recording.recorder
+    tracks = [(track.leg_id, track.path) for track in recording.tracks if track.end_ms < 0]
+    return [(channel, recording.part), *tracks]
+
+
+def stop(ctx: Context, recording: Recording) -> AsyncResult[Recording]:
+    """End a recording; the result is it, once recording.finished is out."""
+    if recording.running:
+        files = _running_files(recording)
+        _closing(ctx, recording, time.time())
+        report = ctx.publisher.expect(recording)
+        ctx.workers.submit(recording.id, _close, ctx, recording, files)
+        return report
+    return ctx.publisher.expect(recording)
+
+
+def _closing(ctx: Context, recording: Recording, now: float) -> None:
+    """`now` is 0 when it ended unseen, so that only the files can tell how long it was."""
+    recording.state, recording.stopped_at = CLOSING, now
+    for track in recording.tracks:
+        if track.end_ms < 0 and now:
+            track.end_ms = recording.elapsed_ms(now)
+    _save(ctx, recording)
+
+
+def _close(ctx: Context, recording: Recording, files: list[tuple[str, str]]) -> None:
+    try:
+        with ExitStack() as waiting:
+            closed = [waiting.enter_context(ctx.waits.expect("closed", file)) for _, file in files]
+            ending = ctx.sound.stop_recording(files)
+            # the answer comes before the file is closed, and before an empty one is removed
+            gevent.wait([one for one, now in zip(closed, ending, strict=True) if now], CLOSE_TIMEOUT_S)
+    except SwitchUnavailable as error:
+        # it is stopped and published when the switch is back, see `readopt`
+        ctx.publisher.postpone(recording, error)
+        return
+    if recording.recorder:
+        ctx.sound.dismiss(recording.recorder)
+    ctx.publisher.publish(ctx, recording)
+
+
+# -- what happens to legs and rooms ----------------------------------------------------------------------
+
+
+def media_up(ctx: Context, leg: Leg) -> None:
+    """The leg has media now: begin what was armed."""
+    recording = ctx.recordings.running(leg.id)
+    if recording is not None and recording.state == ARMED:
+        ctx.workers.submit(recording.id, _begin_armed, ctx, recording, leg)
+
+
+def _begin_armed(ctx: Context, recording: Recording, leg: Leg) -> None:
+    if recording.state != ARMED:
+        return
+    try:
+        _begin_leg(ctx, recording, leg)
+    except VsiError as error:
+        recording.error = error.message
+        log.warning("armed recording not started", leg_id=leg.id, error=error.message)
+    _save(ctx, recording)
+
+
+def leg_ended(ctx: Context, leg: Leg) -> list[AsyncResult[Recording]]:
+    """The leg is gone, and the switch has closed its file. Returns what its last event is to wait for."""
+    reports = []
+    for recording in ctx.recordings.unfinished(leg.id):
+        if recording.running:
+            _closing(ctx, recording, 0.0 if leg.unseen else time.time())
+            ctx.workers.submit(recording.id, ctx.publisher.publish, ctx, recording)
+        reports.append(ctx.publisher.expect(recording))
+    return reports
+
+
+def joined_room(ctx: Context, room: Room, leg: Leg) -> None:
+    """A participant more, who gets a track."""
+    recording = ctx.recordings.running(room.id)
+    if recording is not None and recording.multi_file:
+        ctx.workers.submit(recording.id, _join, ctx, recording, room, leg)
+
+
+def _join(ctx: Context, recording: Recording, room: Room, leg: Leg) -> None:
+    if recording.state != RUNNING or leg.id not in room.legs or recording.track_of(leg.id) is not None:
+        return
+    files = [(leg.id, _track_file(recording, len(recording.tracks)))]
+    began = ctx.sound.record_room("", "", files, recording.rate)
+    if recording.paused:
+        ctx.sound.mask_recording(files, True)
+    _add_tracks(recording, files, began)
+    _save(ctx, recording)
+
+
+def left_room(ctx: Context, room: Room, leg: Leg) -> None:
+    """A participant less; the last one ends the recording."""
+    recording = ctx.recordings.running(room.id)
+    if recording is None:
+        return
+    if room.legs:
+        ctx.workers.submit(recording.id, _leave, ctx, recording, leg.id, time.time())
+    else:
+        stop(ctx, recording)
+
+
+def _leave(ctx: Context, recording: Recording, leg_id: str, when: float) -> None:
+    track = recording.track_of(leg_id)
+    if track is None or recording.state != RUNNING:
+        return
+    track.end_ms = recording.elapsed_ms(when)
+    _save(ctx, recording)
+    try:
+        ctx.sound.stop_recording([(leg_id, track.path)])
+    except SwitchUnavailable as error:
+        log.warning("track not stopped", leg_id=leg_id, error=error.message)
+
+
+def stopped_by_switch(ctx: Context, file: str) -> None:
+    """The switch closed a file. When nobody asked for that, the recording is over."""
+    if ctx.waits.fulfil("closed", file):
+        return
+    for recording in ctx.recordings:
+        if recording.part == file and recording.state == RUNNING:
+            leg = ctx.legs.find(recording.leg_id) if recording.leg_id else None
+            if recording.leg_id and (leg is None or leg.ending):
+                return  # with the call, whose end is about to be reported
+            log.warning("the switch ended a recording", recording=recording.id, file=recording.file)
+            stop(ctx, recording)
+
+
+# -- after a restart of the service, or of the connection ------------------------------------------------
+
+
+def readopt(ctx: Context, snapshot: Snapshot) -> None:
+    """Know again what is being recorded, and finish what ended, or was to be ended, meanwhile."""
+    for body in ctx.state.items(KIND):
+        if ctx.recordings.find(body["id"]) is None:
+            ctx.recordings.add(Recording.from_dict(body))
+    for recording in ctx.recordings:
+        if recording.state == REPORTED:
+            ctx.publisher.publish(ctx, recording)
+        elif recording.state == CLOSING:
+            ctx.publisher.expect(recording)
+            ctx.workers.submit(recording.id, _close, ctx, recording, _all_files(recording))
+        elif recording.leg_id:
+            _readopt_leg(ctx, recording)
+        else:
+            _readopt_room(ctx, recording, snapshot)
+
+
+def _all_files(recording: Recording) -> list[tuple[str, str]]:
+    channel = recording.leg_id or recording.recorder
+    return [(channel, recording.part), *((track.leg_id, track.path) for track in recording.tracks)]
+
+
+def _readopt_leg(ctx: Context, recording: Recording) -> None:
+    leg = ctx.legs.find(recording.leg_id)
+    if leg is None:
+        _closing(ctx, recording, 0.0)
+        ctx.publisher.publish(ctx, recording)
+    elif not leg.unseen:
+        media_up(ctx, leg)  # a leg that is gone is reported in a moment, and its recording before it
+
+
+def _readopt_room(ctx: Context, recording: Recording, snapshot: Snapshot) -> None:
+    room = ctx.rooms.find(recording.room_id)
+    if room is None or not room.legs or recording.recorder not in snapshot.memberships:
+        stop(ctx, recording)
+        return
+    for leg in room.legs.values():
+        joined_room(ctx, room, leg)
+    ctx.workers.submit(recording.id, _stop_tracks_of_leavers, ctx, recording, room)
+
+
+def _save(ctx: Context, recording: Recording) -> None:
+    ctx.state.save_item(KIND, recording.id, recording.to_dict())
