@@ -13,12 +13,19 @@ from .calls import STEP_S
 from .channels import Channel, Outcome
 from .control import control
 from .originate import originate
+from .recording import uuid_record
+from .text import uuid_send_text
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
 Api = Callable[["SandboxSwitch", str], "str | Outcome"]
-TABLE: dict[str, Api] = {"originate": originate, "sandbox": control}
+TABLE: dict[str, Api] = {
+    "originate": originate,
+    "sandbox": control,
+    "uuid_record": uuid_record,
+    "uuid_send_text": uuid_send_text,
+}
 
 DTMF = re.compile(r"[0-9*#A-Da-dFfWw, ]+(@[0-9]+)?\Z")
 MODULES = frozenset(
@@ -81,6 +88,21 @@ def module_exists(switch: SandboxSwitch, rest: str) -> str:
 @api("global_getvar")
 def global_getvar(switch: SandboxSwitch, rest: str) -> str:
     return switch.globals.get(rest, "")
+
+
+@api("global_setvar")
+def global_setvar(switch: SandboxSwitch, rest: str) -> str:
+    words = quoting.separate(rest, "=", 3)
+    if not words or not words[0]:
+        return "-USAGE: <var>=<value> [=<value2>]\n"
+    name, value, before = [*words, "", ""][:3]
+    # with a third word it is set only if it has that value now
+    if not before or switch.globals.get(name, "") == before:
+        if value:
+            switch.globals[name] = value
+        else:
+            switch.globals.pop(name, None)
+    return "+OK"
 
 
 @api("fsctl")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import sip
+from . import sip, text
 from .channels import CODECS, Channel, now_us
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Calls:
         """183 with SDP. False when the call has ended, or ends here for want of a codec."""
         if not channel.alive:
             return False
-        if channel.direction == "inbound" and channel.answer_state == "ringing":
+        if channel.direction == "inbound" and channel.answer_state == "ringing" and not channel.internal:
             if not self._negotiate(channel):
                 return False
             channel.far.seen.append("183")
@@ -61,6 +61,9 @@ class Calls:
         """200 with SDP; false as for `pre_answer`. Without a 183 before, it fires PROGRESS_MEDIA as well."""
         if not channel.alive:
             return False
+        if channel.internal:
+            self._answer_pair(channel)
+            return True
         if channel.direction != "inbound" or channel.answer_state == "answered":
             return True
         if channel.answer_state == "ringing":
@@ -71,6 +74,19 @@ class Calls:
         self.answered(channel)
         channel.timers.later(STEP_S, self.watch_cseq, channel, "ACK", channel.peer_cseq)
         return True
+
+    def _answer_pair(self, channel: Channel) -> None:
+        """Without SIP: when one side of a loopback pair answers, the originated side is answered first."""
+        for side in (channel.other, channel):
+            if side is not None and side.alive and side.answer_state != "answered":
+                self.answered(side)
+                if side.direction == "outbound":
+                    side.timers.later(STEP_S, self.usable, side)
+
+    def usable(self, channel: Channel) -> None:
+        """The originate is over, and the channel does what it was originated for."""
+        channel.outcome.set(f"+OK {channel.uuid}\n")
+        self._switch.dialplan.proceed(channel)
 
     def _negotiate(self, channel: Channel) -> bool:
         wanted = channel.variables.get("absolute_codec_string", "")
@@ -114,6 +130,9 @@ class Calls:
         """
         if not channel.alive:
             return
+        if channel.internal:
+            self.ended(channel, cause)
+            return
         if channel.answer_state == "answered":
             channel.far.seen.append("BYE")
             disposition = "send_bye"
@@ -148,6 +167,8 @@ class Calls:
 
     def _bury(self, channel: Channel, cause: str) -> None:
         self._switch.dialplan.leave(channel)
+        self._switch.recordings.hung_up(channel)
+        self._end_with(channel, cause)
         channel.state = "CS_HANGUP"
         self.set_call_state(channel, "HANGUP")
         channel.state = "CS_REPORTING"
@@ -155,6 +176,13 @@ class Calls:
         self.fire("CHANNEL_HANGUP_COMPLETE", channel, Hangup_Cause=cause)
         self.fire("CHANNEL_DESTROY", channel, Hangup_Cause=cause)
         channel.outcome.set(f"-ERR {cause}\n")
+
+    def _end_with(self, channel: Channel, cause: str) -> None:
+        """What lasts no longer than this channel: the other side of a pair, and those who listen to it."""
+        if channel.other is not None:
+            self.hangup(channel.other, cause)
+        for listener in channel.eavesdroppers.copy():
+            listener.timers.later(STEP_S, self._switch.dialplan.let_go, listener)
 
     def schedule_hangup(self, channel: Channel, seconds: float, cause: str) -> None:
         """The dialplan's limit for a call that nobody takes."""
@@ -240,6 +268,16 @@ class Calls:
         """Digits from the peer, 280 ms each."""
         for digit in digits:
             self.fire("DTMF", channel, DTMF_Digit=digit, DTMF_Duration="2240", DTMF_Source=source)
+
+    def text(self, channel: Channel, typed: str) -> None:
+        """Real-time text from the peer. Reported at the end of a line, if that was asked for in time."""
+        if not (channel.alive and channel.text_possible and channel.fires_text):
+            return
+        channel.text_line += typed
+        if text.is_complete(typed):
+            line, channel.text_line = channel.text_line, ""
+            if self._switch.wanted("TEXT"):
+                self._switch.fire("TEXT", channel.with_variables(), line)
 
     def watch_media(self, channel: Channel) -> None:
         """media_timeout: hang up when no RTP has come for that long. It rests while the call is held."""

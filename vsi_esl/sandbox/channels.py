@@ -12,6 +12,7 @@ from .timers import Timers
 
 if TYPE_CHECKING:
     from .conference import Member
+    from .recording import Recording
 
 CODECS = {
     "PCMU": (0, 8000, 8000),
@@ -66,6 +67,10 @@ class FarEnd:
     """Final code for our next re-INVITEs; 0 accepts them."""
     refer_pending: bool = False
     refer_answered: bool = False
+    text_capable: bool = True
+    """Whether it takes real-time text when offered; a caller: whether it offers it."""
+    texts: list[str] = field(default_factory=list)
+    """The lines of real-time text that it has been sent."""
 
 
 @dataclass(slots=True)
@@ -109,6 +114,20 @@ class Channel:
     outcome: Outcome = field(default_factory=Outcome)
     """Of the originate that made this channel."""
     timers: Timers = field(default_factory=Timers)
+    internal: bool = False
+    """A loopback or null channel: there is no SIP, and nobody at a far end."""
+    other: Channel | None = field(default=None, repr=False, compare=False)
+    """The other side of a loopback pair."""
+    eavesdroppers: list[Channel] = field(default_factory=list, repr=False, compare=False)
+    read_rate: int = 0
+    """Samples per second of what it says; 0 as long as there is no media."""
+    recordings: dict[str, Recording] = field(default_factory=dict, repr=False, compare=False)
+    playing: list[str] = field(default_factory=list)
+    """Endless playbacks on top of what the channel is in, the last one heard."""
+    text_possible: bool = False
+    fires_text: bool = False
+    text_line: str = ""
+    """What the peer has typed of a line that is not complete."""
 
     @property
     def alive(self) -> bool:
@@ -119,11 +138,9 @@ class Channel:
         self.codec = codec
         payload, clock, rate = CODECS[codec]
         shown = "opus" if codec == "OPUS" else codec
+        self._negotiate_text()
+        self._show_codec(shown, rate)
         self.variables |= {
-            "read_codec": shown,
-            "read_rate": str(rate),
-            "write_codec": shown,
-            "write_rate": str(rate),
             "rtp_use_codec_name": shown,
             "rtp_use_codec_rate": str(clock),
             "rtp_use_pt": str(payload),
@@ -135,6 +152,27 @@ class Channel:
         # read here and never again: set later, it has no effect
         self.media_timeout_ms = int(limit) if limit.isascii() and limit.isdigit() else 0
         self.count_rtp(self.far.sends_rtp)
+
+    def start_internal_media(self, rate: int) -> None:
+        """Media between channels, without RTP."""
+        self._show_codec("L16", rate)
+
+    def _show_codec(self, name: str, rate: int) -> None:
+        self.read_rate = rate
+        self.variables |= {
+            "read_codec": name,
+            "read_rate": str(rate),
+            "write_codec": name,
+            "write_rate": str(rate),
+        }
+
+    def _negotiate_text(self) -> None:
+        offered = self.direction == "inbound" or self.variables.get("rtp_enable_text") == "true"
+        if offered and self.far.text_capable:
+            self.text_possible = True
+            self.variables["text_possible"] = "true"
+        # read when media starts and never again
+        self.fires_text = self.variables.get("fire_text_events") == "true"
 
     @property
     def receives_rtp(self) -> bool:

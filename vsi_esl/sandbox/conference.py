@@ -6,17 +6,22 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import quoting
 from .calls import STEP_S
 from .channels import Channel
+from .files import COMMANDS, Files
+from .timers import Timers
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
 TALK_DELAY_S = 0.04
 """From joining to the first start-talking of somebody who speaks."""
+DESTROY_DELAY_S = 0.012
+"""From the last del-member to the end: later than all else that the end of its last channel brings."""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,8 @@ class Conference:
     members: dict[int, Member] = field(default_factory=dict)
     relations: dict[tuple[int, int], str] = field(default_factory=dict)
     """(owner, other) -> `nohear`: the owner does not hear the other; `nospeak`: the reverse."""
+    timers: Timers = field(default_factory=Timers)
+    files: Files = field(init=False)
 
     @property
     def rate(self) -> int:
@@ -110,8 +117,10 @@ class Conferences:
         flags += channel.variables.get("conference_member_flags", "").split("|")
         conference = self.by_name.get(name)
         if conference is None:
-            conference = self.by_name[name] = Conference(name, profile)
-            self._fire(conference, None, "conference-create")
+            conference = self.by_name[name] = self._create(name, profile)
+        channel.variables["conference_name"] = name
+        if channel.internal:
+            self._switch.calls.answer(channel)
         if not channel.member_id:
             # the id belongs to the channel, in whatever conference it is
             self._last_member += 1
@@ -120,11 +129,17 @@ class Conferences:
         conference.members[channel.member_id] = channel.member = member
         channel.variables |= {
             "conference_member_id": str(channel.member_id),
-            "conference_name": name,
             "conference_uuid": conference.uuid,
         }
         self._fire(conference, member, "add-member")
         channel.timers.later(TALK_DELAY_S, self._speak_up, member)
+
+    def _create(self, name: str, profile: str) -> Conference:
+        conference = Conference(name, profile)
+        fire, sounding = partial(self._fire_file, conference), partial(self._sounding, conference)
+        conference.files = Files(conference.rate, conference.timers, fire, sounding)
+        self._fire(conference, None, "conference-create")
+        return conference
 
     def leave(self, channel: Channel) -> None:
         """Out of the conference, for whatever reason. What the channel wished not to hear is forgotten."""
@@ -141,7 +156,12 @@ class Conferences:
         if not conference.members and self.by_name.get(conference.name) is conference:
             # a new one of this name may begin before the end of this one is reported
             del self.by_name[conference.name]
-            self._switch.timers.later(STEP_S, self._fire, conference, None, "conference-destroy")
+            conference.timers.cancel()
+            self._switch.timers.later(DESTROY_DELAY_S, self._destroy, conference)
+
+    def _destroy(self, conference: Conference) -> None:
+        conference.files.close()
+        self._fire(conference, None, "conference-destroy")
 
     def set_talking(self, channel: Channel, talking: bool) -> None:
         """The peer speaks or falls silent; a muted member gives no such event."""
@@ -151,6 +171,14 @@ class Conferences:
             return
         member.talking = talking
         self._fire(member.conference, member, "start-talking" if talking else "stop-talking")
+
+    def _sounding(self, conference: Conference, on: bool) -> None:
+        """A file begins or ends: whoever passes it on to another conference talks there."""
+        for member in conference.members.values():
+            bot = member.channel.other
+            if bot is not None and member.hear:
+                bot.far.talking = on
+                bot.timers.later(TALK_DELAY_S, self.set_talking, bot, on)
 
     def _speak_up(self, member: Member) -> None:
         if member.channel.member is member and member.channel.far.talking:
@@ -169,6 +197,8 @@ class Conferences:
         action, arguments = words[1], words[2:]
         if action == "json_list":
             return self._switch.json([conference.listing()])
+        if action in COMMANDS:
+            return conference.files.command(action, arguments)
         if words[1:3] == ["get", "count"]:
             return str(len(conference.members))
         if action == "relate":
@@ -225,8 +255,7 @@ class Conferences:
     def _let_go(self, member: Member) -> None:
         """It only leaves the conference; what the transfer named after it decides what comes."""
         if member.channel.member is member and member.channel.alive:
-            self._switch.dialplan.leave(member.channel)
-            self._switch.dialplan.proceed(member.channel)
+            self._switch.dialplan.let_go(member.channel)
 
     def _relate(self, conference: Conference, owners: str = "", others: str = "", action: str = "") -> str:
         if not action:
@@ -267,6 +296,12 @@ class Conferences:
             if str(pair[0]) == owner
         ]
         return "\n".join(lines) or "-ERR no reply"
+
+    def _fire_file(self, conference: Conference, action: str, more: dict[str, str]) -> None:
+        subclass = "conference::maintenance"
+        if self._switch.wanted("CUSTOM", subclass):
+            headers = conference.headers() | more | {"Action": action}
+            self._switch.fire("CUSTOM", headers, subclass=subclass)
 
     def _fire(self, conference: Conference, member: Member | None, action: str) -> None:
         subclass = "conference::maintenance"

@@ -223,6 +223,9 @@ class Connection:
 
     def _execute(self, channel: Channel, name: str, argument: str) -> None:
         dialplan = self._switch.dialplan
-        if name in ("park", "conference"):
+        if name == "playback":
+            dialplan.play_over(channel, dialplan.expand(channel, argument))
+            return
+        if name in ("park", "conference", "eavesdrop"):
             dialplan.leave(channel)
         dialplan.execute(channel, name, dialplan.expand(channel, argument))

@@ -6,6 +6,7 @@
 {"do": "hold", "uuid": .., "flow": "sendonly" | "inactive"}    {"do": "unhold", "uuid": ..}
 {"do": "hold_reject", "uuid": .., "code": 488}    {"do": "refer", "uuid": .., "to": .., "referred_by": ..}
 {"do": "far", "uuid": ..}  what the other end has been sent     {"do": "list"}  the same for all
+{"do": "text", "uuid": .., "text": ..}  typed there; with "rtt": true in `call` text is offered
 {"do": "burst", "uuid": .., "events": n, "event": "DTMF"}       n events as fast as they are taken
 """
 
@@ -78,6 +79,7 @@ def _seen(channel: Channel) -> Request:
         "reason": channel.far.reason,
         "digits": channel.far.digits,
         "talking": channel.far.talking,
+        "texts": channel.far.texts,
     }
 
 
@@ -92,6 +94,15 @@ def _dtmf(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
     if not channel.media:
         raise ValueError("the call has no media yet")
     switch.calls.dtmf(channel, digits)
+
+
+def _text(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    typed = str(request.get("text", ""))
+    if not typed:
+        raise ValueError("text is missing")
+    if not channel.text_possible:
+        raise ValueError("the call has no real-time text")
+    switch.calls.text(channel, typed.encode("utf-8", "replace").decode())
 
 
 def _hangup(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
@@ -204,5 +215,6 @@ VERBS: dict[str, Callable[[SandboxSwitch, Channel, Request], str | None]] = {
     "reject": _reject,
     "rtp": _rtp,
     "talk": _talk,
+    "text": _text,
     "unhold": _unhold,
 }

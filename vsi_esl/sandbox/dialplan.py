@@ -1,6 +1,7 @@
 """Inline dialplan: the applications that `uuid_transfer ... inline` names, run one after the other.
 
-`park` and `conference` keep the channel; what stands behind a conference is run when it lets the channel go.
+`park`, `conference`, `eavesdrop` and an endless `playback` keep the channel; what stands behind them is run
+when they let it go.
 A channel with nothing left to run is hung up.
 """
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from .server import SandboxSwitch
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
-IGNORED = frozenset("playback sleep silence_stream export unset log info event".split())
+IGNORED = frozenset("sleep silence_stream export unset log info event".split())
 """Applications that are taken and do nothing here."""
+ENDLESS_PLAYBACK = "silence_stream://-1"
 
 
 def parse(text: str) -> list[tuple[str, str]]:
@@ -54,13 +56,26 @@ class Dialplan:
 
     def leave(self, channel: Channel) -> None:
         """Out of the application that keeps the channel."""
+        while channel.playing:
+            self._end_playback(channel, channel.playing.pop())
         name, channel.application = channel.application, ""
         if name == "park":
             self._switch.calls.fire("CHANNEL_UNPARK", channel)
         elif name == "conference":
             self._switch.conferences.leave(channel)
+        elif name == "eavesdrop":
+            self._end_eavesdrop(channel, channel.application_data)
+        elif name == "playback":
+            self._end_playback(channel, channel.application_data)
+            return
         if name:
             self._fire("CHANNEL_EXECUTE_COMPLETE", channel, name, channel.application_data)
+
+    def let_go(self, channel: Channel) -> None:
+        """The application that keeps the channel is over; what stands behind it comes."""
+        if channel.alive:
+            self.leave(channel)
+            self.proceed(channel)
 
     def park(self, channel: Channel) -> None:
         """Into `park`; the event comes each time."""
@@ -69,17 +84,64 @@ class Dialplan:
     def execute(self, channel: Channel, name: str, argument: str) -> bool:
         """Run one application. True when it keeps the channel, or has ended it."""
         self._fire("CHANNEL_EXECUTE", channel, name, argument)
-        if name in ("park", "conference"):
+        if self._keeps(channel, name, argument):
             channel.application, channel.application_data = name, argument
-            if name == "park":
-                self._switch.calls.fire("CHANNEL_PARK", channel)
-            # joining answers, and ends a call for which there is no codec to answer with
-            elif channel.direction != "inbound" or self._switch.calls.answer(channel):
-                self._switch.conferences.join(channel, argument)
+            self._enter(channel, name, argument)
             return True
         self._run(channel, name, argument)
         self._fire("CHANNEL_EXECUTE_COMPLETE", channel, name, argument)
         return not channel.alive
+
+    def _keeps(self, channel: Channel, name: str, argument: str) -> bool:
+        if name == "playback":
+            return argument == ENDLESS_PLAYBACK
+        if name == "eavesdrop":
+            target = self._switch.channels.get(argument)
+            return target is not None and target.alive
+        return name in ("park", "conference")
+
+    def _enter(self, channel: Channel, name: str, argument: str) -> None:
+        if name == "park":
+            self._switch.calls.fire("CHANNEL_PARK", channel)
+        elif name == "playback":
+            self._begin_playback(channel, argument)
+        elif name == "eavesdrop":
+            target = self._switch.channels[argument]
+            target.eavesdroppers.append(channel)
+            self._fire_eavesdrop("MEDIA_BUG_START", target)
+        # joining answers, and ends a call for which there is no codec to answer with
+        elif channel.internal or channel.direction != "inbound" or self._switch.calls.answer(channel):
+            self._switch.conferences.join(channel, argument)
+
+    def play_over(self, channel: Channel, argument: str) -> None:
+        """A playback on top of what the channel is in, which it does not leave for that."""
+        self._fire("CHANNEL_EXECUTE", channel, "playback", argument)
+        if self._keeps(channel, "playback", argument):
+            channel.playing.append(argument)
+            self._begin_playback(channel, argument)
+            return
+        self._run(channel, "playback", argument)
+        self._fire("CHANNEL_EXECUTE_COMPLETE", channel, "playback", argument)
+
+    def _begin_playback(self, channel: Channel, argument: str) -> None:
+        # it needs media, and ends a call for which there is no codec
+        if self._switch.calls.pre_answer(channel):
+            self._switch.calls.fire("PLAYBACK_START", channel, Playback_File_Path=argument)
+
+    def _end_playback(self, channel: Channel, argument: str) -> None:
+        fire = self._switch.calls.fire
+        fire("PLAYBACK_STOP", channel, Playback_File_Path=argument, Playback_Status="break")
+        done = {"Application": "playback", "Application_Data": argument}
+        fire("CHANNEL_EXECUTE_COMPLETE", channel, **done, Application_Response="FILE PLAYED")
+
+    def _end_eavesdrop(self, channel: Channel, target_id: str) -> None:
+        target = self._switch.channels.get(target_id)
+        if target is not None and channel in target.eavesdroppers:
+            target.eavesdroppers.remove(channel)
+            self._fire_eavesdrop("MEDIA_BUG_STOP", target)
+
+    def _fire_eavesdrop(self, event: str, target: Channel) -> None:
+        self._switch.calls.fire(event, target, Media_Bug_Function="eavesdrop", Media_Bug_Target=target.uuid)
 
     def _run(self, channel: Channel, name: str, argument: str) -> None:
         calls = self._switch.calls
@@ -90,9 +152,11 @@ class Dialplan:
             getattr(calls, name)(channel)
         elif name == "respond":
             self.respond(channel, argument)
+        elif name == "playback":
+            calls.pre_answer(channel)  # it needs media; whatever the file, it ends at once here
         elif name == "hangup":
             calls.hangup(channel, sip.hangup_cause(argument))
-        elif name not in IGNORED:
+        elif name != "eavesdrop" and name not in IGNORED:
             calls.hangup(channel, "DESTINATION_OUT_OF_ORDER")
 
     def respond(self, channel: Channel, argument: str) -> None:

@@ -44,7 +44,8 @@ class FarEnds:
             raise ValueError("the sandbox has all the channels it can have")
         from_user, to_user = text(request.get("from", "+15550100")), text(request.get("to", "+15550199"))
         display = text(request.get("display") or "")
-        channel = Channel(f"sofia/vsi/{from_user}@127.0.0.1", "inbound", FarEnd("caller", codecs))
+        far = FarEnd("caller", codecs, text_capable=bool(request.get("rtt", False)))
+        channel = Channel(f"sofia/vsi/{from_user}@127.0.0.1", "inbound", far)
         channel.caller_number, channel.caller_name = from_user, display or from_user
         channel.destination = to_user
         channel.far.talking = bool(request.get("talk", False))

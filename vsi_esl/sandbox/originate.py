@@ -9,7 +9,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
-from . import dialplan, quoting
+from . import dialplan, loopback, quoting
 from .calls import STEP_S
 from .channels import Channel, FarEnd, Outcome
 
@@ -23,6 +23,7 @@ APPLICATION = re.compile(r"&([a-z_]+)(?:\((.*)\))?")
 HERE = ("127.0.0.1", "localhost", "sandbox", "[::1]")
 CLOSED_PORT = "1"
 DEFAULT_TIMEOUT_S = 60
+NULL_RATE = 8000
 
 
 def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
@@ -39,10 +40,17 @@ def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
     if channel_id in switch.channels or switch.full:
         return "-ERR DESTINATION_OUT_OF_ORDER\n"
     if target.startswith("null/"):
-        channel = _channel(target, channel_id, variables, applications)
+        channel = _channel(target, channel_id, variables, applications, internal=True)
+        channel.start_internal_media(_positive(variables.get("rate", "")) or NULL_RATE)
         _begin(switch, channel)
         switch.calls.answered(channel)
-        channel.timers.later(STEP_S, _run, switch, channel)
+        channel.timers.later(STEP_S, switch.calls.usable, channel)
+        return channel.outcome
+    if target.startswith(loopback.PREFIX):
+        name, argument = loopback.application(target)
+        channel = _channel(f"loopback/{name}-a", channel_id, variables, applications, internal=True)
+        loopback.begin(switch, channel, name, argument)
+        channel.timers.later(_patience(variables), _give_up, switch, channel)
         return channel.outcome
     profile = SOFIA.fullmatch(target)
     if profile is not None and profile[1] != PROFILE:
@@ -64,9 +72,7 @@ def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
     }
     _begin(switch, channel)
     switch.calls.fire("CHANNEL_ORIGINATE", channel)
-    limit = variables.get("originate_timeout", "")
-    seconds = int(limit[:9]) if limit.isascii() and limit.isdigit() and int(limit[:9]) else DEFAULT_TIMEOUT_S
-    channel.timers.later(seconds, _give_up, switch, channel)
+    channel.timers.later(_patience(variables), _give_up, switch, channel)
     switch.far_ends.dialled(channel, user, host in HERE and port != CLOSED_PORT)
     return channel.outcome
 
@@ -79,12 +85,27 @@ def _applications(extension: str) -> list[tuple[str, str]] | None:
     return dialplan.parse(text) if kind == "inline" else None
 
 
+def _patience(variables: dict[str, str]) -> int:
+    """Seconds until the originate gives up."""
+    return _positive(variables.get("originate_timeout", "")) or DEFAULT_TIMEOUT_S
+
+
+def _positive(text: str) -> int:
+    """0 if it is no number."""
+    return int(text[:9]) if text.isascii() and text.isdigit() else 0
+
+
 def _channel(
-    name: str, channel_id: str, variables: dict[str, str], applications: list[tuple[str, str]]
+    name: str,
+    channel_id: str,
+    variables: dict[str, str],
+    applications: list[tuple[str, str]],
+    internal: bool = False,
 ) -> Channel:
     # an empty variable is none
     kept = {key: value for key, value in variables.items() if value}
-    channel = Channel(name, "outbound", FarEnd(), channel_id, kept, remaining=applications)
+    far = FarEnd(sends_rtp=not internal)
+    channel = Channel(name, "outbound", far, channel_id, kept, remaining=applications, internal=internal)
     channel.variables |= {"uuid": channel_id, "direction": "outbound"}
     channel.caller_number = variables.get("origination_caller_id_number", "0000000000")
     channel.caller_name = variables.get("origination_caller_id_name", "")
@@ -94,11 +115,6 @@ def _channel(
 def _begin(switch: SandboxSwitch, channel: Channel) -> None:
     switch.add(channel)
     switch.calls.fire("CHANNEL_CREATE", channel)
-
-
-def _run(switch: SandboxSwitch, channel: Channel) -> None:
-    channel.outcome.set(f"+OK {channel.uuid}\n")
-    switch.dialplan.proceed(channel)
 
 
 def _give_up(switch: SandboxSwitch, channel: Channel) -> None:

@@ -19,6 +19,7 @@ from .conference import Conferences
 from .connection import Connection
 from .dialplan import Dialplan
 from .farend import FarEnds
+from .recording import Recordings
 from .timers import Timers
 
 MAX_CHANNELS = 10_000
@@ -55,6 +56,7 @@ class SandboxSwitch:
         self.dialplan = Dialplan(self)
         self.conferences = Conferences(self)
         self.far_ends = FarEnds(self)
+        self.recordings = Recordings(self)
         self.dropped_clients = 0
         self._connections: set[Connection] = set()
         self._fired: list[tuple[str, str, dict[str, Any]]] = []
@@ -76,15 +78,40 @@ class SandboxSwitch:
 
     def stop(self) -> None:
         """End everything at once, calls included; nothing of it runs any more afterwards."""
+        self.recordings.close(finished=True)
+        self._halt()
+
+    def crash(self) -> None:
+        """Be gone, as after kill -9: no event, no BYE, and files whose headers nobody has completed."""
+        self.recordings.close(finished=False)
+        self._fired.clear()
+        for connection in list(self._connections):
+            connection.close()
+        self._halt()
+        self.channels.clear()
+        self.conferences.by_name.clear()
+
+    def _halt(self) -> None:
         if self._heart is not None:
             self._heart.kill()
         self._server.stop(timeout=0.5)
         self.timers.cancel()
         for channel in self.channels.values():
             channel.timers.cancel()
+        for conference in self.conferences.by_name.values():
+            conference.timers.cancel()
         for connection in list(self._connections):
             connection.close()
         gevent.killall([connection.greenlet for connection in self._connections], timeout=1)
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether recordings have stopped growing. Set it to fill the disk."""
+        return self.recordings.disk_full
+
+    @disk_full.setter
+    def disk_full(self, full: bool) -> None:
+        self.recordings.disk_full = full
 
     # -- channels --------------------------------------------------------------------------------------------
 
