@@ -177,7 +177,7 @@ def test_deleting_the_room_ends_its_playback(switch, client, service, long):
 
 
 def test_before_the_answer(switch, client, service, prompt):
-    peer, leg = ring(switch, client)
+    _, leg = ring(switch, client)
     assert client.error("leg_play_start", id=leg, url=prompt) == (409, "leg has no audio writer")
     client.ok("leg_early_media", id=leg)
     client.event("leg.early_media", leg_id=leg)

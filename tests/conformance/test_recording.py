@@ -79,9 +79,7 @@ def test_stop_while_paused(switch, client, service):
 
 @pytest.mark.parametrize("kind", ["leg", "room"])
 def test_refusals(switch, client, service, kind):
-    start, stop, pause, resume = (
-        f"{kind}_record_{verb}" for verb in ("start", "stop", "pause", "resume")
-    )
+    start, stop, pause, resume = (f"{kind}_record_{verb}" for verb in ("start", "stop", "pause", "resume"))
     assert client.error(start, id="x") == (404, f"{kind} not found")
     for command in (stop, pause, resume):
         assert client.error(command, id="x") == (404, "no recording in progress")
@@ -234,7 +232,7 @@ def test_multi_channel(switch, client, service):
 
 
 def test_a_participant_who_returns_keeps_the_channel(switch, client, service):
-    _, one = in_room(switch, client)
+    in_room(switch, client)
     _, two = in_room(switch, client)
     client.ok("room_record_start", id="r", multi_channel=True)
     client.ok("remove_leg_from_room", room_id="r", leg_id=two)

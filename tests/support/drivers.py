@@ -81,6 +81,14 @@ class SandboxPeer:
     def refer(self, target: str) -> None:
         self._act(self._switch.far_ends.refer, self._channel, target, "")
 
+    def type(self, line: str) -> None:
+        self._act(self._switch.calls.text, self._channel, f"{line}\r\n")
+
+    @property
+    def texts(self) -> list[str]:
+        """The words of real-time text it was sent."""
+        return " ".join(self._channel.far.texts).split()
+
     def answer(self) -> None:
         self._act(self._switch.far_ends.answer, self._channel)
 
@@ -185,6 +193,15 @@ class SipPeer:
 
     def refer(self, target: str) -> None:
         self._call.refer(target)
+
+    def type(self, line: str) -> None:
+        assert self._call.text is not None
+        self._call.text.type(f"{line}\r\n")
+
+    @property
+    def texts(self) -> list[str]:
+        assert self._call.text is not None
+        return self._call.text.received.split()
 
     def answer(self) -> None:
         self._call.answer()

@@ -73,6 +73,24 @@ class Message:
         return (connection[1].strip(), int(media[1])) if media and connection else None
 
     @property
+    def text_port(self) -> int:
+        """The port of the text line; 0 when there is none, or it is refused."""
+        media = re.search(r"^m=text (\d+)", self.body, re.M)
+        return int(media[1]) if media else 0
+
+    @property
+    def text_payload(self) -> int:
+        """The payload type of plain T.140."""
+        mapped = re.search(r"^a=rtpmap:(\d+) t140/1000", self.body, re.M | re.I)
+        return int(mapped[1]) if mapped else 98
+
+    @property
+    def text_red(self) -> int:
+        """The payload type of redundant T.140; 0 for none."""
+        mapped = re.search(r"^a=rtpmap:(\d+) red/1000", self.body, re.M | re.I)
+        return int(mapped[1]) if mapped else 0
+
+    @property
     def codec(self) -> str:
         """The first codec of the audio line, by our names."""
         media = re.search(r"^m=audio \d+ \S+ (\d+)", self.body, re.M)
@@ -83,8 +101,17 @@ class Message:
         return mapped[1] if mapped else static.get(media[1], "")
 
 
-def sdp(port: int, codecs: list[str], direction: str = "sendrecv", version: int = 1) -> str:
-    """An offer or answer with these codecs and telephone-event."""
+def sdp(
+    port: int,
+    codecs: list[str],
+    direction: str = "sendrecv",
+    version: int = 1,
+    text: tuple[int, int, int] | None = None,
+) -> str:
+    """An offer or answer with these codecs and telephone-event.
+
+    `text` has the port and the payload types of T.140 and of its redundant form (0 for none).
+    """
     numbers = " ".join(str(CODECS[name][0]) for name in codecs)
     lines = [
         "v=0",
@@ -99,4 +126,10 @@ def sdp(port: int, codecs: list[str], direction: str = "sendrecv", version: int 
         "a=ptime:20",
         f"a={direction}",
     ]
+    if text is not None:
+        port, plain, red = text
+        lines.append(f"m=text {port} RTP/AVP {f'{red} ' if red else ''}{plain}")
+        lines.append(f"a=rtpmap:{plain} t140/1000")
+        if red:
+            lines += [f"a=rtpmap:{red} red/1000", f"a=fmtp:{red} {plain}/{plain}/{plain}"]
     return "\r\n".join(lines) + "\r\n"

@@ -14,6 +14,7 @@ from gevent import socket as gsocket
 from gevent.event import Event as Flag
 
 from .rtp import RtpStream
+from .rtptext import TextStream
 from .sipmessage import CODECS, Message, sdp
 
 TRUNK = ("trunk", 'trunk;pa,ss"x')
@@ -39,6 +40,7 @@ class Call:
         self.agent = agent
         self.call_id = call_id
         self.rtp = RtpStream()
+        self.text: TextStream | None = None
         self.local = self.remote = self.target = ""
         self.tag = uuid.uuid4().hex[:10]
         self.cseq = 1
@@ -75,7 +77,8 @@ class Call:
         host, port = self.agent.switch
         self.remote = f"<sip:{to}@{host}:{port}>"
         self.target = f"sip:{to}@{host}:{port}"
-        body = sdp(self.rtp.port, self.codecs) if offer else ""
+        text = (self.text.port, self.text.payload_type, 0) if self.text else None
+        body = sdp(self.rtp.port, self.codecs, text=text) if offer else ""
         self.request("INVITE", body, headers)
 
     def cancel(self, reason: str = "") -> None:
@@ -210,7 +213,12 @@ class Call:
             self.note(method, message)
 
     def _own_sdp(self) -> str:
-        return sdp(self.rtp.port, [self.codec])
+        text = None
+        if self.incoming and self.invite is not None and self.invite.text_port:
+            self.text = self.text or TextStream(self.invite.text_payload, self.invite.text_red)
+            self.text.start(self.invite.text_port)
+            text = (self.text.port, self.text.payload_type, self.text.red)
+        return sdp(self.rtp.port, [self.codec], text=text)
 
     def _media_from(self, message: Message | None) -> None:
         if message is None or not message.body:
@@ -219,10 +227,14 @@ class Call:
         address = message.rtp_address
         if address and self.codec in CODECS:
             self.rtp.start(address, CODECS[self.codec][0])
+        if self.text is not None and message.text_port:
+            self.text.start(message.text_port)
 
     def _finish(self) -> None:
         self.ended = True
         self.rtp.close()
+        if self.text is not None:
+            self.text.close()
         self._changed.set()
 
 
@@ -242,6 +254,8 @@ class UserAgent:
         gevent.killall([self._reader, *self._tasks])
         for call in self.calls.values():
             call.rtp.close()
+            if call.text is not None:
+                call.text.close()
         self._socket.close()
 
     def call(
@@ -253,9 +267,11 @@ class UserAgent:
         *,
         display: str = "",
         offer: bool = True,
+        rtt: bool = False,
     ) -> Call:
-        """Call the switch."""
+        """Call the switch; `rtt` offers real-time text."""
         call = Call(self, f"{uuid.uuid4()}@test")
+        call.text = TextStream() if rtt else None
         call.local = f'"{display}" <sip:{from_}@127.0.0.1>' if display else f"<sip:{from_}@127.0.0.1>"
         call.codecs = codecs or list(CODECS)
         self.calls[call.call_id] = call

@@ -27,7 +27,7 @@ def tone(frequency: float, seconds: float, rate: int = 8000, amplitude: int = 80
 
 
 class WebServer:
-    """Serves what is put into `files`. `/hang` never answers, `/endless` never ends, `/stall` stops midway."""
+    """Serves `files`; `/hang` never answers, `/endless` never ends, `/stall` stops midway."""
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[str, bytes]] = {}

@@ -278,6 +278,7 @@ class Calls:
             line, channel.text_line = channel.text_line, ""
             if self._switch.wanted("TEXT"):
                 self._switch.fire("TEXT", channel.with_variables(), line)
+            self._switch.conferences.pass_on_text(channel, line)
 
     def watch_media(self, channel: Channel) -> None:
         """media_timeout: hang up when no RTP has come for that long. It rests while the call is held."""

@@ -163,6 +163,15 @@ class Conferences:
         conference.files.close()
         self._fire(conference, None, "conference-destroy")
 
+    def pass_on_text(self, channel: Channel, line: str) -> None:
+        """A line of real-time text: to every other member that reads text, behind the typist's name."""
+        member = channel.member
+        if member is None:
+            return
+        for other in member.conference.members.values():
+            if other is not member and other.channel.text_possible:
+                other.channel.far.texts.append(f"{channel.caller_name}::\n{line}")
+
     def set_talking(self, channel: Channel, talking: bool) -> None:
         """The peer speaks or falls silent; a muted member gives no such event."""
         channel.far.talking = talking
