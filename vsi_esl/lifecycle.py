@@ -91,7 +91,7 @@ def entered(
     # the flags may have changed while it was on its way
     if speak is leg.says_nothing:
         ctx.workers.submit(leg.id, ctx.switch.set_muted, leg)
-    if hear is leg.hears_nothing:
+    if hear is leg.hears_nothing(conference):
         ctx.workers.submit(leg.id, ctx.switch.set_deaf, leg)
     ctx.waits.fulfil("joined", leg.id, conference)
     player.follow(ctx, leg)

@@ -12,7 +12,7 @@ import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from tests.bench import commands, events, restart  # noqa: E402
+from tests.bench import commands, events, restart, sound  # noqa: E402
 from vsi_esl import logs  # noqa: E402
 
 BENCHMARKS = {
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "burst": events.burst,
     "mute": commands.mute,
     "restart": restart.readopt,
+    "sound": sound.sound,
 }
 
 

@@ -33,7 +33,7 @@ def settled(service, leg_id):
 )
 def test_mute_and_deaf(switch, client, service, do, undo, status, done, undone, flag, can):
     _, leg = answered(switch, client)
-    settled(service, leg)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
     assert client.ok(do, id=leg) == {"status": status[0]}
     client.event(done, leg_id=leg)
     assert client.ok("get_leg", id=leg)[flag] is True
@@ -44,6 +44,16 @@ def test_mute_and_deaf(switch, client, service, do, undo, status, done, undone, 
     client.event(undone, leg_id=leg)
     eventually(lambda: member(switch, service, leg)[can] is True, f"{can} on on the switch")
     assert client.error(do, id="x") == (404, "leg not found")
+
+
+def test_a_deaf_leg_hears_what_it_is_played_alone(switch, client, service):
+    """Outside rooms the flag is kept and applies to the next room."""
+    _, leg = answered(switch, client)
+    settled(service, leg)
+    client.ok("deaf_leg", id=leg)
+    assert member(switch, service, leg)["can_hear"] is True
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    assert member(switch, service, leg)["can_hear"] is False
 
 
 def test_mute_survives_every_move(switch, client, service):

@@ -42,6 +42,9 @@ class ServiceProcess:
             "VSI_ESL_STATE_PATH": str(directory / "state.sqlite3"),
             "VSI_ESL_LOG_FORMAT": "json",
             "SPEECH_DETECTION_ENABLED": "true",
+            "RECORDING_DIR": str(directory / "recordings"),
+            "VSI_ESL_SPOOL_DIR": str(directory / "spool"),
+            "VSI_ESL_ALLOW_PRIVATE_URLS": "true",
         }
         self._log = directory / "service.log"
         self._process: subprocess.Popen[bytes] | None = None

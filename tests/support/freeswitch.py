@@ -122,8 +122,9 @@ class PrivateSwitch:
             "vsi_sip_ip": "127.0.0.1",
             "vsi_rtp_ip": "127.0.0.1",
             "vsi_sip_port": self.sip_port,
-            "vsi_rtp_start_port": 40000,
-            "vsi_rtp_end_port": 48000,
+            # below the ports that the system gives to sockets, the tests' own among them
+            "vsi_rtp_start_port": 20000,
+            "vsi_rtp_end_port": 28000,
             "vsi_park_limit": park_limit,
         }
         settings = "\n".join(

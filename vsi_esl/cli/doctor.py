@@ -16,6 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import Config
+from ..errors import VsiError
+from ..storage import s3
+from ..storage.s3 import S3Target
 from ..switch import commands
 from ..switch.client import AuthenticationFailed, CommandTimeout, EslClient
 from . import cli, config_option, load_settings
@@ -27,8 +30,7 @@ NEEDED_MODULES = "mod_commands mod_conference mod_dptools mod_event_socket mod_l
 USEFUL_MODULES = {
     "mod_opus": "opus calls",
     "mod_spandsp": "G722 calls",
-    "mod_sndfile": "recordings",
-    "mod_tone_stream": "tones",
+    "mod_sndfile": "playback and recordings",
 }
 GOOD_SESSIONS_PER_SECOND = 100
 DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
@@ -158,9 +160,21 @@ def _rate(client: EslClient) -> Check:
 def machine_checks(config: Config) -> Iterator[Check]:
     """What this machine must offer to the service itself."""
     yield _writable("recording directory", config.recording.dir, WARN)
+    yield _writable("audio spool", config.playback.spool_dir, FAIL)
+    if (target := config.s3.target()) is not None:
+        yield _bucket(config, target)
     state = config.state.path
     if state != ":memory:":
         yield _writable("state directory", os.path.dirname(os.path.abspath(state)), FAIL)
+
+
+def _bucket(config: Config, target: S3Target) -> Check:
+    try:
+        s3.check(target, allow_insecure=config.s3.allow_insecure_endpoint)
+        s3.probe(target, config.s3.request_preflight_timeout)
+    except VsiError as error:
+        return Check("S3 bucket", FAIL, error.message.removeprefix("create S3 backend: "), "see S3_BUCKET")
+    return Check("S3 bucket", OK, target.bucket)
 
 
 def _writable(name: str, path: str, severity: str) -> Check:

@@ -57,6 +57,7 @@ def bridge_create(
             f"sample rate mismatch: room {here.id} is {here.sample_rate}Hz, "
             f"room {there.id} is {there.sample_rate}Hz"
         )
+    ctx.node.require("mod_loopback")
     bridge = Bridge(bridge_id or str(uuid.uuid4()), here.id, there.id, BIDIRECTIONAL, here.sample_rate)
     bridge.direction = bridge.canonical(direction, here.id)
     bridges.create(ctx, bridge)

@@ -93,6 +93,7 @@ def _check_volume(volume: int) -> None:
 
 
 def _start(ctx: Context, owner: Leg | Room, what: dict[str, str | int]) -> dict[str, str]:
+    ctx.node.require("mod_sndfile", "mod_loopback")
     playback = player.start(ctx, owner, **what)  # type: ignore[arg-type]
     return {"playback_id": playback.id, "status": "playing"}
 

@@ -96,6 +96,7 @@ def room_record_stop(ctx: Context, id: str) -> dict[str, Any]:
 
 def _target(ctx: Context, owner: Leg | Room, fields: dict[str, str]) -> S3Target | None:
     """Where the recording is to go. A bucket that cannot be written to is refused now, not at the end."""
+    ctx.node.require("mod_sndfile")
     settings = ctx.config.s3
     server = settings.target()
     target = s3.resolve(

@@ -224,7 +224,10 @@ class RecordingSettings:
     """Recordings."""
 
     dir: str = setting(
-        "RECORDING_DIR", values.switch_directory, "/tmp/recordings", "Directory of recordings."
+        "RECORDING_DIR",
+        values.switch_directory,
+        "/tmp/recordings",  # noqa: S108  (the reference's)
+        "Directory of recordings; the switch writes there.",
     )
 
 

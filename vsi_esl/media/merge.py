@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +62,60 @@ def merge(target: str, rate: int, channels: int, duration_ms: int, pieces: Seque
         file.flush()
         os.fsync(file.fileno())
     return sorted(skipped)
+
+
+def join(target: str, parts: Sequence[tuple[str, int, int]]) -> int:
+    """Put recordings of one shape one behind the other.
+
+    Each is (path, start in ms, how much of its own beginning to leave out in ms), and goes until the next
+    one starts.
+
+    Silence where a part is too short or cannot be read. The memory used does not depend on the length.
+    Returns the length in ms. Raises MediaError when there is no readable part or above 4 GiB, OSError when
+    the target cannot be written.
+    """
+    stretches = _stretches(parts)
+    if not stretches:
+        raise MediaError("not a valid WAV file")
+    info = stretches[0][0]
+    frame = info.channels * 2
+    frames = sum(length for _, length in stretches)
+    if frames * frame + HEADER_LENGTH - 8 > MAX_LENGTH:
+        raise MediaError("joined file would exceed 4 GiB")
+    size = max(1, BLOCK_MS * info.rate // 1000)
+    with open(target, "wb") as file:
+        file.write(header(info.rate, info.channels, frames * frame))
+        for one, length in stretches:
+            with open(one.path, "rb") as source:
+                source.seek(one.data_offset)
+                for begin in range(0, length, size):
+                    wanted = min(size, length - begin)
+                    data = source.read(max(0, min(wanted, one.frames - begin)) * frame)
+                    file.write(data.ljust(wanted * frame, b"\0"))
+        file.flush()
+        os.fsync(file.fileno())
+    return frames * 1000 // info.rate
+
+
+def _stretches(parts: Sequence[tuple[str, int, int]]) -> list[tuple[WavInfo, int]]:
+    """The readable parts without what is to be left out, each with the number of frames until the next."""
+    readable: list[tuple[WavInfo, int]] = []
+    for path, start_ms, skip_ms in parts:
+        try:
+            info = read_info(path)
+        except (OSError, MediaError):
+            continue
+        if readable and (info.rate, info.channels) != (readable[0][0].rate, readable[0][0].channels):
+            continue
+        skip = min(info.frames, skip_ms * info.rate // 1000)
+        offset = info.data_offset + skip * info.channels * 2
+        readable.append((replace(info, frames=info.frames - skip, data_offset=offset), start_ms))
+    stretches = []
+    for index, (info, start_ms) in enumerate(readable):
+        last = index + 1 == len(readable)
+        length = info.frames if last else (readable[index + 1][1] - start_ms) * info.rate // 1000
+        stretches.append((info, max(0, length)))
+    return stretches
 
 
 def _place(pieces: Sequence[Piece], rate: int) -> tuple[list[_Placed], set[int]]:

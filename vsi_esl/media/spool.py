@@ -34,7 +34,7 @@ MAX_FETCHES = 16
 MAX_ENTRIES = 4096
 """URLs whose validators are remembered."""
 
-UNROLLED_SECONDS = 600
+UNROLLED_SECONDS = 60
 TONE_RATE = 8000
 
 

@@ -122,10 +122,13 @@ class Leg:
         """The conference it sits in alone, so that it gets RTP and is listened to outside rooms."""
         return f"leg-{self.id}"
 
-    @property
-    def hears_nothing(self) -> bool:
-        """Deaf by command, or held by us, or not yet routed: nothing of the room may reach the peer."""
-        return self.deaf or self.held_by_us or self.silenced
+    def hears_nothing(self, conference: str) -> bool:
+        """Deaf by command, or held by us, or not yet routed: nothing of the room may reach the peer.
+
+        Alone, a deaf leg hears: what there is to hear is played to it.
+        """
+        deaf = self.deaf and conference != self.solo_conference
+        return deaf or self.held_by_us or self.silenced
 
     @property
     def says_nothing(self) -> bool:

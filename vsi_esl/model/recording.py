@@ -36,12 +36,23 @@ class Track:
 
 
 @dataclass(slots=True)
+class Part:
+    """A stretch of a recording: from `start_ms` until the next part begins, though it may go on longer.
+
+    Of the file, the first `skip_ms` are not used.
+    """
+
+    path: str
+    start_ms: int = 0
+    skip_ms: int = 0
+
+
+@dataclass(slots=True)
 class Recording:
-    """`file` is the name under which it is published; the switch writes to `part`."""
+    """`file` is the name under which it is published; the switch writes to its parts, one after the other."""
 
     id: str
     file: str
-    part: str
     rate: int
     app_id: str = ""
     leg_id: str = ""
@@ -54,6 +65,7 @@ class Recording:
     multi_file: str = ""
     """Where the tracks are merged to; empty unless the recording is multi-channel."""
     multi_part: str = ""
+    parts: list[Part] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
     recorder: str = ""
     """The internal channel that listens to the room."""
@@ -65,6 +77,11 @@ class Recording:
     error: str = ""
     locations: dict[str, str] = field(default_factory=dict)
     """Published file -> where it was uploaded to."""
+
+    @property
+    def part(self) -> str:
+        """The file that is being written to."""
+        return self.parts[-1].path
 
     @property
     def owner_id(self) -> str:
@@ -118,5 +135,6 @@ class Recording:
     def from_dict(cls, data: dict[str, Any]) -> Recording:
         known = {one.name for one in fields(cls)}
         kept = {key: value for key, value in data.items() if key in known}
+        kept["parts"] = [Part(**part) for part in kept.get("parts", [])]
         kept["tracks"] = [Track(**track) for track in kept.get("tracks", [])]
         return cls(**kept)

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 from ..media import MediaError
-from ..media.merge import Piece, merge
+from ..media.merge import Piece, join, merge
 from ..media.wav import header, read_info, repair
 from ..model.recording import Recording
 
@@ -42,29 +42,50 @@ def publish(recording: Recording) -> Result:
 
 
 def _publish_mix(recording: Recording, result: Result) -> int:
-    if not os.path.exists(recording.part):
-        if os.path.exists(recording.file):
-            result.file = recording.file  # published before the crash
-            return read_info(recording.file).duration_ms
-        if not recording.started_at:
-            return 0
-    try:
-        if not os.path.exists(recording.part):
-            # the switch removes a file into which no frame was written
-            with open(recording.part, "xb") as file:
-                file.write(header(recording.rate, 2 if recording.leg_id else 1, 0))
-        info = repair(recording.part)
-        _rename(recording.part, recording.file)
-    except (MediaError, OSError) as error:
-        result.error = f"recording not published: {_reason(error)}"
+    paths = [part.path for part in recording.parts]
+    if _published_before(paths, recording.file):
+        result.file = recording.file
+        duration = read_info(recording.file).duration_ms
+    elif not recording.started_at:
         return 0
+    else:
+        try:
+            duration = _complete(recording, paths[0])
+        except (MediaError, OSError) as error:
+            result.error = f"recording not published: {_reason(error)}"
+            return 0
     result.file = recording.file
+    for path in paths:
+        remove(path)
     expected = recording.elapsed_ms(recording.stopped_at) if recording.stopped_at else 0
-    if info.duration_ms < expected - max(SLACK_MS, SLACK * expected):
+    if duration < expected - max(SLACK_MS, SLACK * expected):
         result.error = (
-            f"recording incomplete: {info.duration_ms / 1000:.1f} s of {expected / 1000:.1f} s were written"
+            f"recording incomplete: {duration / 1000:.1f} s of {expected / 1000:.1f} s were written"
         )
-    return info.duration_ms
+    return duration
+
+
+def _published_before(parts: list[str], final: str) -> bool:
+    """Whether a crash came after the file got its name, and before what is left of its making was removed."""
+    if not os.path.exists(final):
+        return False
+    return not os.path.exists(parts[0]) or len(parts) > 1 or os.path.samefile(parts[0], final)
+
+
+def _complete(recording: Recording, first: str) -> int:
+    """Make the file whole and give it its name. Returns its length in ms."""
+    if len(recording.parts) > 1:
+        joined = f"{first}.joined"
+        duration = join(joined, [(part.path, part.start_ms, part.skip_ms) for part in recording.parts])
+        _rename(joined, recording.file)
+        return duration
+    if not os.path.exists(first):
+        # the switch removes a file into which no frame was written
+        with open(first, "xb") as file:
+            file.write(header(recording.rate, 2 if recording.leg_id else 1, 0))
+    duration = repair(first).duration_ms
+    _rename(first, recording.file)
+    return duration
 
 
 def _publish_tracks(recording: Recording, result: Result, mix_ms: int) -> None:

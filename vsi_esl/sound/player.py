@@ -23,6 +23,7 @@ from ..model.leg import EARLY_MEDIA, Leg
 from ..model.playback import COMPLETED, STOPPED, Playback, playback_id
 from ..model.room import Room
 from ..switch.snapshot import Snapshot
+from . import recorder
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +107,8 @@ def _announce(ctx: Context, playback: Playback) -> None:
         playback.announced = True
         ctx.emit(events.PlaybackStarted.of(playback))
     if playback.over:
+        if not playback.bot:
+            ctx.sound.stop_playing(playback.conference)  # the first time may have come too early
         finish(ctx, playback, playback.over)
         return
     _save(ctx, playback)
@@ -139,6 +142,7 @@ def _open(ctx: Context, playback: Playback) -> str:
             leg.sends_silence = True
     playback.bot = True
     ctx.sound.whisper_bot(playback, leg)
+    recorder.renew(ctx, leg)
     return playback.id
 
 

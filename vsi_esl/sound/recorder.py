@@ -20,7 +20,7 @@ from ..context import Context
 from ..errors import Conflict, Internal, Invalid, SwitchUnavailable, VsiError
 from ..events import sound as events
 from ..model.leg import Leg
-from ..model.recording import ARMED, CLOSING, REPORTED, RUNNING, Recording, Track, file_name
+from ..model.recording import ARMED, CLOSING, REPORTED, RUNNING, Part, Recording, Track, file_name
 from ..model.room import Room
 from ..storage.s3 import S3Target
 from ..switch.snapshot import Snapshot
@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 KIND = "recording"
 START_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
+JOIN_TIMEOUT_S = 2.0
+LEAD_MS = 60
+"""The first frames of a recording are silent: 40 ms were measured."""
 MIN_FREE_BYTES = 1 << 20
 MAX_NAME_BYTES = 200
 
@@ -63,8 +66,8 @@ def _new(ctx: Context, owner: Leg | Room, rate: int, target: S3Target | None, na
     file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
     if name and (os.path.lexists(file) or ctx.recordings.uses(file)):
         raise Conflict("recording file already exists")
-    recording = Recording(f"rec-{secrets.token_hex(6)}", file, "", rate, owner.app_id)
-    recording.part = os.path.abspath(recording.part_of("mix"))
+    recording = Recording(f"rec-{secrets.token_hex(6)}", file, rate, owner.app_id)
+    recording.parts.append(Part(os.path.abspath(recording.part_of("part0"))))
     recording.s3 = target.to_dict() if target else None
     if isinstance(owner, Leg):
         recording.leg_id = owner.id
@@ -124,9 +127,36 @@ def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
         ctx.sound.mask_recording([(leg.id, recording.part)], True)
 
 
+def renew(ctx: Context, leg: Leg) -> None:
+    """The leg got a whisper, which only recordings begun after it can hear: go on in another file."""
+    recording = ctx.recordings.running(leg.id)
+    if recording is not None:
+        ctx.workers.submit(recording.id, _renew, ctx, recording, leg)
+
+
+def _renew(ctx: Context, recording: Recording, leg: Leg) -> None:
+    if recording.state != RUNNING or leg.ending:
+        return
+    before = (leg.id, recording.part)
+    path = os.path.abspath(recording.part_of(f"part{len(recording.parts)}"))
+    try:
+        began = ctx.sound.record_leg_on(leg, path, recording.rate)
+        if recording.paused:
+            ctx.sound.mask_recording([(leg.id, path)], True)
+    except VsiError as error:
+        log.warning("a playback will not be in the recording", leg_id=leg.id, error=error.message)
+        return
+    recording.parts.append(Part(path, recording.elapsed_ms(began) + LEAD_MS, LEAD_MS))
+    _save(ctx, recording)
+    gevent.sleep(2 * LEAD_MS / 1000)  # the old file goes on where the new one is not used yet
+    ctx.sound.stop_recording([before])
+
+
 def _begin_room(ctx: Context, recording: Recording, room: Room) -> None:
     recording.recorder = recording.id
-    ctx.sound.listen_in(recording.recorder, room.conference, room.sample_rate)
+    with ctx.waits.expect("member", recording.recorder) as joined:
+        ctx.sound.listen_in(recording.recorder, room.conference, room.sample_rate)
+        joined.wait(JOIN_TIMEOUT_S)
     legs = list(room.legs.values()) if recording.multi_file else []
     files = [(leg.id, _track_file(recording, number)) for number, leg in enumerate(legs)]
     try:
@@ -328,7 +358,8 @@ def readopt(ctx: Context, snapshot: Snapshot) -> None:
 
 def _all_files(recording: Recording) -> list[tuple[str, str]]:
     channel = recording.leg_id or recording.recorder
-    return [(channel, recording.part), *((track.leg_id, track.path) for track in recording.tracks)]
+    parts = [(channel, part.path) for part in recording.parts]
+    return [*parts, *((track.leg_id, track.path) for track in recording.tracks)]
 
 
 def _readopt_leg(ctx: Context, recording: Recording) -> None:

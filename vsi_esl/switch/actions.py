@@ -92,7 +92,9 @@ class Switch:
 
     def set_deaf(self, leg: Leg, *, changed: bool = True) -> None:
         """Stop the conference's audio towards the leg, or not, as the leg says."""
-        self._member(leg, "deaf" if leg.hears_nothing else "undeaf", ["deaf"] if changed else [])
+        self._member(
+            leg, "deaf" if leg.hears_nothing(leg.conference) else "undeaf", ["deaf"] if changed else []
+        )
 
     def silence(self, leg: Leg) -> None:
         """Neither heard nor hearing, until it is moved, which sets its state anew."""
@@ -109,8 +111,9 @@ class Switch:
 
         Returns when the switch reports it there. Raises Internal or SwitchUnavailable otherwise.
         """
+        deaf = leg.hears_nothing(conference)
         transfer = commands.transfer_to_conference(
-            leg.id, self._node.bond, conference, rate, mute=leg.says_nothing, deaf=leg.hears_nothing
+            leg.id, self._node.bond, conference, rate, mute=leg.says_nothing, deaf=deaf
         )
         with self._waits.expect("joined", leg.id, conference) as joined:
             answer = self._node.command(transfer, then=self._setvars(leg, "target_room"))

@@ -18,7 +18,7 @@ import structlog
 from gevent.event import Event as Flag
 from greenswitch.esl import NotConnectedError
 
-from ..errors import SwitchUnavailable
+from ..errors import NotSupported, SwitchUnavailable
 from ..model.codecs import CODEC_MODULES
 from . import commands
 from .client import AuthenticationFailed, CommandTimeout, EslClient
@@ -35,6 +35,8 @@ EVENTS = (
 
 DEFAULT_HEARTBEAT_S = 20.0
 SETUP_TIMEOUT_S = 15.0
+SOUND_MODULES = ("mod_sndfile", "mod_loopback")
+"""Files, and the internal channels of playbacks, recorders and bridges."""
 SILENT_HEARTBEATS = 2.5
 RESYNC_TIMEOUT_S = 30.0
 
@@ -49,6 +51,8 @@ class SwitchFacts:
     """Whether replies to our re-INVITEs, and REFERs, are reported (sip_watch_headers)."""
     missing_codecs: frozenset[str] = frozenset()
     """Codecs whose module is not loaded; a call answered with one of them would be lost."""
+    missing_modules: frozenset[str] = frozenset()
+    """Modules that playback and recording need and the switch has not loaded."""
 
 
 class SwitchNode:
@@ -106,6 +110,12 @@ class SwitchNode:
     def wait_ready(self, timeout: float) -> bool:
         """Wait until ready; False when that took longer."""
         return bool(self._ready.wait(timeout))
+
+    def require(self, *modules: str) -> None:
+        """NotSupported, naming it, when the switch lacks one of these modules."""
+        for module in modules:
+            if module in self.facts.missing_modules:
+                raise NotSupported(f"this needs {module}, which the switch has not loaded")
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost."""
@@ -248,22 +258,28 @@ class SwitchNode:
         self._resyncing = False
 
     def _learn_facts(self) -> None:
-        version, core_uuid, watched, *loaded = self.command_many(
+        version, core_uuid, watched, *answers = self.command_many(
             [
                 "version",
                 commands.global_getvar("core_uuid"),
                 commands.global_getvar("sip_watch_headers"),
-                *[commands.module_exists(module) for module in CODEC_MODULES.values()],
+                *[commands.module_exists(module) for module in (*SOUND_MODULES, *CODEC_MODULES.values())],
             ]
+        )
+        sound, loaded = answers[: len(SOUND_MODULES)], answers[len(SOUND_MODULES) :]
+        lacking = frozenset(
+            module for module, answer in zip(SOUND_MODULES, sound, strict=True) if answer != "true"
         )
         missing = frozenset(
             codec for codec, answer in zip(CODEC_MODULES, loaded, strict=True) if answer != "true"
         )
         words = version.split()
         shown = words[2] if version.startswith("FreeSWITCH Version") and len(words) > 2 else version[:60]
-        self.facts = SwitchFacts(shown, core_uuid, "CSeq" in watched, missing)
+        self.facts = SwitchFacts(shown, core_uuid, "CSeq" in watched, missing, lacking)
         if not (shown.startswith(("1.10", "1.11")) or shown == "sandbox"):
             log.warning("untested switch version", version=shown)
+        if lacking:
+            log.warning("no playback or recording without these modules", modules=sorted(lacking))
         if missing:
             log.warning("codecs without their module on the switch", codecs=sorted(missing))
         if not self.facts.watches_headers:

@@ -31,7 +31,8 @@ class SwitchSound:
         lines = [audio.play(conference, playback.id, playback.path, playback.decibels, playback.loop)]
         if offset_ms:
             lines.append(audio.play_from(conference, offset_ms))
-        answer = self._node.command_many(lines)[0]
+        # the switch reads the whole file when it opens it: 1.8 ms for a minute, 15 ms for ten
+        answer = self._node.set_up(lines)[0][0]
         if not answer.startswith("+OK"):
             raise Internal(f"write audio: {answer[:120]}")
 
@@ -93,6 +94,13 @@ class SwitchSound:
         answer = self._node.job(audio.record(leg.id, file, rate, "both"), JOB_TIMEOUT_S)
         if not answer.startswith("+OK"):
             raise Internal(f"create recording file: {answer[:120]}")
+
+    def record_leg_on(self, leg: Leg, file: str, rate: int) -> float:
+        """Record a leg once more, into another file. Returns when that began, in Unix seconds."""
+        answer, when = self._node.set_up([audio.record(leg.id, file, rate, "both")])[0]
+        if not answer.startswith("+OK"):
+            raise Internal(f"create recording file: {answer[:120]}")
+        return when
 
     def record_room(
         self, recorder: str, file: str, tracks: Sequence[tuple[str, str]], rate: int
