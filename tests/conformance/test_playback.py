@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,18 @@ def test_a_tone_plays_until_it_is_stopped(switch, client, service):
     started(client, playback)
     client.ok("leg_play_stop", id=leg, playback_id=playback)
     assert finished(client, playback)["reason"] == "stopped"
+
+
+def test_an_mp3_file(switch, client, service, web):
+    data = (Path(__file__).parents[1] / "data" / "tone-1000hz-16k.mp3").read_bytes()
+    url = web.put("/prompt", data, "audio/mpeg")
+    _, leg = answered(switch, client)
+    playback = client.ok("leg_play_start", id=leg, url=url)["playback_id"]
+    started(client, playback)
+    event = finished(client, playback)
+    assert event["reason"] == "completed" and event["played_ms"] > 300
+    again = client.ok("leg_play_start", id=leg, url=url, mime_type="audio/wav")["playback_id"]
+    assert client.event("playback.error", playback_id=again)["error"] == "not a valid WAV file"
 
 
 def test_an_unknown_tone(switch, client, service):

@@ -97,3 +97,25 @@ def test_control_characters_cannot_be_sent(switch, client, service, text):
     _, leg = answered(switch, client, rtt=True)
     eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
     assert client.error("send_leg_rtt", id=leg, text=text)[0] == 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\\b",
+        "it's",
+        '"x"',
+        "${hangup_cause}",
+        "%p %n %s",
+        "a,b|c;d",
+        "{a=b}c",
+        "\\n\\s",
+        "gr\u00fc\u00df 😀",
+    ],
+)
+def test_text_arrives_as_it_was_sent(switch, client, service, text):
+    peer, leg = answered(switch, client, rtt=True)
+    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+    client.ok("send_leg_rtt", id=leg, text=text)
+    eventually(lambda: peer.text.endswith("\r\n"), "a line arrives")
+    assert peer.text.lstrip("\u2028") == f"{text}\r\n"

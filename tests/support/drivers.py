@@ -87,7 +87,11 @@ class SandboxPeer:
     @property
     def texts(self) -> list[str]:
         """The words of real-time text it was sent."""
-        return " ".join(self._channel.far.texts).split()
+        return self.text.split()
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{line}\r\n" for line in self._channel.far.texts)
 
     def answer(self) -> None:
         self._act(self._switch.far_ends.answer, self._channel)
@@ -200,8 +204,12 @@ class SipPeer:
 
     @property
     def texts(self) -> list[str]:
+        return self.text.split()
+
+    @property
+    def text(self) -> str:
         assert self._call.text is not None
-        return self._call.text.received.split()
+        return self._call.text.received
 
     def answer(self) -> None:
         self._call.answer()

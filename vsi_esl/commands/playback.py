@@ -12,6 +12,8 @@ from ..sound import player
 
 MAX_VOLUME = 8
 MAX_URL = 8192
+MAX_REPEAT = 1_000_000
+"""More is for ever."""
 NOT_PLAYING = "no playback in progress"
 
 
@@ -94,6 +96,8 @@ def _check_volume(volume: int) -> None:
 
 def _start(ctx: Context, owner: Leg | Room, what: dict[str, str | int]) -> dict[str, str]:
     ctx.node.require("mod_sndfile", "mod_loopback")
+    if int(what["repeat"]) > MAX_REPEAT:
+        what["repeat"] = -1
     playback = player.start(ctx, owner, **what)  # type: ignore[arg-type]
     return {"playback_id": playback.id, "status": "playing"}
 
