@@ -127,6 +127,7 @@ def disconnected(
     """The leg's end: reported once, as its last event, behind the end of its recording."""
     if not ctx.legs.remove(leg):
         return
+    room_id = leg.room_id
     if leg.conference:
         left(ctx, leg, leg.conference)
     elif leg.room_id and (room := ctx.rooms.find(leg.room_id)):
@@ -144,7 +145,7 @@ def disconnected(
         "duration_answered": round(answered, 2),
     }
     last_event = types.LegDisconnected.of(leg, cdr=cdr, quality=quality)
-    recordings = recorder.leg_ended(ctx, leg)
+    recordings = recorder.leg_ended(ctx, leg, room_id)
     if recordings:
         gevent.spawn(_report_end, ctx, leg, last_event, recordings)
     else:

@@ -19,11 +19,15 @@ BLOCK_MS = 500
 
 @dataclass(slots=True, frozen=True)
 class Piece:
-    """A mono recording and where it belongs: its channel from 0, its start in ms from the beginning."""
+    """A mono recording and where it belongs: its channel from 0, and its start in ms from the beginning.
+
+    What comes after `end_ms` is left out; None uses it all.
+    """
 
     path: str
     channel: int
     start_ms: int
+    end_ms: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -131,7 +135,11 @@ def _place(pieces: Sequence[Piece], rate: int) -> tuple[list[_Placed], set[int]]
         if (info.rate, info.channels) != (rate, 1):
             skipped.add(index)
             continue
-        placed.append(_Placed(index, piece.channel, piece.start_ms * rate // 1000, info))
+        start = piece.start_ms * rate // 1000
+        if piece.end_ms is not None:
+            frames = max(0, piece.end_ms * rate // 1000 - start)
+            info = replace(info, frames=min(info.frames, frames))
+        placed.append(_Placed(index, piece.channel, start, info))
     placed.sort(key=lambda one: (one.start, one.index))
     return placed, skipped
 

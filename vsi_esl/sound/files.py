@@ -93,7 +93,11 @@ def _publish_tracks(recording: Recording, result: Result, mix_ms: int) -> None:
         result.multi_file = recording.multi_file
         return
     duration = recording.elapsed_ms(recording.stopped_at) if recording.stopped_at else mix_ms
-    pieces = [Piece(track.path, track.channel, track.start_ms) for track in recording.tracks]
+    # a track is stopped a moment after its leg left, and nothing of that moment belongs to the room
+    pieces = [
+        Piece(track.path, track.channel, track.start_ms, track.end_ms if track.end_ms >= 0 else None)
+        for track in recording.tracks
+    ]
     channels = 1 + max((track.channel for track in recording.tracks), default=0)
     for track in recording.tracks:
         with contextlib.suppress(MediaError, OSError):

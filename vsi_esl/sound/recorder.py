@@ -271,9 +271,12 @@ def _begin_armed(ctx: Context, recording: Recording, leg: Leg) -> None:
     _save(ctx, recording)
 
 
-def leg_ended(ctx: Context, leg: Leg) -> list[AsyncResult[Recording]]:
-    """The leg is gone, and the switch has closed its file. Returns what its last event is to wait for."""
+def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recording]]:
+    """The leg is gone, and the switch has closed its file. Returns what its last event is to wait for: its
+    own recordings, and those of its room that ended with it."""
     reports = []
+    if room_id and (room := ctx.rooms.find(room_id)) is not None and not room.legs:
+        reports += [ctx.publisher.expect(one) for one in ctx.recordings.unfinished(room_id)]
     for recording in ctx.recordings.unfinished(leg.id):
         if recording.running:
             _closing(ctx, recording, 0.0 if leg.unseen else time.time())
