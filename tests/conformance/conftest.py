@@ -16,11 +16,11 @@ from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import (
     HttpSettings,
-    PlaybackSettings,
     RecordingSettings,
     StateSettings,
     SwitchSettings,
 )
+from vsi_esl.config.sound import PlaybackSettings
 
 
 @pytest.fixture(scope="session")

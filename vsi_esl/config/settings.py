@@ -5,55 +5,14 @@ Where the reference server has a variable for the same thing, its name is used.
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ..media.guard import Network
-from ..storage.s3 import S3Target
 from . import values
-
-
-def setting(
-    env: str,
-    parse: Callable[[Any], Any],
-    default: Any,
-    help_text: str,
-    *,
-    secret: bool = False,
-    default_text: str = "",
-    example: str = "",
-) -> Any:
-    """A dataclass field that is a setting; its key is its place in the dataclasses.
-
-    `default` is a value, or a function of the environment that makes one; `default_text` then says what it
-    makes, and `example` stands in the example file.
-    """
-    metadata = {
-        "env": env,
-        "parse": parse,
-        "help": help_text,
-        "secret": secret,
-        "default": default,
-        "default_text": default_text,
-        "example": example,
-    }
-    if callable(default):
-        return field(default_factory=lambda: default(os.environ), metadata=metadata, repr=not secret)
-    return field(default=default, metadata=metadata, repr=not secret)
-
-
-def default_state_path(environ: Mapping[str, str]) -> str:
-    """systemd's state directory (systemd.exec), else the user's (XDG base directories)."""
-    directory = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if not directory:
-        home = environ.get("XDG_STATE_HOME", "")
-        if not os.path.isabs(home):  # the XDG specification: a relative path is to be ignored
-            home = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local", "state")
-        directory = os.path.join(home, "vsi_esl")
-    return os.path.join(directory, "state.sqlite3")
+from .declare import default_state_path, setting
+from .sound import PlaybackSettings, S3Settings
+from .web import AccessSettings, ReplaySettings, WebhookSettings
 
 
 def random_id(_: Mapping[str, str]) -> str:
@@ -232,85 +191,6 @@ class RecordingSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaybackSettings:
-    """Playing audio from URLs, and tones."""
-
-    spool_dir: str = setting(
-        "VSI_ESL_SPOOL_DIR",
-        values.switch_directory,
-        "/var/tmp/vsi_esl-spool",  # noqa: S108
-        "Directory of fetched and rendered audio; the switch reads it.",
-    )
-    spool_bytes: int = setting(
-        "VSI_ESL_SPOOL_BYTES", values.size, 1 << 30, "Largest size of that directory; files in use stay."
-    )
-    fetch_timeout: float = setting(
-        "VSI_ESL_FETCH_TIMEOUT", values.duration, 30.0, "Limit for one whole download."
-    )
-    max_bytes: int = setting("VSI_ESL_FETCH_MAX_BYTES", values.size, 64 << 20, "Largest file fetched.")
-    allow_private_urls: bool = setting(
-        "VSI_ESL_ALLOW_PRIVATE_URLS",
-        values.boolean,
-        False,
-        "Fetch from private and loopback addresses too, which a client could use to look around inside.",
-    )
-    allowed_networks: tuple[Network, ...] = setting(
-        "VSI_ESL_ALLOWED_NETWORKS",
-        values.networks,
-        (),
-        "Private networks (CIDR) that audio may be fetched from nevertheless.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class S3Settings:
-    """Recordings in S3. Without a bucket here, requests have to name theirs."""
-
-    bucket: str = setting("S3_BUCKET", values.text, "", "Bucket of recordings with storage s3.")
-    region: str = setting("S3_REGION", values.some_text, "us-east-1", "Its region.")
-    endpoint: str = setting("S3_ENDPOINT", values.text, "", "URL of an S3-compatible server; empty for AWS.")
-    prefix: str = setting("S3_PREFIX", values.text, "", "Put before the file name as it is.")
-    access_key: str = setting(
-        "S3_ACCESS_KEY",
-        values.text,
-        "",
-        "Static key; without both of them the AWS credential chain.",
-        secret=True,
-    )
-    secret_key: str = setting("S3_SECRET_KEY", values.text, "", "Static secret.", secret=True)
-    allow_insecure_endpoint: bool = setting(
-        "S3_ALLOW_INSECURE_ENDPOINT",
-        values.boolean,
-        False,
-        "Accept an endpoint with plain http that is neither local nor private.",
-    )
-    request_preflight_timeout: float = setting(
-        "S3_REQUEST_PREFLIGHT_TIMEOUT",
-        values.duration,
-        2.0,
-        "Limit for looking whether the bucket is there when a recording starts.",
-    )
-    attempt_timeout: float = setting(
-        "VSI_ESL_S3_ATTEMPT_TIMEOUT", values.duration, 300.0, "Limit for one attempt to upload a file."
-    )
-    upload_timeout: float = setting(
-        "VSI_ESL_S3_UPLOAD_TIMEOUT",
-        values.duration,
-        10.0,
-        "How long the end of a recording waits for its upload. After that the local file is reported, and"
-        " kept; the upload goes on.",
-    )
-
-    def target(self) -> S3Target | None:
-        """The server's own bucket, if there is one."""
-        if not self.bucket:
-            return None
-        return S3Target(
-            self.bucket, self.region, self.endpoint, self.prefix, self.access_key, self.secret_key
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class LogSettings:
     """The log on standard output."""
 
@@ -348,4 +228,7 @@ class Config:
     recording: RecordingSettings = field(default_factory=RecordingSettings)
     playback: PlaybackSettings = field(default_factory=PlaybackSettings)
     s3: S3Settings = field(default_factory=S3Settings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -207,6 +207,20 @@ def switch_directory(value: Any) -> str:
     return path
 
 
+def http_url(value: Any) -> str:
+    """An http or https URL, or nothing."""
+    word = text(value).strip()
+    if word and not re.match(r"https?://[^/?#\s@]+(?:[/?#]\S*)?\Z", word):
+        raise ValueError("must be an http:// or https:// URL, without a user name")
+    return word
+
+
+def words(value: Any) -> tuple[str, ...]:
+    """A list, or a text with commas between its entries."""
+    entries = value if isinstance(value, list) else text(value).split(",")
+    return tuple(word for entry in entries if (word := text(entry).strip()))
+
+
 def networks(value: Any) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """Networks in CIDR notation: a list, or a text with commas between them."""
     words = value if isinstance(value, list) else text(value).split(",")

@@ -1,0 +1,89 @@
+"""Settings of playback and of recordings in S3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..media.guard import Network
+from ..storage.s3 import S3Target
+from . import values
+from .declare import setting
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackSettings:
+    """Playing audio from URLs, and tones."""
+
+    spool_dir: str = setting(
+        "VSI_ESL_SPOOL_DIR",
+        values.switch_directory,
+        "/var/tmp/vsi_esl-spool",  # noqa: S108
+        "Directory of fetched and rendered audio; the switch reads it.",
+    )
+    spool_bytes: int = setting(
+        "VSI_ESL_SPOOL_BYTES", values.size, 1 << 30, "Largest size of that directory; files in use stay."
+    )
+    fetch_timeout: float = setting(
+        "VSI_ESL_FETCH_TIMEOUT", values.duration, 30.0, "Limit for one whole download."
+    )
+    max_bytes: int = setting("VSI_ESL_FETCH_MAX_BYTES", values.size, 64 << 20, "Largest file fetched.")
+    allow_private_urls: bool = setting(
+        "VSI_ESL_ALLOW_PRIVATE_URLS",
+        values.boolean,
+        False,
+        "Fetch from private and loopback addresses too, which a client could use to look around inside.",
+    )
+    allowed_networks: tuple[Network, ...] = setting(
+        "VSI_ESL_ALLOWED_NETWORKS",
+        values.networks,
+        (),
+        "Private networks (CIDR) that audio may be fetched from nevertheless.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Recordings in S3. Without a bucket here, requests have to name theirs."""
+
+    bucket: str = setting("S3_BUCKET", values.text, "", "Bucket of recordings with storage s3.")
+    region: str = setting("S3_REGION", values.some_text, "us-east-1", "Its region.")
+    endpoint: str = setting("S3_ENDPOINT", values.text, "", "URL of an S3-compatible server; empty for AWS.")
+    prefix: str = setting("S3_PREFIX", values.text, "", "Put before the file name as it is.")
+    access_key: str = setting(
+        "S3_ACCESS_KEY",
+        values.text,
+        "",
+        "Static key; without both of them the AWS credential chain.",
+        secret=True,
+    )
+    secret_key: str = setting("S3_SECRET_KEY", values.text, "", "Static secret.", secret=True)
+    allow_insecure_endpoint: bool = setting(
+        "S3_ALLOW_INSECURE_ENDPOINT",
+        values.boolean,
+        False,
+        "Accept an endpoint with plain http that is neither local nor private.",
+    )
+    request_preflight_timeout: float = setting(
+        "S3_REQUEST_PREFLIGHT_TIMEOUT",
+        values.duration,
+        2.0,
+        "Limit for looking whether the bucket is there when a recording starts.",
+    )
+    attempt_timeout: float = setting(
+        "VSI_ESL_S3_ATTEMPT_TIMEOUT", values.duration, 300.0, "Limit for one attempt to upload a file."
+    )
+    upload_timeout: float = setting(
+        "VSI_ESL_S3_UPLOAD_TIMEOUT",
+        values.duration,
+        10.0,
+        "How long the end of a recording waits for its upload. After that the local file is reported, and"
+        " kept; the upload goes on.",
+    )
+
+    def target(self) -> S3Target | None:
+        """The server's own bucket, if there is one."""
+        if not self.bucket:
+            return None
+        return S3Target(
+            self.bucket, self.region, self.endpoint, self.prefix, self.access_key, self.secret_key
+        )
