@@ -19,7 +19,7 @@ from gevent.pool import Group
 from gevent.threadpool import ThreadPool
 
 from ..context import Context
-from ..errors import VsiError
+from ..errors import Internal, VsiError
 from ..events import sound as events
 from ..model.recording import CLOSING, REPORTED, Recording
 from ..storage.s3 import S3Target
@@ -78,10 +78,13 @@ class Publisher:
             ctx.recordings.remove(recording)
             ctx.state.forget_item(KIND, recording.id)
         except Exception:
+            # its row stays, and the next process or the next resync tries again
             log.exception("recording not seen out", recording=recording.id)
         finally:
             self._working.discard(recording.id)
-            self._reports.pop(recording.id, None)
+            report = self._reports.pop(recording.id, None)
+            if report is not None:
+                report.set_exception(Internal("the recording was not published; see the log"))
 
     def _finish(self, ctx: Context, recording: Recording) -> Uploading:
         """Publish and report. Returns the uploads that the report did not wait for."""
