@@ -147,6 +147,7 @@ def disconnected(
     last_event = types.LegDisconnected.of(leg, cdr=cdr, quality=quality)
     recordings = recorder.leg_ended(ctx, leg, room_id)
     if recordings:
+        ctx.legs.departing.add(leg.id)
         gevent.spawn(_report_end, ctx, leg, last_event, recordings)
     else:
         _report_end(ctx, leg, last_event, recordings)
@@ -157,6 +158,7 @@ def _report_end(
 ) -> None:
     if recordings:
         gevent.joinall(recordings, timeout=ctx.config.s3.upload_timeout + RECORDING_LIMIT_S)
+    ctx.legs.departing.discard(leg.id)
     if not ctx.draining or not recordings:
         ctx.state.forget_leg(leg.id)
         ctx.emit(last_event)

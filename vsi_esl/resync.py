@@ -46,7 +46,7 @@ def restore_rooms(ctx: Context) -> None:
 def resync(ctx: Context) -> Callable[[], None] | None:
     """Run after each connect, with events held back. Returns what is left to do when they flow again."""
     started = time.monotonic()
-    records = ctx.state.legs()
+    records = {id: record for id, record in ctx.state.legs().items() if id not in ctx.legs.departing}
     snapshot = take_snapshot(ctx.node, [*records, *(leg.id for leg in ctx.legs.everyone())])
     restarted = _switch_restarted(ctx)
     for leg_id, dump in snapshot.channels.items():

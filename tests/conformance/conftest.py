@@ -12,6 +12,7 @@ import pytest
 from tests.support.drivers import Driver, FreeswitchDriver, SandboxDriver
 from tests.support.freeswitch import find_binary
 from tests.support.vsi import VsiClient
+from tests.support.webserver import WebServer
 from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import (
@@ -98,3 +99,11 @@ def connect() -> Iterator[Callable[..., VsiClient]]:
 @pytest.fixture
 def client(service: Service, connect: Callable[..., VsiClient]) -> VsiClient:
     return connect(service)
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    """Where audio can be fetched from."""
+    server = WebServer()
+    yield server
+    server.stop()

@@ -133,7 +133,7 @@ def test_a_restart_during_the_upload(switch, connect, start, server):
     assert not client.seen("recording.finished")
     server.start()
     server.call("create_bucket", Bucket="recordings")
-    second = start(s3=settings(server.url, upload_timeout=20.0))
+    second = start(wait=False, s3=settings(server.url, upload_timeout=20.0))
     client = connect(second)
     done = client.event("recording.finished", 30)
     assert (done["leg_id"], done["file"]) == (leg, f"s3://recordings/{os.path.basename(file)}")

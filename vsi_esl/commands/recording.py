@@ -41,8 +41,8 @@ def leg_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
 ) -> dict[str, str]:
     """Record one leg in stereo: left what it says, right what it hears."""
-    leg = ctx.legs.get(id)
-    target = _target(ctx, leg, storage)
+    target = _target(ctx, ctx.legs.get(id), storage)
+    leg = ctx.legs.get(id)  # the bucket was looked at meanwhile
     return _started(recorder.start_leg(ctx, leg, target, filename))
 
 
@@ -51,8 +51,8 @@ def room_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
 ) -> dict[str, str]:
     """Record the mix of a room, and with multi_channel one track per participant."""
+    target = _target(ctx, ctx.rooms.get(id), storage)
     room = ctx.rooms.get(id)
-    target = _target(ctx, room, storage)
     if not room.legs:
         raise Conflict("room has no participants")
     return _started(recorder.start_room(ctx, room, target, filename, multi_channel))

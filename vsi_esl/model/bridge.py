@@ -35,6 +35,8 @@ class Bridge:
     """The end in room A; its other half sits in room B."""
     member_id: str = ""
     """Its member id in room A's conference; empty while it is not there."""
+    announced: bool = False
+    """room.bridged is out."""
 
     def touches(self, room_id: str) -> bool:
         return room_id in (self.room_a, self.room_b)

@@ -15,6 +15,8 @@ CLOSING = "closing"
 """The switch writes no more; the file is to be published, perhaps uploaded, and reported."""
 REPORTED = "reported"
 """recording.finished named the local file; the upload goes on."""
+ABANDONED = "abandoned"
+"""Its start failed, which was answered; what the switch may have begun is to be undone."""
 
 
 def file_name(now: float, kind: str = "") -> str:
@@ -67,6 +69,8 @@ class Recording:
     multi_part: str = ""
     parts: list[Part] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
+    opened: list[tuple[str, str]] = field(default_factory=list)
+    """(channel, file) of all that the switch was asked to write, whatever its answer was."""
     recorder: str = ""
     """The internal channel that listens to the room."""
     s3: dict[str, Any] | None = None
@@ -90,6 +94,11 @@ class Recording:
     @property
     def running(self) -> bool:
         return self.state in (ARMED, RUNNING)
+
+    def open(self, channel: str, path: str) -> str:
+        """Note a file before the switch is asked to write it. Returns the path."""
+        self.opened.append((channel, path))
+        return path
 
     def elapsed_ms(self, now: float) -> int:
         return max(0, round((now - self.started_at) * 1000)) if self.started_at else 0
@@ -137,4 +146,5 @@ class Recording:
         kept = {key: value for key, value in data.items() if key in known}
         kept["parts"] = [Part(**part) for part in kept.get("parts", [])]
         kept["tracks"] = [Track(**track) for track in kept.get("tracks", [])]
+        kept["opened"] = [(channel, path) for channel, path in kept.get("opened", [])]
         return cls(**kept)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..errors import Conflict, NotFound
 from .bridge import Bridge
 from .playback import Playback
-from .recording import REPORTED, Recording
+from .recording import ABANDONED, REPORTED, Recording
 
 
 class Playbacks:
@@ -16,6 +16,8 @@ class Playbacks:
     def __init__(self) -> None:
         self._by_id: dict[str, Playback] = {}
         self._by_owner: dict[str, dict[str, Playback]] = {}
+        self.strays: set[str] = set()
+        """Conferences in which something may be playing that was given up while the switch was away."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -70,7 +72,8 @@ class Recordings:
 
     def unfinished(self, owner_id: str) -> list[Recording]:
         """Those whose recording.finished is still to come."""
-        return [one for one in self._by_id.values() if one.owner_id == owner_id and one.state != REPORTED]
+        done = (REPORTED, ABANDONED)
+        return [one for one in self._by_id.values() if one.owner_id == owner_id and one.state not in done]
 
     def uses(self, path: str) -> bool:
         """Whether a recording will have this name."""

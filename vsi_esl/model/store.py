@@ -15,6 +15,8 @@ class Legs:
     def __init__(self) -> None:
         self._live: dict[str, Leg] = {}
         self._ending: dict[str, Leg] = {}
+        self.departing: set[str] = set()
+        """Those that are forgotten, but for their last event, which waits for a recording."""
 
     def __len__(self) -> int:
         return len(self._live)

@@ -12,7 +12,7 @@ import gevent
 import structlog
 
 from ..context import Context
-from ..errors import Internal, SwitchUnavailable, VsiError
+from ..errors import Conflict, Internal, NotFound, SwitchUnavailable, VsiError
 from ..events import sound as events
 from ..model.bridge import Bridge
 from ..model.room import Room
@@ -35,8 +35,17 @@ def create(ctx: Context, bridge: Bridge) -> None:
         ctx.bridges.remove(bridge)
         ctx.sound.dismiss(bridge.channel)
         raise
+    _check_present(ctx, bridge)
+    bridge.announced = True
     ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
     ctx.emit(events.RoomBridged.of(bridge, _app_id(ctx, bridge), direction=bridge.direction))
+
+
+def _check_present(ctx: Context, bridge: Bridge) -> None:
+    """NotFound when it was deleted, by itself or with a room, while we waited for the switch."""
+    if ctx.bridges.find(bridge.id) is not bridge:
+        ctx.sound.dismiss(bridge.channel)
+        raise NotFound("bridge not found")
 
 
 def _open(ctx: Context, bridge: Bridge) -> None:
@@ -55,6 +64,7 @@ def set_direction(ctx: Context, bridge: Bridge, direction: str) -> None:
     except Exception:
         bridge.direction = before
         raise
+    _check_present(ctx, bridge)
     ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
     ctx.emit(events.RoomBridgeUpdated.of(bridge, _app_id(ctx, bridge), direction=direction))
 
@@ -72,6 +82,8 @@ def delete(ctx: Context, bridge: Bridge, deleted_room: Room | None = None) -> No
     ctx.state.forget_item(KIND, bridge.id)
     ctx.timers.cancel(bridge.channel)
     ctx.sound.dismiss(bridge.channel)
+    if not bridge.announced:
+        return  # being made: whoever asked for it is told
     app_id = deleted_room.app_id if deleted_room else _app_id(ctx, bridge)
     ctx.emit(events.RoomUnbridged.of(bridge, app_id, reason="room_deleted" if deleted_room else None))
 
@@ -116,8 +128,12 @@ def restore(ctx: Context) -> None:
     """At start: the bridges of the previous process, whose rooms are there already."""
     for body in ctx.state.items(KIND):
         bridge = Bridge.from_dict(body)
-        bridge.member_id = ""
-        ctx.bridges.add(bridge)
+        bridge.member_id, bridge.announced = "", True
+        try:
+            ctx.bridges.add(bridge)
+        except Conflict as error:
+            log.error("bridge not restored", bridge_id=bridge.id, error=error.message)
+            ctx.state.forget_item(KIND, bridge.id)
 
 
 def readopt(ctx: Context, snapshot: Snapshot) -> None:

@@ -6,10 +6,14 @@ import contextlib
 import os
 from dataclasses import dataclass, field
 
+import structlog
+
 from ..media import MediaError
 from ..media.merge import Piece, join, merge
 from ..media.wav import header, read_info, repair
 from ..model.recording import Recording
+
+log = structlog.get_logger(__name__)
 
 SLACK_MS = 1000
 SLACK = 0.02
@@ -137,9 +141,13 @@ def _rename(part: str, final: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Delete a file, if it is there."""
-    with contextlib.suppress(FileNotFoundError):
+    """Delete a file, if it is there. One that cannot be deleted stays; nothing depends on it."""
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        log.warning("file not deleted", file=path, error=error.strerror)
 
 
 def _reason(error: MediaError | OSError) -> str:

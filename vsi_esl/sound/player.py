@@ -15,7 +15,7 @@ import time
 import structlog
 
 from ..context import Context
-from ..errors import VsiError
+from ..errors import SwitchUnavailable, VsiError
 from ..events import sound as events
 from ..media import MediaError
 from ..media.spool import Clip
@@ -31,6 +31,8 @@ KIND = "playback"
 DONE_TOLERANCE_MS = 250
 """How much earlier than by the clock a file may be over: the switch plays in frames, and reports late."""
 MAX_FETCHES = 64
+UNTOLD_GRACE_S = 3.0
+"""How long after its time a playback is over although the switch has not said so."""
 
 
 def start(
@@ -59,6 +61,10 @@ def _prepare(ctx: Context, playback: Playback, tone: str, source: tuple[str, str
     except MediaError as error:
         fail(ctx, playback, error.message)
         return
+    except Exception:
+        log.exception("audio not prepared", playback_id=playback.id)
+        fail(ctx, playback, "fetch audio: internal error")
+        return
     if playback.ended:
         return
     ctx.spool.hold(clip)
@@ -70,7 +76,9 @@ def _prepare(ctx: Context, playback: Playback, tone: str, source: tuple[str, str
 def begin_soon(ctx: Context, playback: Playback) -> None:
     """Have the owner's worker start it, or go on with it, behind what it is doing."""
     key = playback.leg_id or f"room {playback.room_id}"
-    ctx.workers.submit(key, _begin, ctx, playback)
+    queued = ctx.workers.submit(key, _begin, ctx, playback)
+    if isinstance(queued.exception, VsiError):
+        fail(ctx, playback, queued.exception.message)
 
 
 def _begin(ctx: Context, playback: Playback) -> None:
@@ -91,9 +99,10 @@ def _begin(ctx: Context, playback: Playback) -> None:
         volume = playback.volume
         ctx.sound.play(playback, conference, played % playback.file_ms if playback.file_ms else 0)
     except VsiError as error:
-        _failed_to_begin(ctx, playback, error.message)
+        _failed_to_begin(ctx, playback, error)
         return
-    playback.playing_since = time.time()
+    if playback.conference:
+        playback.playing_since = time.time()
     if volume != playback.volume:
         set_volume(ctx, playback, playback.volume)
     _announce(ctx, playback)
@@ -108,19 +117,24 @@ def _announce(ctx: Context, playback: Playback) -> None:
         ctx.emit(events.PlaybackStarted.of(playback))
     if playback.over:
         if not playback.bot:
-            ctx.sound.stop_playing(playback.conference)  # the first time may have come too early
+            _silence(ctx, playback.conference)  # the first time may have come too early
         finish(ctx, playback, playback.over)
         return
     _save(ctx, playback)
     _arm_end(ctx, playback)
 
 
-def _failed_to_begin(ctx: Context, playback: Playback, error: str) -> None:
+def _failed_to_begin(ctx: Context, playback: Playback, error: VsiError) -> None:
+    conference, playback.conference = playback.conference, ""
     leg = ctx.legs.find(playback.leg_id) if playback.leg_id else None
-    if playback.leg_id and (leg is None or leg.ending):
-        finish(ctx, playback, STOPPED)
-    else:
-        fail(ctx, playback, error)
+    if playback.over or (playback.leg_id and (leg is None or leg.ending)):
+        finish(ctx, playback, playback.over or STOPPED)
+        return
+    if isinstance(error, SwitchUnavailable):
+        _silence(ctx, conference)  # it may have begun all the same
+    elif leg is not None and not conference and not playback.bot:
+        return  # the leg went elsewhere, and `follow` goes on there
+    fail(ctx, playback, error.message)
 
 
 def _open(ctx: Context, playback: Playback) -> str:
@@ -174,9 +188,18 @@ def set_volume(ctx: Context, playback: Playback, volume: int) -> None:
 
 def stop(ctx: Context, playback: Playback) -> None:
     """End a playback now, whether it has begun or not."""
-    if playback.conference and not playback.bot:
-        ctx.sound.stop_playing(playback.conference)
+    if not playback.bot:
+        _silence(ctx, playback.conference)
     finish(ctx, playback, STOPPED)
+
+
+def _silence(ctx: Context, conference: str) -> None:
+    """Stop the file that plays in a conference; when the switch is away, as soon as it is back."""
+    if not conference:
+        return
+    if not ctx.node.ready:
+        ctx.playbacks.strays.add(conference)
+    ctx.sound.stop_playing(conference)
 
 
 def stop_all(ctx: Context, owner_id: str) -> None:
@@ -222,19 +245,22 @@ def _dismiss(ctx: Context, playback: Playback) -> None:
 
 
 def _save(ctx: Context, playback: Playback) -> None:
-    ctx.state.save_item(KIND, playback.id, playback.to_dict())
+    if not playback.ended:
+        ctx.state.save_item(KIND, playback.id, playback.to_dict())
 
 
 def _arm_end(ctx: Context, playback: Playback) -> None:
-    """A file that the switch repeats is stopped by us, when it is to be."""
-    if playback.loop and playback.total_ms is not None:
+    """A file that the switch repeats is stopped by us, when it is to be. For all others, the switch may
+    have told of the end while nobody listened."""
+    if playback.total_ms is not None:
         left = playback.total_ms - playback.played_ms(time.time())
-        ctx.timers.at(playback.id, "end", time.time() + left / 1000, _time_up, ctx, playback)
+        grace = 0.0 if playback.loop else UNTOLD_GRACE_S
+        ctx.timers.at(playback.id, "end", time.time() + left / 1000 + grace, _time_up, ctx, playback)
 
 
 def _time_up(ctx: Context, playback: Playback) -> None:
-    if playback.conference and not playback.bot:
-        ctx.sound.stop_playing(playback.conference)
+    if playback.loop and not playback.bot:
+        _silence(ctx, playback.conference)
     finish(ctx, playback, COMPLETED)
 
 
@@ -279,12 +305,15 @@ def readopt(ctx: Context, snapshot: Snapshot) -> None:
     for body in ctx.state.items(KIND):
         if ctx.playbacks.find(body["id"]) is None:
             _restore(ctx, Playback.from_dict(body))
+    while ctx.playbacks.strays:
+        if (conference := ctx.playbacks.strays.pop()) in snapshot.conferences:
+            ctx.sound.stop_playing(conference)
     for playback in ctx.playbacks:
         if not playback.path:
             continue
         now = time.time()
         if playback.total_ms is not None and playback.played_ms(now) >= playback.total_ms:
-            finish(ctx, playback, COMPLETED)
+            _time_up(ctx, playback)
         elif playback.playing_since and playback.conference in snapshot.conferences:
             _arm_end(ctx, playback)
         else:

@@ -60,9 +60,15 @@ class Publisher:
 
     def publish(self, ctx: Context, recording: Recording) -> None:
         """See the recording out. Returns at once; a second call changes nothing."""
-        if recording.id not in self._working:
+        known = ctx.recordings.find(recording.id) is recording
+        if known and recording.id not in self._working:
             self._working.add(recording.id)
             self._greenlets.spawn(self._run, ctx, recording)
+
+    def discard(self, paths: list[str]) -> None:
+        """Delete files that will never be published. Returns at once."""
+        for path in paths:
+            self._greenlets.spawn(self._thread, files.remove, path)
 
     def stop(self) -> None:
         """What is not done is taken up by the next process."""

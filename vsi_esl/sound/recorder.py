@@ -7,7 +7,6 @@ wherever the leg goes; the recording of a room ends with its last leg.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,13 +16,24 @@ import structlog
 from gevent.event import AsyncResult
 
 from ..context import Context
-from ..errors import Conflict, Internal, Invalid, SwitchUnavailable, VsiError
+from ..errors import Internal, SwitchUnavailable, VsiError
 from ..events import sound as events
 from ..model.leg import Leg
-from ..model.recording import ARMED, CLOSING, REPORTED, RUNNING, Part, Recording, Track, file_name
+from ..model.recording import (
+    ABANDONED,
+    ARMED,
+    CLOSING,
+    REPORTED,
+    RUNNING,
+    Part,
+    Recording,
+    Track,
+    file_name,
+)
 from ..model.room import Room
 from ..storage.s3 import S3Target
 from ..switch.snapshot import Snapshot
+from . import naming
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +43,13 @@ CLOSE_TIMEOUT_S = 3.0
 JOIN_TIMEOUT_S = 2.0
 LEAD_MS = 60
 """The first frames of a recording are silent: 40 ms were measured."""
-MIN_FREE_BYTES = 1 << 20
-MAX_NAME_BYTES = 200
+RETRY_S = 5.0
 
 
 def start_leg(ctx: Context, leg: Leg, target: S3Target | None, name: str) -> Recording:
     """Record a leg from now on, or from when it has media."""
     room = ctx.rooms.find(leg.room_id) if leg.room_id else None
-    recording = _new(ctx, leg, room.sample_rate if room else leg.rate, target, name)
+    recording = naming.new_recording(ctx, leg, room.sample_rate if room else leg.rate, target, name)
     _start(ctx, recording, _begin_leg, leg)
     return recording
 
@@ -49,7 +58,7 @@ def start_room(
     ctx: Context, room: Room, target: S3Target | None, name: str, multi_channel: bool
 ) -> Recording:
     """Record what a room hears, and with `multi_channel` each of its legs as well."""
-    recording = _new(ctx, room, room.sample_rate, target, name)
+    recording = naming.new_recording(ctx, room, room.sample_rate, target, name)
     if multi_channel:
         directory = os.path.dirname(recording.file)
         recording.multi_file = os.path.join(directory, file_name(time.time(), "multichannel_"))
@@ -58,71 +67,60 @@ def start_room(
     return recording
 
 
-def _new(ctx: Context, owner: Leg | Room, rate: int, target: S3Target | None, name: str) -> Recording:
-    if ctx.recordings.running(owner.id) is not None:
-        raise Conflict("recording already in progress")
-    directory = ctx.config.recording.dir
-    _make_directory(directory)
-    file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
-    if name and (os.path.lexists(file) or ctx.recordings.uses(file)):
-        raise Conflict("recording file already exists")
-    recording = Recording(f"rec-{secrets.token_hex(6)}", file, rate, owner.app_id)
-    recording.parts.append(Part(os.path.abspath(recording.part_of("part0"))))
-    recording.s3 = target.to_dict() if target else None
-    if isinstance(owner, Leg):
-        recording.leg_id = owner.id
-    else:
-        recording.room_id = owner.id
-    return recording
-
-
-def checked_name(name: str) -> str:
-    """A client's file name: one path segment, `.wav` added when missing. Invalid otherwise."""
-    plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and not name.startswith(".")
-    if not plain or name != name.strip() or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-        raise Invalid("invalid recording filename")
-    return name if name.lower().endswith(".wav") else f"{name}.wav"
-
-
-def _make_directory(directory: str) -> None:
-    try:
-        os.makedirs(directory, mode=0o755, exist_ok=True)
-        space = os.statvfs(directory)
-    except OSError as error:
-        raise Internal(f"create recording dir: {error.strerror}") from error
-    if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
-        raise Internal("create recording file: no space left on device")
-
-
 def _start(ctx: Context, recording: Recording, begin: Callable[..., None], owner: Leg | Room) -> None:
     ctx.recordings.add(recording)
     _save(ctx, recording)
     try:
         ctx.workers.run(recording.id, START_TIMEOUT_S, _start_now, ctx, recording, begin, owner)
     except Exception:
-        ctx.recordings.remove(recording)
-        ctx.state.forget_item(KIND, recording.id)
+        recording.state = ABANDONED
+        _save(ctx, recording)
+        ctx.workers.submit(recording.id, _abandon, ctx, recording)
         raise
 
 
 def _start_now(ctx: Context, recording: Recording, begin: Callable[..., None], owner: Leg | Room) -> None:
     begin(ctx, recording, owner)
+    if recording.state == ABANDONED:
+        return  # nobody waited that long
     _save(ctx, recording)
     ctx.emit(events.RecordingStarted.of(recording, file=recording.file))
-    if isinstance(owner, Room) and not owner.legs:
+    if isinstance(owner, Room) and not owner.legs and recording.running:
         stop(ctx, recording)  # they left while it began
 
 
+def _abandon(ctx: Context, recording: Recording) -> None:
+    """Undo a start that failed, or that may have."""
+    if ctx.recordings.find(recording.id) is not recording:
+        return
+    try:
+        ctx.sound.stop_recording(recording.opened)
+    except SwitchUnavailable:
+        return  # `readopt` comes back to it
+    if recording.recorder:
+        ctx.sound.dismiss(recording.recorder)
+    ctx.recordings.remove(recording)
+    ctx.state.forget_item(KIND, recording.id)
+    ctx.publisher.discard([path for _, path in recording.opened])
+
+
+def _began(recording: Recording, when: float) -> None:
+    """The first sample is being written. An end that was asked for meanwhile stays one."""
+    recording.started_at = when
+    if recording.state == ARMED:
+        recording.state = RUNNING
+
+
 def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
-    if not leg.has_media or leg.ending:
+    if not leg.has_media or leg.ending or not recording.running:
         return  # armed: `media_up` comes when there is something to record
     try:
-        ctx.sound.record_leg(leg, recording.part, recording.rate)
+        ctx.sound.record_leg(leg, recording.open(leg.id, recording.part), recording.rate)
     except Internal:
         if ctx.legs.find(leg.id) is not leg or leg.ending:
             return  # it hung up meanwhile: an empty recording, reported with the leg's end
         raise
-    recording.started_at, recording.state = time.time(), RUNNING
+    _began(recording, time.time())
     if recording.paused:
         ctx.sound.mask_recording([(leg.id, recording.part)], True)
 
@@ -138,7 +136,7 @@ def _renew(ctx: Context, recording: Recording, leg: Leg) -> None:
     if recording.state != RUNNING or leg.ending:
         return
     before = (leg.id, recording.part)
-    path = os.path.abspath(recording.part_of(f"part{len(recording.parts)}"))
+    path = recording.open(leg.id, os.path.abspath(recording.part_of(f"part{len(recording.parts)}")))
     try:
         began = ctx.sound.record_leg_on(leg, path, recording.rate)
         if recording.paused:
@@ -157,20 +155,18 @@ def _begin_room(ctx: Context, recording: Recording, room: Room) -> None:
     with ctx.waits.expect("member", recording.recorder) as joined:
         ctx.sound.listen_in(recording.recorder, room.conference, room.sample_rate)
         joined.wait(JOIN_TIMEOUT_S)
+    mix = recording.open(recording.recorder, recording.part)
     legs = list(room.legs.values()) if recording.multi_file else []
-    files = [(leg.id, _track_file(recording, number)) for number, leg in enumerate(legs)]
-    try:
-        began = ctx.sound.record_room(recording.recorder, recording.part, files, recording.rate)
-    except VsiError:
-        ctx.sound.dismiss(recording.recorder)
-        raise
-    recording.started_at, recording.state = began[0], RUNNING
+    files = [(leg.id, _track_file(recording, leg)) for leg in legs]
+    began = ctx.sound.record_room(recording.recorder, mix, files, recording.rate)
+    _began(recording, began[0])
     _add_tracks(recording, files, began[1:])
-    _stop_tracks_of_leavers(ctx, recording, room)
+    _end_tracks_of_leavers(ctx, recording, room)
 
 
-def _track_file(recording: Recording, number: int) -> str:
-    return os.path.abspath(recording.part_of(f"track{number}"))
+def _track_file(recording: Recording, leg: Leg) -> str:
+    number = len(recording.opened)
+    return recording.open(leg.id, os.path.abspath(recording.part_of(f"track{number}")))
 
 
 def _add_tracks(recording: Recording, files: list[tuple[str, str]], began: list[float]) -> None:
@@ -180,10 +176,11 @@ def _add_tracks(recording: Recording, files: list[tuple[str, str]], began: list[
             recording.tracks.append(Track(leg_id, channel, file, recording.elapsed_ms(when)))
 
 
-def _stop_tracks_of_leavers(ctx: Context, recording: Recording, room: Room) -> None:
+def _end_tracks_of_leavers(ctx: Context, recording: Recording, room: Room) -> None:
     for track in recording.tracks:
         if track.end_ms < 0 and track.leg_id not in room.legs:
-            _leave(ctx, recording, track.leg_id, time.time())
+            track.end_ms = recording.elapsed_ms(time.time())
+            _stop_track(ctx, recording, track)
 
 
 # -- pause, resume, stop -------------------------------------------------------------------------------
@@ -215,14 +212,16 @@ def _running_files(recording: Recording) -> list[tuple[str, str]]:
 
 
 def stop(ctx: Context, recording: Recording) -> AsyncResult[Recording]:
-    """End a recording; the result is it, once recording.finished is out."""
+    """End a recording; the result is it, once recording.finished is out.
+
+    It is closing from now on, but closed behind what its worker is doing, which may be opening files.
+    """
+    report = ctx.publisher.expect(recording)
     if recording.running:
-        files = _running_files(recording)
-        _closing(ctx, recording, time.time())
-        report = ctx.publisher.expect(recording)
-        ctx.workers.submit(recording.id, _close, ctx, recording, files)
-        return report
-    return ctx.publisher.expect(recording)
+        now = time.time()
+        _closing(ctx, recording, now)
+        ctx.workers.submit(recording.id, _close, ctx, recording)
+    return report
 
 
 def _closing(ctx: Context, recording: Recording, now: float) -> None:
@@ -234,7 +233,13 @@ def _closing(ctx: Context, recording: Recording, now: float) -> None:
     _save(ctx, recording)
 
 
-def _close(ctx: Context, recording: Recording, files: list[tuple[str, str]]) -> None:
+def _close(ctx: Context, recording: Recording) -> None:
+    if ctx.recordings.find(recording.id) is not recording:
+        return  # somebody was faster
+    if recording.published:
+        ctx.publisher.publish(ctx, recording)
+        return
+    files = recording.opened
     try:
         with ExitStack() as waiting:
             closed = [waiting.enter_context(ctx.waits.expect("closed", file)) for _, file in files]
@@ -242,12 +247,17 @@ def _close(ctx: Context, recording: Recording, files: list[tuple[str, str]]) -> 
             # the answer comes before the file is closed, and before an empty one is removed
             gevent.wait([one for one, now in zip(closed, ending, strict=True) if now], CLOSE_TIMEOUT_S)
     except SwitchUnavailable as error:
-        # it is stopped and published when the switch is back, see `readopt`
         ctx.publisher.postpone(recording, error)
+        ctx.timers.at(recording.id, "close", time.time() + RETRY_S, _close_later, ctx, recording)
         return
     if recording.recorder:
         ctx.sound.dismiss(recording.recorder)
     ctx.publisher.publish(ctx, recording)
+
+
+def _close_later(ctx: Context, recording: Recording) -> None:
+    """The switch did not answer, or is away; when it is back, `readopt` may have been faster."""
+    ctx.workers.submit(recording.id, _close, ctx, recording)
 
 
 # -- what happens to legs and rooms ----------------------------------------------------------------------
@@ -261,7 +271,7 @@ def media_up(ctx: Context, leg: Leg) -> None:
 
 
 def _begin_armed(ctx: Context, recording: Recording, leg: Leg) -> None:
-    if recording.state != ARMED:
+    if recording.state != ARMED or recording.opened:
         return
     try:
         _begin_leg(ctx, recording, leg)
@@ -295,11 +305,12 @@ def joined_room(ctx: Context, room: Room, leg: Leg) -> None:
 def _join(ctx: Context, recording: Recording, room: Room, leg: Leg) -> None:
     if recording.state != RUNNING or leg.id not in room.legs or recording.track_of(leg.id) is not None:
         return
-    files = [(leg.id, _track_file(recording, len(recording.tracks)))]
+    files = [(leg.id, _track_file(recording, leg))]
     began = ctx.sound.record_room("", "", files, recording.rate)
     if recording.paused:
         ctx.sound.mask_recording(files, True)
     _add_tracks(recording, files, began)
+    _end_tracks_of_leavers(ctx, recording, room)
     _save(ctx, recording)
 
 
@@ -308,22 +319,23 @@ def left_room(ctx: Context, room: Room, leg: Leg) -> None:
     recording = ctx.recordings.running(room.id)
     if recording is None:
         return
-    if room.legs:
-        ctx.workers.submit(recording.id, _leave, ctx, recording, leg.id, time.time())
-    else:
+    track = recording.track_of(leg.id)
+    if track is not None:
+        track.end_ms = recording.elapsed_ms(time.time())
+    if not room.legs:
         stop(ctx, recording)
+    elif track is not None:
+        ctx.workers.submit(recording.id, _stop_track, ctx, recording, track)
 
 
-def _leave(ctx: Context, recording: Recording, leg_id: str, when: float) -> None:
-    track = recording.track_of(leg_id)
-    if track is None or recording.state != RUNNING:
-        return
-    track.end_ms = recording.elapsed_ms(when)
+def _stop_track(ctx: Context, recording: Recording, track: Track) -> None:
+    if recording.state != RUNNING:
+        return  # all files are about to be closed
     _save(ctx, recording)
     try:
-        ctx.sound.stop_recording([(leg_id, track.path)])
+        ctx.sound.stop_recording([(track.leg_id, track.path)])
     except SwitchUnavailable as error:
-        log.warning("track not stopped", leg_id=leg_id, error=error.message)
+        log.warning("track not stopped", leg_id=track.leg_id, error=error.message)
 
 
 def stopped_by_switch(ctx: Context, file: str) -> None:
@@ -351,18 +363,13 @@ def readopt(ctx: Context, snapshot: Snapshot) -> None:
         if recording.state == REPORTED:
             ctx.publisher.publish(ctx, recording)
         elif recording.state == CLOSING:
-            ctx.publisher.expect(recording)
-            ctx.workers.submit(recording.id, _close, ctx, recording, _all_files(recording))
+            ctx.workers.submit(recording.id, _close, ctx, recording)
+        elif recording.state == ABANDONED:
+            ctx.workers.submit(recording.id, _abandon, ctx, recording)
         elif recording.leg_id:
             _readopt_leg(ctx, recording)
         else:
             _readopt_room(ctx, recording, snapshot)
-
-
-def _all_files(recording: Recording) -> list[tuple[str, str]]:
-    channel = recording.leg_id or recording.recorder
-    parts = [(channel, part.path) for part in recording.parts]
-    return [*parts, *((track.leg_id, track.path) for track in recording.tracks)]
 
 
 def _readopt_leg(ctx: Context, recording: Recording) -> None:
@@ -376,13 +383,22 @@ def _readopt_leg(ctx: Context, recording: Recording) -> None:
 
 def _readopt_room(ctx: Context, recording: Recording, snapshot: Snapshot) -> None:
     room = ctx.rooms.find(recording.room_id)
-    if room is None or not room.legs or recording.recorder not in snapshot.memberships:
-        stop(ctx, recording)
-        return
-    for leg in room.legs.values():
-        joined_room(ctx, room, leg)
-    ctx.workers.submit(recording.id, _stop_tracks_of_leavers, ctx, recording, room)
+    if recording.recorder not in snapshot.memberships:
+        _closing(ctx, recording, 0.0)
+        ctx.workers.submit(recording.id, _close, ctx, recording)
+    elif room is None or not room.legs:
+        recording.state, recording.stopped_at = (
+            CLOSING,
+            time.time(),
+        )  # the tracks ended with the calls, unseen
+        _save(ctx, recording)
+        ctx.workers.submit(recording.id, _close, ctx, recording)
+    else:
+        for leg in room.legs.values():
+            joined_room(ctx, room, leg)
+        ctx.workers.submit(recording.id, _end_tracks_of_leavers, ctx, recording, room)
 
 
 def _save(ctx: Context, recording: Recording) -> None:
-    ctx.state.save_item(KIND, recording.id, recording.to_dict())
+    if ctx.recordings.find(recording.id) is recording:
+        ctx.state.save_item(KIND, recording.id, recording.to_dict())

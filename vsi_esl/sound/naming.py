@@ -1,0 +1,57 @@
+"""Where a recording goes: its folder, its name, and the hidden file beside it that the switch writes to."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+
+from ..context import Context
+from ..errors import Conflict, Internal, Invalid
+from ..model.leg import Leg
+from ..model.recording import Part, Recording, file_name
+from ..model.room import Room
+from ..storage.s3 import S3Target
+
+MIN_FREE_BYTES = 1 << 20
+MAX_NAME_BYTES = 200
+
+
+def new_recording(
+    ctx: Context, owner: Leg | Room, rate: int, target: S3Target | None, name: str
+) -> Recording:
+    """An armed recording of a leg or room, not yet known to anybody. Conflict when there is one, or when
+    its file exists; Invalid for a name that cannot be."""
+    if ctx.recordings.running(owner.id) is not None:
+        raise Conflict("recording already in progress")
+    directory = ctx.config.recording.dir
+    _make_directory(directory)
+    file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
+    if name and (os.path.lexists(file) or ctx.recordings.uses(file)):
+        raise Conflict("recording file already exists")
+    recording = Recording(f"rec-{secrets.token_hex(6)}", file, rate, owner.app_id)
+    recording.parts.append(Part(os.path.abspath(recording.part_of("part0"))))
+    recording.s3 = target.to_dict() if target else None
+    if isinstance(owner, Leg):
+        recording.leg_id = owner.id
+    else:
+        recording.room_id = owner.id
+    return recording
+
+
+def checked_name(name: str) -> str:
+    """A client's file name: one path segment, `.wav` added when missing. Invalid otherwise."""
+    plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and not name.startswith(".")
+    if not plain or name != name.strip() or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise Invalid("invalid recording filename")
+    return name if name.lower().endswith(".wav") else f"{name}.wav"
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        space = os.statvfs(directory)
+    except OSError as error:
+        raise Internal(f"create recording dir: {error.strerror}") from error
+    if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
+        raise Internal("create recording file: no space left on device")
