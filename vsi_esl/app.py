@@ -17,6 +17,7 @@ from .events.translate import SwitchEvent, translate
 from .media.fetch import Fetcher
 from .media.guard import AddressGuard
 from .media.spool import Spool
+from .metrics import Metrics
 from .model.sounding import Bridges, Playbacks, Recordings
 from .model.store import Legs, Rooms
 from .sound import bridges
@@ -80,7 +81,9 @@ class Service:
             fetches=Pool(MAX_FETCHES),
             uploads=Uploads(lambda *_: None, attempt_timeout=config.s3.attempt_timeout),
             publisher=Publisher(),
+            metrics=Metrics(),
         )
+        self.ctx.bus.add_sink(self.ctx.metrics.observe)
         resync.restore_rooms(self.ctx)
         bridges.restore(self.ctx)
         self.http = HttpFace(self.ctx)
@@ -114,6 +117,7 @@ class Service:
         log.info("stopped", calls_left_up=len(ctx.legs))
 
     def _on_event(self, event: SwitchEvent) -> None:
+        self.ctx.metrics.switch_event(event)
         translate(self.ctx, event)
 
     def _resync(self) -> Callable[[], None] | None:

@@ -11,6 +11,7 @@ from .config import Config
 from .delivery.bus import EventBus
 from .events.types import Event
 from .media.spool import Spool
+from .metrics import Metrics
 from .model.sounding import Bridges, Playbacks, Recordings
 from .model.store import Legs, Rooms
 from .storage.state import StateStore
@@ -49,6 +50,7 @@ class Context:
     """The downloads under way."""
     uploads: Uploads
     publisher: Publisher
+    metrics: Metrics
     draining: bool = False
     """Shutting down: no new calls are taken or made."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import schemas
-from .errors import Invalid, NotSupported
+from .errors import Invalid, NotSupported, VsiError
 from .protocol import COMMANDS, CONNECTION_COMMANDS
 
 if TYPE_CHECKING:
@@ -78,7 +79,21 @@ def load_commands() -> Mapping[str, Command]:
 
 
 def dispatch(ctx: Context, name: str, payload: Any) -> Any:
-    """Run a command and return its data. Raises VsiError, whatever was wrong with it."""
+    """Run a command and return its data, and count it. Raises VsiError, whatever was wrong with it."""
+    started = time.perf_counter()
+    outcome = "500"
+    try:
+        data = _run(ctx, name, payload)
+        outcome = "ok"
+        return data
+    except VsiError as error:
+        outcome = str(error.code)
+        raise
+    finally:
+        ctx.metrics.command(name, outcome, time.perf_counter() - started)
+
+
+def _run(ctx: Context, name: str, payload: Any) -> Any:
     entry = _commands.get(name)
     if entry is None:
         if name in COMMANDS and name not in CONNECTION_COMMANDS:

@@ -125,6 +125,11 @@ class EventBus:
         self.published = 0
         self.dropped = 0
 
+    @property
+    def longest_queue(self) -> int:
+        """Events queued for the slowest listener."""
+        return max(map(len, self._subscriptions), default=0)
+
     def subscribe(self, size: int, app_filter: AppFilter) -> Subscription:
         """A new queue that gets every event from now on."""
         subscription = Subscription(size, app_filter)

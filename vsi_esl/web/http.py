@@ -11,6 +11,7 @@ import structlog
 from flask import Flask, Response, request
 from gevent.pywsgi import WSGIServer
 
+from .. import metrics
 from ..context import Context
 from ..delivery.bus import AppFilter
 from ..errors import Invalid, NotFound, SwitchUnavailable, VsiError
@@ -114,6 +115,7 @@ class HttpFace:
         def readyz() -> Response:
             return self._readiness()
 
+        metrics.register(app, self._ctx, self._ctx.metrics, lambda: self.clients)
         return app
 
     def _serve(self, ws: Any, app_filter: AppFilter) -> None:

@@ -1,0 +1,62 @@
+"""What /metrics shows of calls and commands."""
+
+from __future__ import annotations
+
+import urllib.request
+
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from tests.support.drivers import eventually
+
+from .test_inbound import answered
+
+
+class Scrape:
+    """One reading of /metrics."""
+
+    def __init__(self, service) -> None:
+        url = f"http://127.0.0.1:{service.http.server.server_port}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            self.content_type = answer.headers["Content-Type"]
+            text = answer.read().decode()
+        self.samples = [sample for family in parse(text) for sample in family.samples]
+
+    def value(self, name: str, **labels: str) -> float:
+        """The value of a series, 0 when there is none."""
+        found = [s.value for s in self.samples if s.name == name and labels.items() <= s.labels.items()]
+        return sum(found)
+
+
+def test_a_call_is_counted(switch, client, service):
+    before = Scrape(service)
+    assert before.content_type.startswith("text/plain; version=0.0.4")
+    peer, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    client.error("mute_leg", id="nobody")
+    client.error("no_such_command")
+    live = Scrape(service)
+    assert live.value("voiceblender_active_legs") == 1
+    assert live.value("voiceblender_active_rooms") == 1
+    assert live.value("voiceblender_legs_total", type="sip_inbound", state="connected") == 1
+    assert live.value("vsi_esl_commands_total", command="mute_leg", outcome="404") == 1
+    assert live.value("vsi_esl_commands_total", command="unknown", outcome="400") == 1
+    assert live.value("vsi_esl_command_seconds_count", command="add_leg_to_room") == 1
+    assert live.value("vsi_esl_switch_up") == live.value("vsi_esl_vsi_clients") == 1
+    assert live.value("vsi_esl_switch_event_lag_seconds_count") > 0
+    peer.hang_up()
+    client.event("leg.disconnected", leg_id=leg)
+    over = Scrape(service)
+    assert over.value("voiceblender_active_legs") == 0
+    assert over.value("voiceblender_disconnect_reasons_total", reason="remote_bye") == 1
+    assert over.value("voiceblender_call_total_duration_seconds_count", type="sip_inbound") == 1
+
+
+def test_a_lost_switch_is_seen(switch, client, service):
+    switch.drop_connections()
+    eventually(lambda: not service.ctx.node.ready, "lost")
+    assert Scrape(service).value("vsi_esl_switch_up") == 0
+    eventually(lambda: service.ctx.node.ready, "back")
+    again = Scrape(service)
+    assert again.value("vsi_esl_switch_up") == 1
+    assert again.value("vsi_esl_switch_reconnects_total") >= 1
