@@ -10,6 +10,7 @@ import gevent
 import structlog
 from gevent.event import AsyncResult
 
+from . import logs
 from .errors import SwitchUnavailable, VsiError
 
 log = structlog.get_logger(__name__)
@@ -42,7 +43,7 @@ class Workers:
             self.refused += 1
             result.set_exception(SwitchUnavailable("too many commands are waiting for this leg or room"))
             return result
-        queue.append((result, work, args))
+        queue.append((result, logs.carry(work), args))
         return result
 
     def run(self, key: str, timeout: float, work: Callable[..., Any], *args: Any) -> Any:

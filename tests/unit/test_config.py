@@ -165,24 +165,6 @@ def test_the_example_loads_with_and_without_its_comments(tmp_path):
     assert loaded.config.switch.password == "x"
 
 
-# -- logs ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True)])
-def test_private_members_are_hidden_above_debug(level, shown):
-    out = io.StringIO()
-    try:
-        logs.setup(level, "json", out)
-        structlog.get_logger("x").warning("did", digit="7", password="geheim", leg_id="u1")
-        line = json.loads(out.getvalue())
-    finally:
-        logs.setup("warn", "json")
-    assert line["leg_id"] == "u1"
-    assert (line["password"] == "geheim") is shown
-    assert (line["digit"] == "7") is shown
-    assert (line["event"], line["level"]) == ("did", "warning")
-
-
 def test_tracebacks_are_one_line_of_json():
     out = io.StringIO()
     try:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+import gevent
 import pytest
 import structlog
 
@@ -196,3 +197,258 @@ def test_values_that_json_does_not_know(capsys):
     assert found[1]["value"] == 2**70
     assert found[2]["value"] == {"1": "{'x'}"}
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sip_auth_password",
+        "X-Secret",
+        "webhook-token",
+        "s3_access_key",
+        "s3_secret_key",
+        "Cookie",
+        "credentials",
+    ],
+)
+def test_names_that_contain_a_private_word(key):
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    structlog.get_logger("a").info("x", payload={key: SECRET}, **{key: SECRET})
+    assert SECRET not in out.getvalue()
+
+
+@pytest.mark.parametrize("key", ["key", "context", "detail", "tokenise", "author", "leg_id", "event"])
+def test_names_that_only_look_like_it(key):
+    assert not logs.private(key)
+
+
+def test_headers_keep_their_names():
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    structlog.get_logger("a").info("x", headers={"X-Account": SECRET}, leg={"sip_headers": {"X-B": SECRET}})
+    assert SECRET not in out.getvalue()
+    assert lines(out)[0]["headers"] == {"X-Account": "[redacted]"}
+
+
+def test_private_above_debug_whatever_the_level_is():
+    out = io.StringIO()
+    logs.setup("debug", "json", out)
+    for log in (structlog.get_logger("a"), logging.getLogger("b")):
+        log.warning("no answer within 5 s: auth hunter2")
+    structlog.get_logger("a").info("x", digits=SECRET)
+    assert SECRET not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no answer within 5 s: auth hunter2",
+        "auth hunter2",
+        "no answer within 5 s: api uuid_send_dtmf 0a-1b hunter2",
+        "no answer within 5 s: api uuid_send_text 0a-1b dear hunter2",
+        "Authorization: Bearer hunter2",
+        "{'Authorization': 'Basic hunter2'}",
+        "took bearer hunter2 from it",
+        "job: originate {a=b,sip_auth_password=hunter2,c=d}",
+        "originate {sip_auth_password='x, hunter2'}",
+        r"originate {sip_auth_password=x\,hunter2}",
+        "https://user:hunter2@example.com/x",
+        "https://hunter2@example.com/x",
+        "https://example.com/x?X-Amz-Signature=hunter2&a=b",
+        '{"token": "hunter2"}',
+    ],
+)
+@pytest.mark.parametrize("fmt", ["json", "console"])
+def test_known_forms_in_strings(text, fmt):
+    out = io.StringIO()
+    logs.setup("info", fmt, out)
+    log = structlog.get_logger("a")
+    log.info("x", error=text)
+    log.info("x", nested=[{"error": text}])
+    log.info("x", error=RuntimeError(text))
+    logging.getLogger("b").info("%s", text)
+    assert SECRET not in out.getvalue()
+    assert out.getvalue().count("[redacted]") == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["auth failed", "sip:alice@example.com", "authentication", "no token", "the password was refused"]
+)
+def test_other_text_stays(text):
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    structlog.get_logger("a").info("x", error=f"it: {text.removeprefix('auth ')}")
+    assert "[redacted]" not in out.getvalue()
+
+
+def raise_with(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("hunter2"),
+        ValueError("invalid literal for int() with base 10: 'hunter2'"),
+        ValueError('bad value "hunter2"'),
+        RuntimeError("it's 'hunter2'"),
+        RuntimeError("cannot parse b'hunter2'"),
+    ],
+)
+@pytest.mark.parametrize("fmt", ["json", "console"])
+def test_what_an_error_quotes_is_left_out(error, fmt):
+    out = io.StringIO()
+    logs.setup("info", fmt, out)
+    try:
+        try:
+            raise_with(error)
+        except Exception as caught:
+            raise OSError("the cause is above") from caught
+    except OSError:
+        structlog.get_logger("a").exception("failed")
+        logging.getLogger("b").exception("failed")
+    text = out.getvalue()
+    assert SECRET not in text
+    assert text.count(type(error).__name__ + ":") == 2
+    assert text.count("OSError: the cause is above") == 2
+    assert text.count("direct cause") == 2
+
+
+def test_names_in_code_stay_in_errors():
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    try:
+        None.missing  # noqa: B018
+    except AttributeError as error:
+        structlog.get_logger("a").error("failed", exc_info=error)
+    assert "'NoneType' object has no attribute 'missing'" in lines(out)[0]["exception"]
+
+
+def test_errors_that_go_in_circles_or_cannot_speak():
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    first, second = ValueError("first"), Mute()
+    first.__cause__, second.__cause__ = second, first
+    structlog.get_logger("a").error("failed", exc_info=first)
+    assert "ValueError: first" in lines(out)[0]["exception"]
+    assert "(no message)" in lines(out)[0]["exception"]
+
+
+def test_what_the_command_brought_is_taken_out():
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    payload = {
+        "id": "leg-1",
+        "digits": "4711#",
+        "auth": {"username": "alice7", "password": "it's\nhunter2"},
+        "headers": {"X-Account": "acc-99"},
+        "text": "ab",
+        "amount": {"token": [1, "deep-secret"]},
+    }
+    log = structlog.get_logger("a")
+    with logs.command("send_leg_dtmf", "r1", payload):
+        log.info("sent 4711# for leg-1 to acc-99")
+        log.info("x", value=["alice7", {"y": "it's\nhunter2"}, "deep-secret", ("4711#",)])
+        try:
+            raise RuntimeError(f"not {payload['auth']['password']!r} but 4711#")
+        except RuntimeError:
+            log.exception("failed")
+    log.info("4711# again")
+    text = "\n".join(out.getvalue().splitlines()[:-1])
+    for secret in ("4711#", "alice7", "hunter2", "acc-99", "deep-secret"):
+        assert secret not in text
+    assert "leg-1" in lines(out)[0]["event"]
+    assert lines(out)[-1]["event"] == "4711# again"
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "ids"),
+    [
+        ("answer_leg", {"id": "l"}, {"leg_id": "l"}),
+        ("ANSWER", {"ID": "l"}, {"leg_id": "l"}),
+        ("room_play_start", {"id": "r"}, {"room_id": "r"}),
+        ("delete_room", {"id": "r"}, {"room_id": "r"}),
+        ("add_leg_to_room", {"room_id": "r", "leg_id": "l"}, {"room_id": "r", "leg_id": "l"}),
+        ("bridge_create", {"room_id": "r", "bridge_id": "b"}, {"room_id": "r"}),
+        ("create_leg", {"to": "sip:a@b"}, {}),
+        ("answer_leg", {"id": 7}, {}),
+        ("answer_leg", ["id"], {}),
+        ("answer_leg", None, {}),
+    ],
+)
+def test_whom_a_command_is_for(name, payload, ids):
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    with logs.command(name, "r1", payload):
+        structlog.get_logger("a").info("inside")
+    structlog.get_logger("a").info("outside")
+    inside, outside = lines(out)
+    shown = {key: inside[key] for key in ("leg_id", "room_id") if key in inside}
+    assert (shown, inside["command"], inside["request_id"]) == (ids, name, "r1")
+    assert not {"leg_id", "room_id", "command", "request_id"} & set(outside)
+
+
+def test_values_of_clients_are_shortened():
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    with logs.command("c" * 1000, "r" * 1000, {"id": "l" * 1000}):
+        structlog.get_logger("a").info("x", value="v" * 100_000)
+    (line,) = lines(out)
+    assert [len(line[name]) for name in ("command", "request_id", "leg_id")] == [logs.MAX_ID] * 3
+    assert len(line["value"]) == logs.MAX_VALUE
+    assert line["request_id"].endswith("…")
+
+
+def test_contexts_nest():
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    log = structlog.get_logger("a")
+    with logs.bind(leg_id="one", request_id=""):
+        with logs.bind(leg_id="two"):
+            log.info("x")
+        log.info("x")
+    assert [line["leg_id"] for line in lines(out)] == ["two", "one"]
+    assert "request_id" not in lines(out)[0]
+
+
+def test_context_is_carried_into_other_greenlets():
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+
+    def work() -> None:
+        gevent.sleep(0)
+        structlog.get_logger("a").info("sent 4711#")
+
+    with logs.command("send_leg_dtmf", "r1", {"id": "l", "digits": "4711#"}):
+        carried = logs.carry(work)
+    assert carried.__name__ == "work"
+    gevent.joinall([gevent.spawn(carried), gevent.spawn(work)])
+    first, second = lines(out)
+    assert (first["request_id"], first["leg_id"], first["event"]) == ("r1", "l", "sent [redacted]")
+    assert "request_id" not in second
+
+
+def test_a_terminal_is_told_nothing_but_text():
+    out = Terminal()
+    logs.setup("info", "console", out)
+    structlog.get_logger("a").info("x", value="a\x1b[2Jb", other="one\rtwo")
+    logging.getLogger("b").info("first\nsecond\x1b[2J \u00e9")
+    try:
+        raise RuntimeError("\x1b[2J")
+    except RuntimeError:
+        structlog.get_logger("a").exception("failed")
+    assert "\x1b[2J" not in out.getvalue() and "\r" not in out.getvalue()
+    assert "first\\nsecond" in out.getvalue()
+
+
+def test_libraries_that_print_requests_are_quiet():
+    out = io.StringIO()
+    logs.setup("debug", "json", out)
+    for name in logs.TALKATIVE:
+        logging.getLogger(f"{name}.inner").debug("everything")
+    assert out.getvalue() == ""

@@ -43,6 +43,12 @@ class AuthenticationFailed(Exception):
     """The switch refused our password, or our address by its ACL."""
 
 
+def _verb(command: str) -> str:
+    """What an error may repeat of a command: arguments can be digits, texts and passwords."""
+    words = command.split(None, 2)
+    return " ".join(words[: 2 if words[:1] in (["api"], ["bgapi"]) else 1])
+
+
 class EslClient(greenswitch.InboundESL):
     """A connection with a reader greenlet. `on_event` gets each event's headers, in wire order.
 
@@ -142,7 +148,7 @@ class EslClient(greenswitch.InboundESL):
 
     def _deadline(self, command: str, timeout: float | None) -> gevent.Timeout:
         seconds = self.timeout if timeout is None else timeout
-        return gevent.Timeout(seconds, CommandTimeout(f"no answer within {seconds:g} s: {command[:60]}"))
+        return gevent.Timeout(seconds, CommandTimeout(f"no answer within {seconds:g} s: {_verb(command)}"))
 
     def post(self, *commands: str) -> None:
         """Send without waiting for the answers."""

@@ -13,6 +13,7 @@ import gevent
 import orjson
 import structlog
 
+from .. import logs
 from ..context import Context
 from ..delivery.bus import Subscription
 from ..errors import VsiError
@@ -73,11 +74,8 @@ class VsiSession:
             return True
         if name == "stop":
             return False
-        structlog.contextvars.bind_contextvars(command=name[:64], request_id=request_id)
-        try:
+        with logs.command(name, request_id, payload):
             self._ws.send_text(self._answer(name, request_id, payload))
-        finally:
-            structlog.contextvars.unbind_contextvars("command", "request_id")
         return True
 
     def _answer(self, name: str, request_id: str | None, payload: Any) -> bytes:
