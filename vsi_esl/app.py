@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from . import registry, resync
 from .config import Config
 from .context import Context
 from .delivery.bus import EventBus
+from .delivery.history import History
 from .events.translate import SwitchEvent, translate
 from .media.fetch import Fetcher
 from .media.guard import AddressGuard
@@ -35,6 +37,7 @@ from .workers import Workers
 
 log = structlog.get_logger(__name__)
 
+EVENTS_FILE = "events.sqlite3"
 DRAIN_POLL_S = 0.05
 LONGEST_AUDIO_S = 3600.0
 """Of one file: decoded it takes 350 MB at 48 kHz."""
@@ -62,11 +65,13 @@ class Service:
             backoff_max=config.switch.backoff_max,
         )
         waits = Waits()
+        history = _history(config)
         self.ctx = Context(
             config=config,
             legs=Legs(),
             rooms=Rooms(),
-            bus=EventBus(config.instance_id),
+            bus=EventBus(config.instance_id, history.next_id),
+            history=history,
             node=node,
             switch=Switch(node, waits, config.media.rtp_timeout),
             workers=Workers(),
@@ -83,6 +88,7 @@ class Service:
             publisher=Publisher(),
             metrics=Metrics(),
         )
+        self.ctx.bus.add_sink(history.keep)
         self.ctx.bus.add_sink(self.ctx.metrics.observe)
         resync.restore_rooms(self.ctx)
         bridges.restore(self.ctx)
@@ -112,6 +118,7 @@ class Service:
         ctx.uploads.stop()
         ctx.workers.stop()
         ctx.node.stop()
+        ctx.history.close()
         ctx.state.close()
         self.stopped = True
         log.info("stopped", calls_left_up=len(ctx.legs))
@@ -125,6 +132,14 @@ class Service:
 
     def _on_lost(self) -> None:
         resync.lost(self.ctx)
+
+
+def _history(config: Config) -> History:
+    """Beside the state database, as both are about the same calls."""
+    path = config.state.path
+    if path != ":memory:":
+        path = os.path.join(os.path.dirname(path), EVENTS_FILE)
+    return History(path, config.replay.max_events, config.replay.max_age)
 
 
 def _spool(config: Config) -> Spool:

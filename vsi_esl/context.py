@@ -9,6 +9,7 @@ from gevent.pool import Pool
 
 from .config import Config
 from .delivery.bus import EventBus
+from .delivery.history import History
 from .events.types import Event
 from .media.spool import Spool
 from .metrics import Metrics
@@ -35,6 +36,7 @@ class Context:
     legs: Legs
     rooms: Rooms
     bus: EventBus
+    history: History
     node: SwitchNode
     switch: Switch
     workers: Workers

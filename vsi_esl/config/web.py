@@ -73,7 +73,7 @@ class WebhookSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReplaySettings:
-    """Events kept for VSI clients that reconnect with ?since=EVENT_ID."""
+    """Events kept beside the state database for VSI clients that reconnect with ?since=EVENT_ID."""
 
     max_events: int = setting(
         "VSI_ESL_REPLAY_EVENTS", values.integer(0, 10_000_000), 100_000, "Most events kept; 0 for none."

@@ -118,8 +118,10 @@ class Subscription:
 class EventBus:
     """Stamps events and hands them to all subscriptions and sinks."""
 
-    def __init__(self, instance_id: str) -> None:
+    def __init__(self, instance_id: str, next_id: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
+        """`next_id` makes the id of the next event."""
         self._instance_id = instance_id
+        self._next_id = next_id
         self._subscriptions: list[Subscription] = []
         self._sinks: list[Callable[[Event, str, bytes], None]] = []
         self.published = 0
@@ -146,7 +148,7 @@ class EventBus:
 
     def publish(self, event: Event) -> None:
         """Give the event its envelope and queue it everywhere. Members are in alphabetical order."""
-        event_id = str(uuid.uuid4())
+        event_id = self._next_id()
         members = event.payload()
         members["type"] = event.type
         members["timestamp"] = timestamp(time.time_ns())

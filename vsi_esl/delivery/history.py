@@ -158,14 +158,18 @@ class History:
         ours = (number >> 76) & 0xF == 8 and (number >> 32) & 0x3FFFFFFF == self._epoch
         return cursor if ours and cursor <= self.newest else None
 
+    @property
+    def oldest(self) -> int:
+        """The cursor of the oldest event that is kept; of the next one when there is none."""
+        self.flush()
+        (found,) = self._db.execute("SELECT MIN(cursor) FROM events").fetchone()
+        return self.newest + 1 if found is None else int(found)
+
     def gone(self, cursor: int) -> int:
         """How many of the events after this one are not kept any more."""
         self.flush()
         self._prune()
-        (oldest,) = self._db.execute("SELECT MIN(cursor) FROM events").fetchone()
-        if oldest is None:
-            oldest = self.newest + 1
-        first, last = cursor + 1, oldest - 1
+        first, last = cursor + 1, self.oldest - 1
         never = self._db.execute(
             "SELECT COALESCE(SUM(MIN(last, ?) - MAX(first, ?) + 1), 0) FROM gaps"
             " WHERE last >= ? AND first <= ?",

@@ -15,6 +15,7 @@ from .. import metrics
 from ..context import Context
 from ..delivery.bus import AppFilter
 from ..errors import Invalid, NotFound, SwitchUnavailable, VsiError
+from . import replay
 from .vsi import VsiSession
 from .websocket import HardenedHandler
 
@@ -77,6 +78,7 @@ class HttpFace:
                 raise SwitchUnavailable("too many VSI connections")
             query = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32)
             environ["vsi_esl.app_filter"] = AppFilter(query.get("app_id", [""])[0])
+            environ["vsi_esl.since"] = replay.since(self._ctx.history, query.get("since", [""])[0])
         except VsiError as error:
             return self._refuse(error)
         except ValueError:
@@ -97,7 +99,7 @@ class HttpFace:
         @app.get(VSI_PATH, websocket=True)
         def vsi() -> Response:
             environ = request.environ
-            self._serve(environ["wsgi.websocket"], environ["vsi_esl.app_filter"])
+            self._serve(environ["wsgi.websocket"], environ["vsi_esl.app_filter"], environ["vsi_esl.since"])
             return Response()
 
         @app.get(VSI_PATH)
@@ -118,10 +120,10 @@ class HttpFace:
         metrics.register(app, self._ctx, self._ctx.metrics, lambda: self.clients)
         return app
 
-    def _serve(self, ws: Any, app_filter: AppFilter) -> None:
+    def _serve(self, ws: Any, app_filter: AppFilter, since: int | None) -> None:
         # before the first frame, so that no event after the upgrade is missed
-        subscription = self._ctx.bus.subscribe(self._ctx.config.vsi.event_buffer_size, app_filter)
-        session = VsiSession(self._ctx, ws, subscription)
+        events = replay.EventStream(self._ctx, app_filter, since)
+        session = VsiSession(self._ctx, ws, events)
         self._sessions.add(session)
         try:
             session.run()

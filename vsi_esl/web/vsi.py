@@ -15,10 +15,10 @@ import structlog
 
 from .. import logs
 from ..context import Context
-from ..delivery.bus import Subscription
 from ..errors import VsiError
 from ..protocol import COMMANDS
 from ..registry import dispatch
+from .replay import EventStream
 from .websocket import HardenedWebSocket, WebSocketClosed
 
 log = structlog.get_logger(__name__)
@@ -31,10 +31,10 @@ CONNECTED = b'{"type":"connected"}'
 class VsiSession:
     """Serves one WebSocket until either side ends it."""
 
-    def __init__(self, ctx: Context, ws: HardenedWebSocket, subscription: Subscription) -> None:
+    def __init__(self, ctx: Context, ws: HardenedWebSocket, events: EventStream) -> None:
         self._ctx = ctx
         self._ws = ws
-        self._subscription = subscription
+        self._events = events
 
     def run(self) -> None:
         """Read and answer commands; returns when the connection is over."""
@@ -50,13 +50,13 @@ class VsiSession:
             pass  # the reason is in the log line below
         finally:
             gevent.killall(helpers)
-            self._ctx.bus.unsubscribe(self._subscription)
+            self._events.close()
             log.info(
                 "vsi connection closed",
                 reason=self._ws.close_reason,
                 code=self._ws.close_code,
                 seconds=round(time.monotonic() - opened, 1),
-                events_dropped=self._subscription.dropped_total,
+                events_dropped=self._events.dropped_total,
             )
 
     def close(self, code: int, reason: str) -> None:
@@ -89,15 +89,9 @@ class VsiSession:
             return error_frame(request_id, 500, "internal error")
 
     def _send_events(self) -> None:
-        subscription = self._subscription
         try:
             while True:
-                subscription.ready.wait()
-                lost, frames = subscription.take(EVENTS_PER_WRITE)
-                if lost:
-                    frames.insert(0, orjson.dumps({"count": lost, "type": "events_dropped"}))
-                if frames:
-                    self._ws.send_many(frames)
+                self._ws.send_many(self._events.take(EVENTS_PER_WRITE))
         except WebSocketClosed:
             pass  # the reader notices as well, and ends the session
 

@@ -1,0 +1,94 @@
+"""The events of one VSI connection: first what the client missed, when it says since when, then live ones.
+
+A client that reconnects with `?since=EVENT_ID`, the last event it has seen, gets every event after it once
+and in order. Where events are not kept any more, `events_dropped` stands in their place and says how many.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import orjson
+
+from ..context import Context
+from ..delivery.bus import AppFilter, Subscription
+from ..delivery.history import History
+from ..errors import Invalid
+
+BEFORE_ALL = -1
+"""The id was given out by another history (its file is gone): all that is kept is after it."""
+
+
+def since(history: History, event_id: str) -> int | None:
+    """The cursor to begin after; None when the client did not ask. Invalid for what is no event id."""
+    if not event_id:
+        return None
+    try:
+        uuid.UUID(event_id)
+    except ValueError:
+        raise Invalid("invalid since: not an event id") from None
+    cursor = history.cursor_of(event_id)
+    return BEFORE_ALL if cursor is None else cursor
+
+
+def dropped_frame(count: int) -> bytes:
+    """The frame that stands for lost events."""
+    return orjson.dumps({"count": count, "type": "events_dropped"})
+
+
+class EventStream:
+    """What is to be sent to one client, in order. Until it has caught up it reads from the history, at its
+    own pace; then it has a queue of its own."""
+
+    def __init__(self, ctx: Context, app_filter: AppFilter, cursor: int | None) -> None:
+        self._ctx = ctx
+        self._filter = app_filter
+        self._cursor = cursor
+        self._live: Subscription | None = None if cursor is not None else self._subscribe()
+        self._lost_before = 0
+
+    @property
+    def dropped_total(self) -> int:
+        """Events lost on the way to this client."""
+        return self._lost_before + (self._live.dropped_total if self._live else 0)
+
+    def take(self, limit: int) -> list[bytes]:
+        """The next frames, about `limit` at most; waits until there is one."""
+        while True:
+            if self._live is None:
+                frames = self._replayed()
+            else:
+                self._live.ready.wait()
+                lost, frames = self._live.take(limit)
+                if lost:
+                    frames.insert(0, dropped_frame(lost))
+            if frames:
+                return frames
+
+    def close(self) -> None:
+        """No more events."""
+        if self._live is not None:
+            self._ctx.bus.unsubscribe(self._live)
+
+    def _subscribe(self) -> Subscription:
+        return self._ctx.bus.subscribe(self._ctx.config.vsi.event_buffer_size, self._filter)
+
+    def _replayed(self) -> list[bytes]:
+        """A page of the past; at its end the live events begin, with nothing in between."""
+        frames = []
+        history, cursor = self._ctx.history, self._cursor or 0
+        if self._cursor == BEFORE_ALL:
+            frames.append(dropped_frame(1))  # at least: nobody knows how many there were
+            cursor = history.oldest - 1
+            self._lost_before += 1
+        elif (gone := history.gone(cursor)) > 0:
+            frames.append(dropped_frame(gone))
+            self._lost_before += gone
+            cursor = max(cursor, history.oldest - 1)
+        page = history.after(cursor)
+        frames += [kept.frame for kept in page if self._filter.passes(kept.app_id)]
+        self._cursor = page[-1].cursor if page else cursor
+        if not page:
+            # no event can be published between the empty page and this: nothing waits here
+            self._live = self._subscribe()
+        return frames
