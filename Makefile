@@ -10,6 +10,7 @@ run: $(VENV)/.installed    ## the service on the sandbox, with a demo caller
 
 test: $(VENV)/.installed-test    ## the whole test suite
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/conformance --face=rest
 
 lint: $(VENV)/.installed-test    ## ruff and mypy
 	$(BIN)/ruff check vsi_esl tests

@@ -14,6 +14,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sandbox",
         help="the switch that tests/conformance runs on",
     )
+    parser.addoption(
+        "--face", choices=("vsi", "rest"), default="vsi", help="how tests/conformance sends its commands"
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

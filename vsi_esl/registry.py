@@ -10,7 +10,8 @@ import importlib
 import pkgutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from . import schemas
@@ -23,13 +24,31 @@ if TYPE_CHECKING:
 Handler = Callable[..., Any]
 
 
+class Body(Enum):
+    """What a REST route does with the request's body."""
+
+    NONE = "none"
+    """There is none; one that is sent is ignored."""
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    """May be absent; a malformed one is refused."""
+    LENIENT = "lenient"
+    """May be absent; a malformed one counts as absent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The command's REST twin: method, path below /v1 and the status of success."""
+    """The command's REST twin.
+
+    `path` is below /v1, its parameters are named as members of the payload. The rest of the payload is the
+    body; `names` says which members are called otherwise there: {name in the body: name in the payload}.
+    """
 
     method: str
     path: str
     status: int = 200
+    body: Body = Body.NONE
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.drivers import Driver, FreeswitchDriver, SandboxDriver
 from tests.support.freeswitch import find_binary
+from tests.support.restface import RestFace
 from tests.support.vsi import VsiClient
 from tests.support.webserver import WebServer
 from vsi_esl.app import Service
@@ -82,12 +83,13 @@ def service(start: Callable[..., Service]) -> Service:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., VsiClient]]:
+def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., VsiClient]]:
     """Connect VSI clients to a service."""
     clients: list[VsiClient] = []
+    kind = RestFace if request.config.getoption("--face") == "rest" else VsiClient
 
     def connect_to(service: Service, query: str = "") -> VsiClient:
-        client = VsiClient(f"127.0.0.1:{service.http.server.server_port}", query)
+        client = kind(f"127.0.0.1:{service.http.server.server_port}", query)
         clients.append(client)
         return client
 

@@ -8,7 +8,7 @@ from ..errors import Conflict, Invalid, NotSupported, VsiError
 from ..events import types
 from ..model.codecs import CODEC_MODULES, codec_name
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Flag, Id, Payload, Text
 from .legs import LegPayload
 
@@ -53,7 +53,12 @@ def require_codec(ctx: Context, codec: str) -> None:
         raise NotSupported(f'codec "{codec}" needs {CODEC_MODULES[codec]}, which the switch has not loaded')
 
 
-@command("answer_leg", AnswerLeg, result="answering", rest=Rest("POST", "/legs/{id}/answer", 202))
+@command(
+    "answer_leg",
+    AnswerLeg,
+    result="answering",
+    rest=Rest("POST", "/legs/{id}/answer", 202, body=Body.OPTIONAL),
+)
 def answer_leg(ctx: Context, id: str, codec: str, speech_detection: bool | None) -> dict[str, str]:
     """Answer an inbound call. leg.connected follows; a failure ends the leg.
 
@@ -94,7 +99,10 @@ def _ring(ctx: Context, leg: Leg) -> None:
 
 
 @command(
-    "leg_early_media", EarlyMediaLeg, result="early_media", rest=Rest("POST", "/legs/{id}/early-media", 202)
+    "leg_early_media",
+    EarlyMediaLeg,
+    result="early_media",
+    rest=Rest("POST", "/legs/{id}/early-media", 202, body=Body.OPTIONAL),
 )
 def leg_early_media(ctx: Context, id: str, codec: str) -> dict[str, str]:
     """Send 183 with SDP and open media before the answer."""

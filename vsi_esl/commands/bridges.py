@@ -8,7 +8,7 @@ from typing import Any
 from ..context import Context
 from ..errors import Invalid, NotFound
 from ..model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Id, Label, Payload, Text
 from ..sound import bridges
 
@@ -34,7 +34,16 @@ class BridgeUpdate(BridgePayload):
 
 
 @command(
-    "bridge_create", BridgeCreate, result="BridgeView", rest=Rest("POST", "/rooms/{room_id}/bridges", 201)
+    "bridge_create",
+    BridgeCreate,
+    result="BridgeView",
+    rest=Rest(
+        "POST",
+        "/rooms/{room_id}/bridges",
+        201,
+        body=Body.REQUIRED,
+        names={"id": "bridge_id", "room_id": "peer_room_id"},
+    ),
 )
 def bridge_create(
     ctx: Context, room_id: str, bridge_id: str, peer_room_id: str, direction: str
@@ -84,7 +93,7 @@ def bridge_get(ctx: Context, room_id: str, bridge_id: str) -> dict[str, Any]:
     "bridge_update",
     BridgeUpdate,
     result="BridgeView",
-    rest=Rest("PATCH", "/rooms/{room_id}/bridges/{bridge_id}"),
+    rest=Rest("PATCH", "/rooms/{room_id}/bridges/{bridge_id}", body=Body.REQUIRED),
 )
 def bridge_update(ctx: Context, room_id: str, bridge_id: str, direction: str) -> dict[str, Any]:
     """Change what passes over a bridge, at once."""

@@ -15,7 +15,7 @@ from ..context import Context
 from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg, Webhook
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Flag, Label, Object, Payload, Text, TextList, TextMap, Whole
 from ..switch import commands as builder
 from .answering import require_codec, usable_codecs
@@ -64,7 +64,7 @@ class CreateLeg(Payload):
     rtt = Flag(default=False)
 
 
-@command("create_leg", CreateLeg, result="LegView", rest=Rest("POST", "/legs", 201))
+@command("create_leg", CreateLeg, result="LegView", rest=Rest("POST", "/legs", 201, body=Body.REQUIRED))
 def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
     """Dial a SIP URI. The view comes at once; what becomes of the call comes by events."""
     if type in MISSING:

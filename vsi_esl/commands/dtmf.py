@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import placement
 from ..context import Context
 from ..errors import Internal, Invalid
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Id, Payload, Text
 from .legs import LegPayload
 
@@ -19,7 +19,7 @@ class SendDtmf(Payload):
     digits = Text()
 
 
-@command("send_leg_dtmf", SendDtmf, result="sent", rest=Rest("POST", "/legs/{id}/dtmf"))
+@command("send_leg_dtmf", SendDtmf, result="sent", rest=Rest("POST", "/legs/{id}/dtmf", body=Body.REQUIRED))
 def send_leg_dtmf(ctx: Context, id: str, digits: str) -> dict[str, str]:
     """Send RFC 4733 digits to the peer. Characters that are no digits are skipped."""
     leg = ctx.legs.get(id)

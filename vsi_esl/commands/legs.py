@@ -8,7 +8,7 @@ from .. import placement
 from ..context import Context
 from ..errors import Invalid
 from ..model.leg import EARLY_MEDIA, RINGING
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Id, Payload, Text
 
 REJECTIONS = ("busy", "declined", "rejected", "unavailable", "not_found", "forbidden", "server_error")
@@ -34,7 +34,9 @@ def get_leg(ctx: Context, id: str) -> dict[str, Any]:
     return ctx.legs.get(id).view()
 
 
-@command("delete_leg", DeleteLeg, result="hanging_up", rest=Rest("DELETE", "/legs/{id}", 202))
+@command(
+    "delete_leg", DeleteLeg, result="hanging_up", rest=Rest("DELETE", "/legs/{id}", 202, body=Body.OPTIONAL)
+)
 def delete_leg(ctx: Context, id: str, reason: str) -> dict[str, str]:
     """Hang up, or reject an unanswered call with the SIP code of the reason.
 

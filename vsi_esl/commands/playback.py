@@ -6,7 +6,7 @@ from ..context import Context
 from ..errors import Conflict, Invalid
 from ..model.leg import RINGING, Leg
 from ..model.room import Room
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Id, Payload, Text, Whole
 from ..sound import player
 
@@ -35,7 +35,9 @@ class PlayVolume(PlayStop):
     volume = Whole()
 
 
-@command("leg_play_start", PlayStart, result="playing", rest=Rest("POST", "/legs/{id}/play"))
+@command(
+    "leg_play_start", PlayStart, result="playing", rest=Rest("POST", "/legs/{id}/play", body=Body.REQUIRED)
+)
 def leg_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
     """Play a URL or a tone to one leg, wherever it is; others in its room do not hear it."""
     leg = ctx.legs.get(id)
@@ -45,7 +47,9 @@ def leg_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
     return _start(ctx, leg, what)
 
 
-@command("room_play_start", PlayStart, result="playing", rest=Rest("POST", "/rooms/{id}/play"))
+@command(
+    "room_play_start", PlayStart, result="playing", rest=Rest("POST", "/rooms/{id}/play", body=Body.REQUIRED)
+)
 def room_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
     """Play a URL or a tone to everybody in a room, whatever its routing."""
     room = ctx.rooms.get(id)
@@ -69,13 +73,23 @@ def room_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
     return {"status": "stopped"}
 
 
-@command("leg_play_volume", PlayVolume, result="ok", rest=Rest("PATCH", "/legs/{id}/play/{playback_id}"))
+@command(
+    "leg_play_volume",
+    PlayVolume,
+    result="ok",
+    rest=Rest("PATCH", "/legs/{id}/play/{playback_id}", body=Body.REQUIRED),
+)
 def leg_play_volume(ctx: Context, id: str, playback_id: str, volume: int) -> dict[str, str]:
     """Change the volume of a leg's playback while it runs."""
     return _volume(ctx, id, playback_id, volume)
 
 
-@command("room_play_volume", PlayVolume, result="ok", rest=Rest("PATCH", "/rooms/{id}/play/{playback_id}"))
+@command(
+    "room_play_volume",
+    PlayVolume,
+    result="ok",
+    rest=Rest("PATCH", "/rooms/{id}/play/{playback_id}", body=Body.REQUIRED),
+)
 def room_play_volume(ctx: Context, id: str, playback_id: str, volume: int) -> dict[str, str]:
     """Change the volume of a room's playback while it runs."""
     return _volume(ctx, id, playback_id, volume)

@@ -11,7 +11,7 @@ from ..errors import Conflict, NotFound, SwitchUnavailable
 from ..model.leg import Leg
 from ..model.recording import Recording
 from ..model.room import Room
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Flag, Id, Payload, Text
 from ..sound import recorder
 from ..storage import s3
@@ -36,7 +36,12 @@ class RecordStart(Payload):
     s3_secret_key = Text()
 
 
-@command("leg_record_start", RecordStart, result="recording", rest=Rest("POST", "/legs/{id}/record"))
+@command(
+    "leg_record_start",
+    RecordStart,
+    result="recording",
+    rest=Rest("POST", "/legs/{id}/record", body=Body.LENIENT),
+)
 def leg_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
 ) -> dict[str, str]:
@@ -46,7 +51,12 @@ def leg_record_start(
     return _started(recorder.start_leg(ctx, leg, target, filename))
 
 
-@command("room_record_start", RecordStart, result="recording", rest=Rest("POST", "/rooms/{id}/record"))
+@command(
+    "room_record_start",
+    RecordStart,
+    result="recording",
+    rest=Rest("POST", "/rooms/{id}/record", body=Body.LENIENT),
+)
 def room_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
 ) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ..errors import Invalid, LegGone, NotFound
 from ..events import types
 from ..model.leg import EARLY_MEDIA, RINGING, Leg, Webhook
 from ..model.room import SAMPLE_RATES, Room
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Flag, Id, Label, Payload, Text, Whole
 from ..sound import bridges, player, recorder
 from .answering import choose_codec
@@ -56,7 +56,7 @@ def get_room(ctx: Context, id: str) -> dict[str, Any]:
     return ctx.rooms.get(id).view()
 
 
-@command("create_room", CreateRoom, result="RoomView", rest=Rest("POST", "/rooms", 201))
+@command("create_room", CreateRoom, result="RoomView", rest=Rest("POST", "/rooms", 201, body=Body.LENIENT))
 def create_room(
     ctx: Context, *, id: str, app_id: str, sample_rate: int, webhook_url: str, webhook_secret: str
 ) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     "add_leg_to_room",
     AddLegToRoom,
     result="added, moved or adding",
-    rest=Rest("POST", "/rooms/{room_id}/legs"),
+    rest=Rest("POST", "/rooms/{room_id}/legs", body=Body.REQUIRED),
 )
 def add_leg_to_room(
     ctx: Context,

@@ -12,7 +12,7 @@ from ..errors import NotFound
 from ..events import types
 from ..model.room import Room
 from ..model.routing import Matrix
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Id, Label, Payload
 from .rooms import RoomPayload
 
@@ -66,7 +66,12 @@ class RoutingUpdate(Payload):
     updates = fields.List(fields.Nested(RowUpdate), load_default=list)
 
 
-@command("set_leg_role", SetLegRole, result="LegView", rest=Rest("PATCH", "/legs/{leg_id}/role"))
+@command(
+    "set_leg_role",
+    SetLegRole,
+    result="LegView",
+    rest=Rest("PATCH", "/legs/{leg_id}/role", body=Body.REQUIRED),
+)
 def set_leg_role(ctx: Context, leg_id: str, role: str) -> dict[str, Any]:
     """Change the leg's role; absent or empty clears it. The role stays with the leg."""
     leg = ctx.legs.find(leg_id)
@@ -97,7 +102,12 @@ def room_routing_get(ctx: Context, id: str) -> dict[str, Any]:
     return {"matrix": _room(ctx, id).matrix}
 
 
-@command("room_routing_set", RoutingSet, result="RoutingView", rest=Rest("PUT", "/rooms/{room_id}/routing"))
+@command(
+    "room_routing_set",
+    RoutingSet,
+    result="RoutingView",
+    rest=Rest("PUT", "/rooms/{room_id}/routing", body=Body.REQUIRED),
+)
 def room_routing_set(ctx: Context, room_id: str, matrix: Matrix) -> dict[str, Any]:
     """Replace the whole matrix; an empty one lets everybody hear everybody."""
     room = _room(ctx, room_id)
@@ -107,7 +117,10 @@ def room_routing_set(ctx: Context, room_id: str, matrix: Matrix) -> dict[str, An
 
 
 @command(
-    "room_routing_update", RoutingUpdate, result="RoutingView", rest=Rest("PATCH", "/rooms/{room_id}/routing")
+    "room_routing_update",
+    RoutingUpdate,
+    result="RoutingView",
+    rest=Rest("PATCH", "/rooms/{room_id}/routing", body=Body.REQUIRED),
 )
 def room_routing_update(ctx: Context, room_id: str, updates: list[dict[str, Any]]) -> dict[str, Any]:
     """Replace single rows, in order; sources null or absent removes a row. One event per row."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import placement
 from ..context import Context
 from ..errors import Conflict, Invalid
-from ..registry import Rest, command
+from ..registry import Body, Rest, command
 from ..schemas import Id, Payload, Text
 from .legs import LegPayload
 
@@ -17,7 +17,7 @@ class SendRtt(Payload):
     text = Text(limit=MAX_TEXT)
 
 
-@command("send_leg_rtt", SendRtt, result="sent", rest=Rest("POST", "/legs/{id}/rtt"))
+@command("send_leg_rtt", SendRtt, result="sent", rest=Rest("POST", "/legs/{id}/rtt", body=Body.REQUIRED))
 def send_leg_rtt(ctx: Context, id: str, text: str) -> dict[str, str]:
     """Send text to the peer. The switch sends whole lines, each with a line end of its own."""
     leg = ctx.legs.get(id)

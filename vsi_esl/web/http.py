@@ -15,7 +15,7 @@ from .. import metrics
 from ..context import Context
 from ..delivery.bus import AppFilter
 from ..errors import Invalid, NotFound, SwitchUnavailable, VsiError
-from . import replay
+from . import replay, rest
 from .vsi import VsiSession
 from .websocket import HardenedHandler
 
@@ -38,7 +38,7 @@ class HttpFace:
         host, port = ctx.config.http.host, ctx.config.http.port
         self.server = WSGIServer(
             (host, port),
-            self.flask,
+            rest.keep_escapes(self.flask),
             handler_class=HardenedHandler,
             log=None,
             error_log=_ErrorLog(),
@@ -95,6 +95,7 @@ class HttpFace:
 
     def _build(self) -> Flask:
         app = Flask("vsi_esl", static_folder=None)
+        rest.register(app, self._ctx)
 
         @app.get(VSI_PATH, websocket=True)
         def vsi() -> Response:

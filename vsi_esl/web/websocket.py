@@ -232,6 +232,12 @@ class HardenedHandler(WebSocketHandler):
     carry `ws_max_bytes`, `ws_write_timeout` and `ws_read_timeout`.
     """
 
+    def get_environ(self) -> dict[str, Any]:
+        """With the request target as it was sent: PATH_INFO does not tell a slash from an escaped one."""
+        environ: dict[str, Any] = super().get_environ()
+        environ["REQUEST_URI"] = self.path
+        return environ
+
     def upgrade_websocket(self) -> list[bytes] | None:
         """Switch protocols, or return the body of a refusal; None as well for a request that asks for no
         WebSocket."""

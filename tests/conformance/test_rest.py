@@ -1,0 +1,158 @@
+"""The conventions of the REST face. That its commands do what the VSI commands do is shown by running all
+of tests/conformance with --face=rest."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from tests.support.http import HttpClient
+from vsi_esl import registry
+from vsi_esl.protocol import COMMANDS, CONNECTION_COMMANDS
+from vsi_esl.web.pending import PENDING
+from vsi_esl.web.rest import routes
+
+from .test_inbound import answered
+
+
+@pytest.fixture
+def http(service) -> HttpClient:
+    return HttpClient(f"127.0.0.1:{service.http.server.server_port}")
+
+
+def test_every_command_has_a_route():
+    assert set(routes()) == set(COMMANDS) - CONNECTION_COMMANDS
+    taken = [(rest.method, rest.path.replace("{leg_id}", "{id}")) for rest in routes().values()]
+    assert len(set(taken)) == len(taken) == 71
+    assert not set(PENDING) & set(registry.load_commands()), "take registered commands out of PENDING"
+
+
+def test_objects_say_first_whose_they_are(http):
+    answer = http("POST", "/v1/rooms", {"id": "r", "app_id": "a"})
+    assert answer.status == 201
+    assert answer.raw.startswith(b'{"instance_id":"test-1","id":"r"') and answer.raw.endswith(b"}\n")
+    assert answer.headers["Content-Type"] == "application/json"
+    rooms = http("GET", "/v1/rooms")
+    assert rooms.raw.startswith(b"[") and rooms.raw.endswith(b"]\n")
+    assert [room["id"] for room in rooms.body] == ["r"]
+    assert "instance_id" not in rooms.body[0]
+
+
+def test_errors_have_a_body(http):
+    missing = http("GET", "/v1/legs/nobody")
+    assert missing.raw == b'{"instance_id":"test-1","error":"leg not found"}\n'
+    assert missing.status == 404
+    assert http("GET", "/v1/nothing").error == (404, "not found")
+    assert http("GET", "/").error == (404, "not found")
+    assert http("GET", "/v1/legs/").error == (404, "not found")
+    wrong = http("PUT", "/v1/legs")
+    assert wrong.error == (405, "method not allowed")
+    assert {"GET", "POST"} <= set(wrong.headers["Allow"].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("POST", "/v1/legs", 400, "invalid JSON"),
+        ("POST", "/v1/legs/x/dtmf", 400, "invalid JSON"),
+        ("PATCH", "/v1/legs/x/role", 400, "invalid JSON"),
+        ("POST", "/v1/legs/x/play", 400, "invalid JSON"),
+        ("POST", "/v1/rooms/x/legs", 400, "invalid JSON"),
+        ("PUT", "/v1/rooms/x/routing", 400, "invalid JSON"),
+        ("POST", "/v1/legs/x/answer", 400, "invalid request body: "),
+        ("POST", "/v1/legs/x/early-media", 400, "invalid request body: "),
+        ("DELETE", "/v1/legs/x", 400, "invalid request body: "),
+        ("POST", "/v1/legs/x/record", 404, "leg not found"),
+        ("POST", "/v1/rooms/x/record", 404, "room not found"),
+        ("POST", "/v1/legs/x/mute", 404, "leg not found"),
+    ],
+)
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff\xfe", b'"x"'])
+def test_bodies_that_cannot_be_read(http, method, path, status, error, body):
+    answer = http(method, path, raw=body)
+    assert answer.status == status
+    assert answer.body["error"].startswith(error)
+
+
+def test_bodies_may_be_left_out(http):
+    assert http("POST", "/v1/rooms").status == 201
+    assert http("POST", "/v1/rooms", raw=b"{broken").status == 201
+    assert http("POST", "/v1/rooms", raw=b"  ").status == 201
+    for method, path in (("POST", "/v1/legs/x/answer"), ("DELETE", "/v1/legs/x")):
+        assert http(method, path).error == (404, "leg not found")
+    assert http("POST", "/v1/legs").error == (400, "invalid JSON")
+
+
+def test_members_of_the_path_win(http):
+    http("POST", "/v1/rooms", {"id": "a"})
+    http("POST", "/v1/rooms", {"id": "b"})
+    created = http(
+        "POST", "/v1/rooms/a/bridges", {"id": "x", "room_id": "b", "bridge_id": "y", "ROOM_ID": "a"}
+    )
+    assert (created.status, created.body["id"], created.body["room_id"]) == (201, "x", "b")
+    patched = http("PATCH", "/v1/rooms/a/bridges/x", {"direction": "send", "bridge_id": "z", "room_id": "c"})
+    assert patched.body["direction"] == "send"
+
+
+def test_ids_with_slashes_and_more(http):
+    name = "a/b c%2Fé?#"
+    assert http("POST", "/v1/rooms", {"id": name}).status == 201
+    path = "/v1/rooms/a%2Fb%20c%252F%C3%A9%3F%23"
+    assert http("GET", path).body["id"] == name
+    assert http("DELETE", path).body["status"] == "deleted"
+    assert http("GET", "/v1/rooms/a/b").error == (404, "not found")
+
+
+def test_a_body_that_is_too_large(start):
+    service = start(vsi={"max_frame_bytes": 65536})
+    http = HttpClient(f"127.0.0.1:{service.http.server.server_port}")
+    fits = json.dumps({"id": "r", "x": "y" * 60000}).encode()
+    assert http("POST", "/v1/rooms", raw=fits).status == 201
+    assert http("POST", "/v1/rooms/r/legs", raw=b"x" * 65537).error == (413, "request body too large")
+
+
+def test_a_body_that_breaks_off(http):
+    host, _, port = http.address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as sock:
+        sock.sendall(b"POST /v1/rooms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{")
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(4096).startswith(b"HTTP/1.1 400 ")
+    assert http("GET", "/v1/rooms").body == []
+
+
+def test_request_ids(http):
+    assert http("GET", "/v1/legs", X_Request_Id="mine-1").headers["X-Request-Id"] == "mine-1"
+    first, second = (http("GET", "/v1/legs").headers["X-Request-Id"] for _ in range(2))
+    assert first and second and first != second
+    made = http("GET", "/v1/legs", X_Request_Id="x" * 500).headers["X-Request-Id"]
+    assert len(made) == 16
+
+
+@pytest.mark.parametrize("name", sorted(PENDING))
+def test_commands_to_come(http, client, name):
+    message = f"{name} is not implemented by this server yet"
+    rest = PENDING[name]
+    answer = http(rest.method, "/v1" + rest.path.replace("{id}", "x"), raw=b"not even JSON")
+    assert answer.error == client.error(name) == (501, message)
+
+
+def test_a_call_over_rest(switch, client, http):
+    _, leg = answered(switch, client)
+    assert http("GET", f"/v1/legs/{leg}").body == {"instance_id": "test-1"} | client.ok("get_leg", id=leg)
+    assert http("POST", f"/v1/legs/{leg}/mute").body == {"instance_id": "test-1", "status": "muted"}
+    client.event("leg.muted", leg_id=leg)
+    held = http("POST", f"/v1/legs/{leg}/hold")
+    assert (held.status, held.body["status"]) == (202, "holding")
+    client.event("leg.hold", leg_id=leg)
+    gone = http("DELETE", f"/v1/legs/{leg}", {"reason": "busy"})
+    assert (gone.status, gone.body["status"]) == (202, "hanging_up")
+    client.event("leg.disconnected", leg_id=leg)
+
+
+def test_no_switch(switch, http, service, client):
+    switch.drop_connections()
+    client._wait(lambda: not service.ctx.node.ready or None, "the loss", 5)
+    answer = http("POST", "/v1/legs", {"type": "sip", "to": "sip:a@127.0.0.1"})
+    assert answer.status == 503

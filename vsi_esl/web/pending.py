@@ -1,0 +1,30 @@
+"""Routes of commands that are part of the protocol and do not exist here yet. They answer 501 by name.
+
+A command that is registered with a route of its own takes the place of its line here.
+"""
+
+from __future__ import annotations
+
+from ..registry import Rest
+
+_AGENTS = ("elevenlabs", "vapi", "pipecat", "deepgram")
+
+PENDING: dict[str, Rest] = {
+    "webrtc_offer": Rest("POST", "/webrtc/offer"),
+    "webrtc_add_candidate": Rest("POST", "/legs/{id}/ice-candidates"),
+    "webrtc_get_candidates": Rest("GET", "/legs/{id}/ice-candidates"),
+    "leg_amd_start": Rest("POST", "/legs/{id}/amd"),
+    "leg_transfer": Rest("POST", "/legs/{id}/transfer", 202),
+    **{
+        f"{kind}_{name}": Rest(method, f"/{kind}s/{{id}}/{path}")
+        for kind in ("leg", "room")
+        for name, method, path in (
+            ("stt_start", "POST", "stt"),
+            ("stt_stop", "DELETE", "stt"),
+            ("tts", "POST", "tts"),
+            ("agent_message", "POST", "agent/message"),
+            ("agent_stop", "DELETE", "agent"),
+            *((f"agent_{agent}", "POST", f"agent/{agent}") for agent in _AGENTS),
+        )
+    },
+}

@@ -1,0 +1,166 @@
+"""The REST face: a route for every command, made of its registry entry.
+
+Path parameters and the body together are the command's payload; what the command answers is the body of the
+reply, with `instance_id` as first member of an object. The conventions are those of the reference server.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+import orjson
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from .. import logs, registry
+from ..context import Context
+from ..errors import Invalid, VsiError
+from ..registry import Body, Rest
+from .pending import PENDING
+
+log = structlog.get_logger(__name__)
+
+BASE = "/v1"
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
+
+
+def routes() -> dict[str, Rest]:
+    """Command -> its route, for all commands of the protocol that have one."""
+    registered = registry.load_commands()
+    found = {name: entry.rest for name, entry in registered.items() if entry.rest is not None}
+    return {**{name: rest for name, rest in PENDING.items() if name not in registered}, **found}
+
+
+def register(app: Flask, ctx: Context) -> None:
+    """Add a route for every command, and JSON bodies for everything that goes wrong."""
+    app.config["MAX_CONTENT_LENGTH"] = ctx.config.vsi.max_frame_bytes
+    # an id may be empty or hold slashes: nothing is to be merged or redirected
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+    app.before_request(_give_request_id)
+    app.after_request(_show_request_id)
+    for name, rest in routes().items():
+        path = re.sub(r"\{(\w+)\}", r"<\1>", BASE + rest.path)
+        app.add_url_rule(
+            path, name, _view(ctx, name, rest), methods=[rest.method], provide_automatic_options=False
+        )
+    app.register_error_handler(VsiError, lambda error: error_reply(ctx, error.code, error.message))
+    app.register_error_handler(HTTPException, lambda error: _http_error(ctx, error))
+    app.register_error_handler(Exception, lambda error: _failed(ctx, error))
+
+
+def raw_path(environ: dict[str, Any]) -> str:
+    """The path as the client sent it: a slash inside an id is still `%2F`."""
+    sent = environ.get("REQUEST_URI")
+    if sent is None:
+        return quote(environ.get("PATH_INFO", "").encode("latin-1"))
+    return str(sent).partition("?")[0]
+
+
+def keep_escapes(application: Callable[..., Any]) -> Callable[..., Any]:
+    """WSGI middleware: below /v1, routes are found by the path as it was sent; ids are unescaped later."""
+
+    def with_raw_path(environ: dict[str, Any], start_response: Any) -> Any:
+        path = raw_path(environ)
+        if path.startswith(f"{BASE}/"):
+            environ["PATH_INFO"] = path
+        return application(environ, start_response)
+
+    return with_raw_path
+
+
+def reply(ctx: Context, data: Any, status: int = 200) -> Response:
+    """JSON, ended by a newline; an object says first whose it is."""
+    if isinstance(data, Mapping):
+        members = {key: value for key, value in data.items() if key != "instance_id"}
+        data = {"instance_id": ctx.config.instance_id, **members}
+    return Response(orjson.dumps(data) + b"\n", status, content_type="application/json")
+
+
+def error_reply(ctx: Context, code: int, message: str) -> Response:
+    """The body of every error."""
+    return reply(ctx, {"error": message}, code)
+
+
+def _view(ctx: Context, name: str, rest: Rest) -> Callable[..., Response]:
+    def view(**path: str) -> Response:
+        payload = {key: unquote(value) for key, value in path.items()}
+        if name not in PENDING or name in registry.load_commands():
+            payload = _body(rest, payload) | payload
+        with logs.command(name, g.request_id, payload):
+            try:
+                return reply(ctx, registry.dispatch(ctx, name, payload), rest.status)
+            except VsiError as error:
+                return error_reply(ctx, error.code, error.message)
+            except Exception:
+                log.exception("command failed")
+                return error_reply(ctx, 500, "internal error")
+
+    return view
+
+
+def _body(rest: Rest, path: dict[str, str]) -> dict[str, Any]:
+    """The members of the body under their names in the payload; those that the path gives are left out."""
+    if rest.body is Body.NONE:
+        return {}
+    members = _read(rest.body)
+    renamed = set(rest.names.values()) | set(path)
+    found: dict[str, Any] = {}
+    for key, value in members.items():
+        lower = key.lower()
+        if key != lower and lower in members:
+            continue  # the exact name wins
+        if lower in rest.names:
+            found[rest.names[lower]] = value
+        elif lower not in renamed:
+            found[key] = value
+    return found
+
+
+def _read(body: Body) -> dict[str, Any]:
+    data = request.get_data(cache=False)
+    if not data.strip() and body is not Body.REQUIRED:
+        return {}
+    try:
+        members = orjson.loads(data)
+        problem = "" if isinstance(members, dict) else "not an object"
+    except orjson.JSONDecodeError as error:
+        problem = str(error)
+    if not problem:
+        return dict(members)
+    if body is Body.LENIENT:
+        return {}
+    raise Invalid(f"invalid request body: {problem}" if body is Body.OPTIONAL else "invalid JSON")
+
+
+def _give_request_id() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if REQUEST_ID.match(given) else secrets.token_hex(8)
+
+
+def _show_request_id(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    return response
+
+
+def _http_error(ctx: Context, error: HTTPException) -> Response:
+    texts = {404: "not found", 405: "method not allowed", 413: "request body too large"}
+    code = error.code or 500
+    if isinstance(error, ClientDisconnected):
+        code = 400
+    answer = error_reply(ctx, code, texts.get(code, (error.name or "error").lower()))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    if isinstance(error, RequestEntityTooLarge):
+        answer.headers["Connection"] = "close"  # the rest of the body is not read
+    return answer
+
+
+def _failed(ctx: Context, error: Exception) -> Response:
+    log.error("request failed", exc_info=error, request_id=g.get("request_id", ""))
+    return error_reply(ctx, 500, "internal error")
