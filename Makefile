@@ -9,8 +9,8 @@ run: $(VENV)/.installed    ## the service on the sandbox, with a demo caller
 	VSI_ESL_PROGRAM_HINT=$(BIN)/vsi-esl $(BIN)/vsi-esl serve --sandbox
 
 test: $(VENV)/.installed-test    ## the whole test suite
-	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest tests/conformance --face=rest
+	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-test    ## ruff and mypy
 	$(BIN)/ruff check vsi_esl tests
