@@ -25,6 +25,28 @@ class Invalid(VsiError):
     code = 400
 
 
+class Unauthorized(VsiError):
+    """No token, or one that nobody has."""
+
+    code = 401
+
+
+class Forbidden(VsiError):
+    """Whoever asks may not do this."""
+
+    code = 403
+
+
+class TooMany(VsiError):
+    """More than the rate limit; `wait` is how many seconds to wait."""
+
+    code = 429
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class NotFound(VsiError):
     """No such leg or room."""
 

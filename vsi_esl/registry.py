@@ -15,6 +15,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from . import schemas
+from .access import OPEN, Access, Scope
+from .confinement import Confinement
 from .errors import Invalid, NotSupported, VsiError
 from .protocol import COMMANDS, CONNECTION_COMMANDS
 
@@ -62,6 +64,11 @@ class Command:
     result: str
     rest: Rest | None
 
+    @property
+    def scope(self) -> Scope:
+        """What a token needs: whatever is not read is controlled."""
+        return Scope.READ if self.rest is not None and self.rest.method == "GET" else Scope.CONTROL
+
 
 _commands: dict[str, Command] = {}
 
@@ -97,12 +104,12 @@ def load_commands() -> Mapping[str, Command]:
     return _commands
 
 
-def dispatch(ctx: Context, name: str, payload: Any) -> Any:
+def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN) -> Any:
     """Run a command and return its data, and count it. Raises VsiError, whatever was wrong with it."""
     started = time.perf_counter()
     outcome = "500"
     try:
-        data = _run(ctx, name, payload)
+        data = _run(ctx, name, payload, access)
         outcome = "ok"
         return data
     except VsiError as error:
@@ -112,12 +119,18 @@ def dispatch(ctx: Context, name: str, payload: Any) -> Any:
         ctx.metrics.command(name, outcome, time.perf_counter() - started)
 
 
-def _run(ctx: Context, name: str, payload: Any) -> Any:
+def _run(ctx: Context, name: str, payload: Any, access: Access) -> Any:
     entry = _commands.get(name)
     if entry is None:
         if name in COMMANDS and name not in CONNECTION_COMMANDS:
             raise NotSupported(f"{name} is not implemented by this server yet")
         raise Invalid(f"unknown command: {name}")
-    if entry.schema is None:
-        return entry.handler(ctx)
-    return entry.handler(ctx, **schemas.load(entry.schema, payload))
+    access.require(entry.scope)
+    arguments = schemas.load(entry.schema, payload) if entry.schema is not None else {}
+    if not access.confined:
+        return entry.handler(ctx, **arguments)
+    confinement = Confinement(ctx, access, name)
+    try:
+        return confinement.result(entry.handler(ctx, **confinement.arguments(arguments)))
+    except VsiError as error:
+        raise confinement.error(error) from None

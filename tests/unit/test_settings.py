@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vsi_esl.access import line_of
 from vsi_esl.config import Config, ConfigError, Loaded, describe, example_yaml, load, reference_table
 from vsi_esl.config.elsewhere import SET_IN_FREESWITCH
-from vsi_esl.config.loading import HIDDEN, all_settings
+from vsi_esl.config.loading import HIDDEN, all_settings, listen_host
 
 SECRET = "hunter2"
 
@@ -193,8 +194,25 @@ def test_neither_true_nor_false():
     ],
 )
 def test_addresses(given, host, port):
-    http = load(None, {"HTTP_ADDR": given}).config.http
+    http = load(None, {"HTTP_ADDR": given, "VSI_ESL_OPEN_WITHOUT_TOKENS": "true"}).config.http
     assert (http.host, http.port) == (host, port)
+
+
+@pytest.mark.parametrize("given", ["0.0.0.0:80", "[::]:80", "192.0.2.1:80", "pbx-1.example.com:80"])
+def test_nobody_listens_openly_by_accident(given):
+    (problem,) = problems(None, {"HTTP_ADDR": given})
+    assert problem.startswith(f"http.addr: {given!r}: everybody who reaches it could control all calls")
+    line = line_of("a", "read", "x")
+    for way_out in ({"VSI_ESL_TOKENS": line}, {"VSI_ESL_OPEN_WITHOUT_TOKENS": "yes"}):
+        assert listen_host(load(None, {"HTTP_ADDR": given, **way_out}).config)[1] == ""
+
+
+def test_all_interfaces_are_loopback_only_without_tokens():
+    loaded = load(None, {"HTTP_ADDR": ":8080"})
+    assert listen_host(loaded.config) == ("127.0.0.1", "")
+    assert loaded.warnings == ["http.addr: ':8080': on 127.0.0.1 only, as there are no tokens"]
+    guarded = load(None, {"HTTP_ADDR": ":8080", "VSI_ESL_TOKENS": line_of("a", "read", "x")})
+    assert listen_host(guarded.config) == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command line: serve, sandbox, doctor, tail, call, config."""
+"""The command line: serve, sandbox, doctor, tail, call, config, token."""
 
 from __future__ import annotations
 
@@ -47,9 +47,19 @@ def url_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def token_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The --token option of the commands that are VSI clients."""
+    return click.option(
+        "--token",
+        default="",
+        envvar="VSI_ESL_TOKEN",
+        help="Bearer token. Also VSI_ESL_TOKEN, which no process list shows.",
+    )(function)
+
+
 def load_settings(path: str | None, environ: dict[str, str]) -> Loaded:
     """Settings, with their warnings said on standard error."""
-    loaded = load(path, {name: value for name, value in environ.items() if name != "VSI_ESL_URL"})
+    loaded = load(path, environ)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     return loaded
@@ -70,6 +80,6 @@ def main() -> None:
         sys.exit(1)
 
 
-from . import client, config_commands, doctor, sandbox, serve  # noqa: E402  (they add their commands)
+from . import client, config_commands, doctor, sandbox, serve, token  # noqa: E402  (they add their commands)
 
-__all__ = ["Config", "cli", "client", "config_commands", "doctor", "main", "sandbox", "serve"]
+__all__ = ["Config", "cli", "client", "config_commands", "doctor", "main", "sandbox", "serve", "token"]

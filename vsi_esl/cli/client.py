@@ -13,19 +13,21 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import registry, schemas
-from . import cli, url_option
+from . import cli, token_option, url_option
 
 REPLY_TIMEOUT_S = 40.0
 COLOURS = {"leg": "cyan", "room": "green", "dtmf": "yellow", "speaking": "magenta", "error": "red"}
 ENVELOPE = ("type", "timestamp", "instance_id", "event_id")
 
 
-def connect(url: str, app_id: str = "") -> websocket.WebSocket:
+def connect(url: str, app_id: str = "", token: str = "") -> websocket.WebSocket:
     """A VSI connection, past its first frame. ClickException with the reason when there is none."""
     if app_id:
         url += f"?app_id={quote(app_id)}"
     try:
-        ws = websocket.create_connection(url, timeout=REPLY_TIMEOUT_S)
+        header = [f"Authorization: Bearer {token}"] if token else []
+        # no page of a browser asks, so there is no origin to tell
+        ws = websocket.create_connection(url, timeout=REPLY_TIMEOUT_S, header=header, suppress_origin=True)
         first = json.loads(ws.recv())
     except websocket.WebSocketBadStatusException as error:
         body = (error.resp_body or b"").decode("utf-8", "replace").strip()
@@ -39,13 +41,14 @@ def connect(url: str, app_id: str = "") -> websocket.WebSocket:
 
 @cli.command()
 @url_option
+@token_option
 @click.option("--app-id", default="", help="Only events whose app_id matches this regular expression.")
 @click.option("--type", "types", multiple=True, help="Only these event types, such as 'leg.*'. Repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Whole events, one JSON object a line.")
-def tail(url: str, app_id: str, types: tuple[str, ...], as_json: bool) -> None:
+def tail(url: str, token: str, app_id: str, types: tuple[str, ...], as_json: bool) -> None:
     """Show events as they happen, until Ctrl-C."""
     console = Console(highlight=False, soft_wrap=True)
-    ws = connect(url, app_id)
+    ws = connect(url, app_id, token)
     ws.settimeout(None)
     while True:
         try:
@@ -79,13 +82,14 @@ def _line(event: dict[str, Any]) -> Text:
 
 @cli.command()
 @url_option
+@token_option
 @click.argument("command")
 @click.argument("members", nargs=-1)
 @click.option("--pick", default="", help="Print only this part of the reply, such as 0.id or status.")
-def call(url: str, command: str, members: tuple[str, ...], pick: str) -> None:
+def call(url: str, token: str, command: str, members: tuple[str, ...], pick: str) -> None:
     """Send one VSI command and print its reply. MEMBERS are key=value; objects and lists are JSON."""
     payload = _payload(command, members)
-    ws = connect(url)
+    ws = connect(url, token=token)
     try:
         ws.send(json.dumps({"type": command, "request_id": "1", "payload": payload}))
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
@@ -13,7 +14,7 @@ from .elsewhere import SET_IN_FREESWITCH
 from .settings import Config
 
 OWN_PREFIX = "VSI_ESL_"
-NOT_SETTINGS = frozenset(("VSI_ESL_CONFIG", "VSI_ESL_URL", "VSI_ESL_PROGRAM_HINT"))
+NOT_SETTINGS = frozenset(("VSI_ESL_CONFIG", "VSI_ESL_URL", "VSI_ESL_TOKEN", "VSI_ESL_PROGRAM_HINT"))
 """Variables with our prefix that the command line reads."""
 
 HIDDEN = "******"
@@ -108,12 +109,40 @@ def _check_together(config: Config, bad: set[str], problems: list[str], warnings
     low, high = config.switch.backoff_min, config.switch.backoff_max
     if low > high and not bad & {"switch.backoff_min", "switch.backoff_max"}:
         problems.append(f"switch.backoff_min: {low:g}s: must not be above switch.backoff_max ({high:g}s)")
+    if not bad & {"http.addr", "access.tokens", "access.open_without_tokens"}:
+        host, problem = listen_host(config)
+        if problem:
+            problems.append(f"http.addr: {config.http.addr!r}: {problem}")
+        elif host != config.http.host:
+            warnings.append(f"http.addr: {config.http.addr!r}: on {host} only, as there are no tokens")
     idle, ping = config.vsi.idle_timeout, config.vsi.ping_interval
     if 0 < idle <= ping and not bad & {"vsi.idle_timeout", "vsi.ping_interval"}:
         warnings.append(
             f"vsi.idle_timeout: {idle:g}s: not above vsi.ping_interval ({ping:g}s), "
             "so clients that only answer pings are disconnected"
         )
+
+
+def listen_host(config: Config) -> tuple[str, str]:
+    """The host to listen on, and why it must not be listened on. Without tokens it is loopback only, unless
+    the settings say otherwise."""
+    host = config.http.host
+    if config.access.tokens or config.access.open_without_tokens or is_loopback(host):
+        return host, ""
+    if not host:
+        return "127.0.0.1", ""
+    return host, (
+        "everybody who reaches it could control all calls: add a token (access.tokens, made by "
+        "`vsi-esl token`), listen on 127.0.0.1, or set access.open_without_tokens"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's loopback."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _from_file(path: str, settings: Settings, problems: list[str]) -> dict[str, _Given]:

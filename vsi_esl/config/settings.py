@@ -63,7 +63,7 @@ class HttpSettings:
         "HTTP_ADDR",
         values.address,
         "127.0.0.1:8080",
-        'Listen address; ":8080" listens on all interfaces. There is no authentication: keep it private.',
+        'Listen address; ":8080" listens on all interfaces, or on 127.0.0.1 only while there are no tokens.',
     )
     shutdown_timeout: float = setting(
         "VSI_ESL_SHUTDOWN_TIMEOUT", values.duration, 10.0, "Longest time a shutdown takes. Calls stay up."

@@ -8,6 +8,7 @@ import os
 import re
 from typing import Any
 
+from .. import access
 from ..model.codecs import CLOCK_RATES, codec_name
 
 DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h)?\Z")
@@ -219,6 +220,13 @@ def words(value: Any) -> tuple[str, ...]:
     """A list, or a text with commas between its entries."""
     entries = value if isinstance(value, list) else text(value).split(",")
     return tuple(word for entry in entries if (word := text(entry).strip()))
+
+
+def tokens(value: Any) -> tuple[str, ...]:
+    """Bearer tokens, each NAME:SCOPE:HASH[:APP_ID_PATTERN]."""
+    lines = words(value)
+    access.Tokens(lines)
+    return lines
 
 
 def networks(value: Any) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -93,7 +93,7 @@ class AccessSettings:
     )
     tokens: tuple[str, ...] = setting(
         "VSI_ESL_TOKENS",
-        values.words,
+        values.tokens,
         (),
         "Bearer tokens, each as NAME:SCOPE:HASH[:APP_ID_PATTERN]; made with `vsi-esl token`. None: no tokens"
         " needed.",

@@ -10,12 +10,15 @@ import orjson
 import structlog
 from flask import Flask, Response, request
 from gevent.pywsgi import WSGIServer
+from werkzeug.http import HTTP_STATUS_CODES
 
 from .. import metrics
+from ..access import ConfinedFilter
+from ..config import ConfigError
+from ..config.loading import listen_host
 from ..context import Context
-from ..delivery.bus import AppFilter
 from ..errors import Invalid, NotFound, SwitchUnavailable, VsiError
-from . import replay, rest
+from . import auth, replay, rest
 from .vsi import VsiSession
 from .websocket import HardenedHandler
 
@@ -25,7 +28,10 @@ VSI_PATH = "/v1/vsi"
 GOING_AWAY = 1001
 CLOSE_TIMEOUT_S = 2.0
 
-STATUS_TEXT = {400: "400 Bad Request", 404: "404 Not Found", 503: "503 Service Unavailable"}
+HTTP_CONNECTIONS = 256
+"""Connections beside those of VSI clients; more wait to be accepted."""
+REQUEST_TIMEOUT_S = 30.0
+"""Longest silence of a client in the middle of a request, and between two on one connection."""
 
 
 class HttpFace:
@@ -34,15 +40,21 @@ class HttpFace:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._sessions: set[VsiSession] = set()
+        self._access = auth.Gate(ctx.config)
         self.flask = self._build()
-        host, port = ctx.config.http.host, ctx.config.http.port
+        host, problem = listen_host(ctx.config)
+        if problem:
+            raise ConfigError([f"http.addr: {ctx.config.http.addr!r}: {problem}"])
+        port = ctx.config.http.port
         self.server = WSGIServer(
             (host, port),
             rest.keep_escapes(self.flask),
             handler_class=HardenedHandler,
+            spawn=ctx.config.vsi.max_clients + HTTP_CONNECTIONS,
             log=None,
             error_log=_ErrorLog(),
         )
+        self.server.request_timeout = REQUEST_TIMEOUT_S
         self.server.ws_gate = self.gate
         self.server.ws_max_bytes = ctx.config.vsi.max_frame_bytes
         self.server.ws_write_timeout = ctx.config.vsi.write_timeout
@@ -70,6 +82,7 @@ class HttpFace:
     def gate(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes] | None:
         """Decide on an upgrade before it happens: None to go on, or the refusal."""
         try:
+            access = environ["vsi_esl.access"] = self._access.admit(environ)
             if environ.get("PATH_INFO") != VSI_PATH:
                 raise NotFound("no WebSocket here")
             if self._ctx.draining:
@@ -77,7 +90,7 @@ class HttpFace:
             if len(self._sessions) >= self._ctx.config.vsi.max_clients:
                 raise SwitchUnavailable("too many VSI connections")
             query = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32)
-            environ["vsi_esl.app_filter"] = AppFilter(query.get("app_id", [""])[0])
+            environ["vsi_esl.app_filter"] = ConfinedFilter(query.get("app_id", [""])[0], access)
             environ["vsi_esl.since"] = replay.since(self._ctx.history, query.get("since", [""])[0])
         except VsiError as error:
             return self._refuse(error)
@@ -88,19 +101,21 @@ class HttpFace:
     def _refuse(self, error: VsiError) -> tuple[str, list[tuple[str, str]], bytes]:
         body = self._body({"error": error.message})
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        return STATUS_TEXT[error.code], headers, body
+        headers += auth.headers_of(error).items()
+        return f"{error.code} {HTTP_STATUS_CODES[error.code]}", headers, body
 
     def _body(self, members: dict[str, Any]) -> bytes:
         return orjson.dumps({"instance_id": self._ctx.config.instance_id, **members}) + b"\n"
 
     def _build(self) -> Flask:
         app = Flask("vsi_esl", static_folder=None)
+        auth.register(app, self._access, lambda error: rest.error_reply(self._ctx, error.code, error.message))
         rest.register(app, self._ctx)
 
         @app.get(VSI_PATH, websocket=True)
         def vsi() -> Response:
             environ = request.environ
-            self._serve(environ["wsgi.websocket"], environ["vsi_esl.app_filter"], environ["vsi_esl.since"])
+            self._serve(environ)
             return Response()
 
         @app.get(VSI_PATH)
@@ -121,10 +136,10 @@ class HttpFace:
         metrics.register(app, self._ctx, self._ctx.metrics, lambda: self.clients)
         return app
 
-    def _serve(self, ws: Any, app_filter: AppFilter, since: int | None) -> None:
+    def _serve(self, environ: dict[str, Any]) -> None:
         # before the first frame, so that no event after the upgrade is missed
-        events = replay.EventStream(self._ctx, app_filter, since)
-        session = VsiSession(self._ctx, ws, events)
+        events = replay.EventStream(self._ctx, environ["vsi_esl.app_filter"], environ["vsi_esl.since"])
+        session = VsiSession(self._ctx, environ["wsgi.websocket"], events, environ["vsi_esl.access"])
         self._sessions.add(session)
         try:
             session.run()
@@ -134,17 +149,20 @@ class HttpFace:
     def _readiness(self) -> Response:
         node = self._ctx.node
         ready = node.ready and not self._ctx.draining
-        members = {
+        members: dict[str, Any] = {
             "status": "ready" if ready else "shutting down" if self._ctx.draining else "not ready",
             "switch": {
                 "ready": node.ready,
                 "version": node.facts.version,
                 "error": "" if node.ready else node.last_error,
             },
-            "legs": len(self._ctx.legs),
-            "rooms": len(self._ctx.rooms),
-            "vsi_clients": self.clients,
         }
+        if not self._access.needs_token:  # everybody may ask this
+            members |= {
+                "legs": len(self._ctx.legs),
+                "rooms": len(self._ctx.rooms),
+                "vsi_clients": self.clients,
+            }
         return Response(self._body(members), 200 if ready else 503, content_type="application/json")
 
 

@@ -94,7 +94,7 @@ def _view(ctx: Context, name: str, rest: Rest) -> Callable[..., Response]:
             payload = _body(rest, payload) | payload
         with logs.command(name, g.request_id, payload):
             try:
-                return reply(ctx, registry.dispatch(ctx, name, payload), rest.status)
+                return reply(ctx, registry.dispatch(ctx, name, payload, g.access), rest.status)
             except VsiError as error:
                 return error_reply(ctx, error.code, error.message)
             except Exception:

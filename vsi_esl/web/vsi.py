@@ -14,6 +14,7 @@ import orjson
 import structlog
 
 from .. import logs
+from ..access import OPEN, Access
 from ..context import Context
 from ..errors import VsiError
 from ..protocol import COMMANDS
@@ -31,10 +32,13 @@ CONNECTED = b'{"type":"connected"}'
 class VsiSession:
     """Serves one WebSocket until either side ends it."""
 
-    def __init__(self, ctx: Context, ws: HardenedWebSocket, events: EventStream) -> None:
+    def __init__(
+        self, ctx: Context, ws: HardenedWebSocket, events: EventStream, access: Access = OPEN
+    ) -> None:
         self._ctx = ctx
         self._ws = ws
         self._events = events
+        self._access = access
 
     def run(self) -> None:
         """Read and answer commands; returns when the connection is over."""
@@ -53,6 +57,7 @@ class VsiSession:
             self._events.close()
             log.info(
                 "vsi connection closed",
+                token=self._access.name or None,
                 reason=self._ws.close_reason,
                 code=self._ws.close_code,
                 seconds=round(time.monotonic() - opened, 1),
@@ -80,7 +85,8 @@ class VsiSession:
 
     def _answer(self, name: str, request_id: str | None, payload: Any) -> bytes:
         try:
-            data = dispatch(self._ctx, name, payload)
+            self._access.spend()
+            data = dispatch(self._ctx, name, payload, self._access)
             return result_frame(name, request_id, data)
         except VsiError as error:
             return error_frame(request_id, error.code, error.message)

@@ -229,8 +229,13 @@ class HardenedHandler(WebSocketHandler):
     """Asks `server.ws_gate(environ)` before an upgrade, and makes hardened connections.
 
     The gate returns None to go on, or (status line, headers, body) to send instead. The server may also
-    carry `ws_max_bytes`, `ws_write_timeout` and `ws_read_timeout`.
+    carry `ws_max_bytes`, `ws_write_timeout` and `ws_read_timeout`, and `request_timeout` for the silence of
+    clients that are no WebSockets.
     """
+
+    def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
+        sock.settimeout(getattr(server, "request_timeout", None))
+        super().__init__(sock, address, server, rfile)
 
     def get_environ(self) -> dict[str, Any]:
         """With the request target as it was sent: PATH_INFO does not tell a slash from an escaped one."""
@@ -262,6 +267,7 @@ class HardenedHandler(WebSocketHandler):
 
     def upgrade_connection(self) -> None:
         """Answer 101 and make the connection object, which the application finds as `wsgi.websocket`."""
+        self.socket.settimeout(None)  # it has deadlines of its own
         self.websocket = HardenedWebSocket(
             self.environ,
             Stream(self),

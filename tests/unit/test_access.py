@@ -1,0 +1,99 @@
+"""Tokens, scopes, rate limits, and what a confined token can name."""
+
+from __future__ import annotations
+
+import pytest
+
+from vsi_esl import access, confinement, registry
+from vsi_esl.access import OPEN, Access, Bucket, Scope, Tokens, line_of, new_token
+from vsi_esl.errors import Forbidden, TooMany
+from vsi_esl.schemas import Id
+
+
+def test_a_token_is_found_by_itself_only():
+    token, other = new_token(), new_token()
+    tokens = Tokens([line_of("a", "read", token), line_of("b", "control", other, "acme.*")])
+    found = tokens.find(token)
+    assert found is not None and (found.name, found.scope, found.confined) == ("a", Scope.READ, False)
+    second = tokens.find(other)
+    assert second is not None and (second.name, second.pattern) == ("b", "acme.*")
+    for wrong in ("", token[:-1], token.upper(), "\udcff", "a", access.digest_of(token).decode()):
+        assert tokens.find(wrong) is None
+    assert len(token) > 43 and token.startswith("vsi_")
+    assert token not in line_of("a", "read", token)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", "NAME:SCOPE:HASH"),
+        ("a b:read:" + "0" * 64, "NAME:SCOPE:HASH"),
+        ("a:write:" + "0" * 64, "the scope must be read, control or admin"),
+        ("a:read:secret", "must be SHA-256 in hex"),
+        ("a:read:" + "0" * 64 + ":", "the app_id pattern is empty"),
+        ("a:read:" + "0" * 64 + ":(", "bad app_id pattern"),
+        ("a:admin:" + "0" * 64 + ":x", "an admin token cannot be confined"),
+    ],
+)
+def test_tokens_that_are_wrong(line, problem):
+    with pytest.raises(ValueError, match=problem.replace("(", r"\(")):
+        Tokens([line])
+
+
+def test_names_are_unique():
+    lines = [line_of("a", "read", "x"), line_of("a", "read", "y")]
+    with pytest.raises(ValueError, match="token 'a' is there twice"):
+        Tokens(lines)
+
+
+def test_scopes_include_each_other():
+    Access(scope=Scope.CONTROL).require(Scope.READ)
+    OPEN.require(Scope.ADMIN)
+    with pytest.raises(Forbidden, match="the token's scope is read; this needs control"):
+        Access(scope=Scope.READ).require(Scope.CONTROL)
+
+
+@pytest.mark.parametrize(
+    ("app_id", "allowed"), [("acme", True), ("acme-2", True), ("xacme", False), ("", False), ("ACME", False)]
+)
+def test_a_pattern_is_matched_as_a_whole(app_id, allowed):
+    assert Access(pattern="acme(-[0-9])?").allows_app(app_id) is allowed
+    assert OPEN.allows_app(app_id)
+
+
+def test_a_bucket_fills_again():
+    now = [100.0]
+    bucket = Bucket(10, lambda: now[0])
+    assert [bucket.take() for _ in range(20)] == [0.0] * 20
+    assert bucket.take() == pytest.approx(0.1)
+    now[0] += 0.11
+    assert bucket.take() == 0.0
+    assert bucket.take() > 0
+    now[0] += 3600
+    assert sum(bucket.take() == 0.0 for _ in range(50)) == 20
+    assert Bucket(0).take() == 0.0
+
+
+def test_the_limit_is_told():
+    limited = Access(bucket=Bucket(1, lambda: 0.0))
+    limited.spend()
+    limited.spend()
+    with pytest.raises(TooMany, match="rate limit exceeded") as caught:
+        limited.spend()
+    assert caught.value.wait == 1.0
+
+
+def test_every_id_of_every_command_is_known_for_what_it_names():
+    """A new command whose ids confinement does not know would be open to all tenants."""
+    other = {"bridge_id", "playback_id"}
+    for name, entry in registry.load_commands().items():
+        fields = entry.schema.fields if entry.schema is not None else {}
+        for member, field in fields.items():
+            called = field.data_key or member
+            if isinstance(field, Id) and called not in other:
+                expected = "room" if name.startswith("room_") or "room" in called else "leg"
+                if name in ("get_room", "delete_room"):
+                    expected = "room"
+                assert confinement.kind_of(name, member) == expected, (name, called)
+            elif isinstance(field, Id):
+                assert confinement.kind_of(name, "room_id" if called == "bridge_id" else "id") is not None

@@ -1,0 +1,168 @@
+"""Who gets in: addresses, browsers' origins and bearer tokens, decided before anything else is done.
+
+`Gate.admit` looks at a WSGI environment, so that an upgrade is decided on by the same rules as a request,
+and before it happens. Rejections are VsiErrors, with the REST error body.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+from flask import Flask, Response, g, request
+
+from ..access import OPEN, Access, Tokens
+from ..config import Config
+from ..config.loading import is_loopback
+from ..errors import Forbidden, TooMany, Unauthorized, VsiError
+
+log = structlog.get_logger(__name__)
+
+PUBLIC = frozenset(("/healthz", "/readyz", "/openapi.json", "/asyncapi.json"))
+PUBLIC_FOLDER = "/docs"
+"""What needs no token: it tells nothing about calls."""
+OVER_ALL = frozenset(("/metrics",))
+"""What is about all calls, and so for no token that is confined to some."""
+METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+HEADERS = "Content-Type, Authorization, X-Request-Id"
+BEARER = "bearer "
+
+
+class Gate:
+    """The rules of one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        settings = config.access
+        self._networks = settings.allowed_ips
+        self._trust_proxy = settings.trust_proxy_headers
+        self._tokens = Tokens(settings.tokens, settings.rate_limit)
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
+
+    @property
+    def needs_token(self) -> bool:
+        return bool(self._tokens)
+
+    def admit(self, environ: dict[str, Any]) -> Access:
+        """What the request may do. Forbidden, Unauthorized or TooMany when it may not even ask."""
+        self.check_address(environ)
+        origin = environ.get("HTTP_ORIGIN", "")
+        if origin and not self.allows_origin(origin, environ):
+            raise Forbidden("origin not allowed")
+        path = environ.get("PATH_INFO", "")
+        if path in PUBLIC or path == PUBLIC_FOLDER or path.startswith(f"{PUBLIC_FOLDER}/"):
+            return OPEN
+        access = self._token_of(environ)
+        if path in OVER_ALL and access.confined:
+            raise Forbidden("not for a token that is confined to an app_id")
+        access.spend()
+        return access
+
+    def check_address(self, environ: dict[str, Any]) -> None:
+        """Forbidden for an address that is not on the list. The leftmost X-Forwarded-For counts when proxies
+        are trusted, as in the reference server."""
+        if not self._networks:
+            return
+        sent = environ.get("REMOTE_ADDR", "")
+        if self._trust_proxy and "HTTP_X_FORWARDED_FOR" in environ:
+            sent = environ["HTTP_X_FORWARDED_FOR"].partition(",")[0].strip()
+        try:
+            address = ipaddress.ip_address(sent.partition("%")[0])
+        except ValueError:
+            raise Forbidden("forbidden") from None
+        address = getattr(address, "ipv4_mapped", None) or address
+        if not any(address in network for network in self._networks):
+            raise Forbidden("forbidden")
+
+    def allows_origin(self, origin: str, environ: dict[str, Any]) -> bool:
+        """Whether a page from there may talk to us: one that is listed, or our own.
+
+        Our own is one whose host is the one asked for. Without tokens that alone proves nothing, since a
+        name of the attacker's can lead to this machine: then only loopback and addresses count.
+        """
+        if "*" in self._origins or origin.lower() in self._origins:
+            return True
+        try:
+            parts = urlsplit(origin)
+            host, own = parts.hostname or "", parts.netloc.lower() == environ.get("HTTP_HOST", "").lower()
+        except ValueError:
+            return False
+        if self._tokens:
+            return own
+        return (own and _is_address(host)) or (is_loopback(host) and _reached_by_loopback(environ))
+
+    def cors(self, environ: dict[str, Any]) -> dict[str, str]:
+        """The headers that let an allowed page read the answer."""
+        origin = environ.get("HTTP_ORIGIN", "")
+        headers = {"Vary": "Origin"} if "*" not in self._origins else {}
+        if "*" in self._origins:
+            headers["Access-Control-Allow-Origin"] = "*"
+        elif origin and self.allows_origin(origin, environ):
+            headers["Access-Control-Allow-Origin"] = origin
+        else:
+            return headers
+        allow = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": HEADERS}
+        return headers | allow | {"Access-Control-Expose-Headers": "X-Request-Id, Retry-After"}
+
+    def _token_of(self, environ: dict[str, Any]) -> Access:
+        if not self._tokens:
+            return OPEN
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        token = header[len(BEARER) :].strip() if header[: len(BEARER)].lower() == BEARER else ""
+        if not header and "HTTP_UPGRADE" in environ:
+            # a browser's WebSocket cannot send headers
+            token = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32).get("token", [""])[0]
+        if not token:
+            raise Unauthorized("a bearer token is required")
+        access = self._tokens.find(token)
+        if access is None:
+            log.warning("unknown token", address=environ.get("REMOTE_ADDR", ""))
+            raise Unauthorized("the bearer token is not valid")
+        return access
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return is_loopback(host)
+    return True
+
+
+def _reached_by_loopback(environ: dict[str, Any]) -> bool:
+    return is_loopback(urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or "")
+
+
+def headers_of(error: VsiError) -> dict[str, str]:
+    """What HTTP says beside the body of a rejection."""
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, TooMany):
+        return {"Retry-After": str(max(1, round(error.wait)))}
+    return {}
+
+
+def register(app: Flask, gate: Gate, refuse: Callable[[VsiError], Response]) -> None:
+    """Ask the gate before every request. `refuse(error)` makes the response of a rejection."""
+
+    @app.before_request
+    def admit() -> Response | None:
+        if request.method == "OPTIONS":
+            return Response(status=204)
+        if (admitted := request.environ.get("vsi_esl.access")) is not None:
+            g.access = admitted  # at the upgrade
+            return None
+        try:
+            g.access = gate.admit(request.environ)
+        except VsiError as error:
+            refused = refuse(error)
+            refused.headers.update(headers_of(error))
+            return refused
+        return None
+
+    @app.after_request
+    def allow(response: Response) -> Response:
+        response.headers.update(gate.cors(request.environ))
+        return response
