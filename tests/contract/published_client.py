@@ -13,15 +13,28 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from voiceblender import Client
+from voiceblender import Client, Event
 from voiceblender._errors import VSIError
-from voiceblender._requests import CreateLegRequest, CreateRoomRequest
+from voiceblender._requests import CreateLegRequest, CreateRoomRequest, RoutingRowUpdate
 from voiceblender._vsi import (
     AddLegPayload,
     AnswerLegPayload,
+    BridgeCreatePayload,
+    BridgeListPayload,
+    BridgeRefPayload,
+    BridgeUpdatePayload,
     DeleteLegPayload,
     DTMFPayload,
+    EarlyMediaPayload,
     IDPayload,
+    PlaybackStartPayload,
+    PlaybackTargetPayload,
+    PlaybackVolumePayload,
+    RecordStartPayload,
+    RoomLegPayload,
+    RoomRoutingSetPayload,
+    RoomRoutingUpdatePayload,
+    RTTPayload,
     SetLegRolePayload,
 )
 
@@ -51,7 +64,8 @@ async def scenario(address: str, port: int) -> list[str]:
         collector = asyncio.create_task(_collect(pull, events))
         await commands(stream, port, events)
         collector.cancel()
-    return [event.type for event in events]
+    assert not [event.type for event in events if type(event) is Event], "events that are not typed"
+    return sorted({event.type for event in events})
 
 
 async def _collect(pull: Any, events: list[Any]) -> None:
@@ -63,12 +77,14 @@ async def commands(stream: Any, port: int, events: list[Any]) -> None:
     def seen(kind: str) -> Callable[[], bool]:
         return lambda: any(event.type == kind for event in events)
 
-    leg = sandbox(port, {"do": "call", "headers": {"X-App-ID": "shop"}}).split()[1]
+    leg = sandbox(port, {"do": "call", "rtt": True, "headers": {"X-App-ID": "shop"}}).split()[1]
     await until(seen("leg.ringing"))
     steps: list[Awaitable[Any]] = []
     assert (await stream.get_leg(IDPayload(id=leg))).app_id == "shop"
     assert (await stream.leg_ring(IDPayload(id=leg))).status == "ringing"
-    assert (await stream.answer_leg(AnswerLegPayload(id=leg, codec="PCMU"))).status == "answering"
+    assert (await stream.leg_early_media(EarlyMediaPayload(id=leg))).status == "early_media"
+    await until(seen("leg.early_media"))
+    assert (await stream.answer_leg(AnswerLegPayload(id=leg))).status == "answering"
     await until(seen("leg.connected"))
     room = await stream.create_room(CreateRoomRequest(id="r", sample_rate=8000))
     assert (room.id, room.sample_rate) == ("r", 8000)
@@ -86,6 +102,9 @@ async def commands(stream: Any, port: int, events: list[Any]) -> None:
     sandbox(port, {"do": "dtmf", "uuid": leg, "digits": "5"})
     await until(seen("dtmf.received"))
     assert (await stream.set_leg_role(SetLegRolePayload(leg_id=leg, role="agent"))).role == "agent"
+    await sound(stream, leg, seen)
+    await routing_and_text(stream, leg, port, seen)
+    await bridges(stream, seen)
     out = await stream.create_leg(CreateLegRequest(type="sip", to="sip:early-answer@127.0.0.1", room_id="r"))
     await until(lambda: sum(event.type == "leg.connected" for event in events) == 2)
     room = await stream.get_room(IDPayload(id="r"))
@@ -98,10 +117,65 @@ async def commands(stream: Any, port: int, events: list[Any]) -> None:
         raise AssertionError("no error")
     except VSIError as error:
         assert "leg not found" in str(error)
+    removed = await stream.remove_leg_from_room(RoomLegPayload(room_id="r", leg_id=out.id))
+    assert removed.status == "removed"
+    await until(seen("leg.left_room"))
     await stream.delete_leg(DeleteLegPayload(id=out.id))
     await until(seen("leg.disconnected"))
     assert (await stream.delete_room(IDPayload(id="r"))).status == "deleted"
     await until(lambda: sum(event.type == "leg.disconnected" for event in events) == 2)
+
+
+async def sound(stream: Any, leg: str, seen: Callable[[str], Callable[[], bool]]) -> None:
+    """Playing and recording, of the leg and of its room."""
+    for kind, owner in (("leg", leg), ("room", "r")):
+        start = PlaybackStartPayload(id=owner, url="", tone="dial", mime_type="", repeat=0, volume=0)
+        playing = await getattr(stream, f"{kind}_play_start")(start)
+        assert playing.status == "playing"
+        await until(seen("playback.started"))
+        louder = PlaybackVolumePayload(id=owner, playback_id=playing.playback_id, volume=3)
+        assert (await getattr(stream, f"{kind}_play_volume")(louder)).status == "ok"
+        target = PlaybackTargetPayload(id=owner, playback_id=playing.playback_id)
+        assert (await getattr(stream, f"{kind}_play_stop")(target)).status == "stopped"
+        await until(seen("playback.finished"))
+        fields = {name: "" for name in RecordStartPayload.model_fields if name not in ("id", "multi_channel")}
+        record = RecordStartPayload(id=owner, multi_channel=kind == "room", **fields)
+        assert (await getattr(stream, f"{kind}_record_start")(record)).status == "recording"
+        for action, status in (("pause", "paused"), ("resume", "resumed"), ("stop", "stopped")):
+            done = await getattr(stream, f"{kind}_record_{action}")(IDPayload(id=owner))
+            assert done.status == status
+        if kind == "room":
+            assert done.channels[leg].channel == 0 and done.multi_channel_file
+    await until(seen("recording.finished"))
+
+
+async def routing_and_text(
+    stream: Any, leg: str, port: int, seen: Callable[[str], Callable[[], bool]]
+) -> None:
+    await stream.room_routing_set(RoomRoutingSetPayload(room_id="r", matrix={"agent": ["agent"]}))
+    row = RoutingRowUpdate(listener_role="agent", sources=[])
+    changed = await stream.room_routing_update(RoomRoutingUpdatePayload(room_id="r", updates=[row]))
+    assert changed.matrix == (await stream.room_routing_get(IDPayload(id="r"))).matrix == {"agent": []}
+    await stream.room_routing_set(RoomRoutingSetPayload(room_id="r", matrix={}))
+    await stream.reject_leg_rtt(IDPayload(id=leg))
+    await stream.accept_leg_rtt(IDPayload(id=leg))
+    assert (await stream.send_leg_rtt(RTTPayload(id=leg, text="hello"))).status == "sent"
+    sandbox(port, {"do": "text", "uuid": leg, "text": "hi\r\n"})
+    await until(seen("rtt.received"))
+
+
+async def bridges(stream: Any, seen: Callable[[str], Callable[[], bool]]) -> None:
+    await stream.create_room(CreateRoomRequest(id="peer", sample_rate=8000))
+    pair = BridgeRefPayload(room_id="r", bridge_id="b")
+    made = await stream.bridge_create(BridgeCreatePayload(**pair.model_dump(), peer_room_id="peer"))
+    assert (made.id, made.room_id, made.direction) == ("b", "peer", "bidirectional")
+    assert (await stream.bridge_get(pair)).id == "b"
+    # thrown away by the client, as the other lists
+    assert await stream.bridge_list(BridgeListPayload(room_id="r")) is None
+    update = BridgeUpdatePayload(**pair.model_dump(), direction="receive")
+    assert (await stream.bridge_update(update)).direction == "receive"
+    assert (await stream.bridge_delete(pair)).status == "deleted"
+    await until(seen("room.unbridged"))
 
 
 if __name__ == "__main__":

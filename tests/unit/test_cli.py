@@ -36,7 +36,7 @@ def free_port() -> int:
 class Running:
     """`vsi-esl serve --sandbox` on a free port."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, **environ: str) -> None:
         port = free_port()
         self.url = f"ws://127.0.0.1:{port}/v1/vsi"
         self.process = subprocess.Popen(
@@ -44,7 +44,12 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "HTTP_ADDR": f"127.0.0.1:{port}", "VSI_ESL_LOG_FORMAT": "json"},
+            env={
+                **os.environ,
+                "HTTP_ADDR": f"127.0.0.1:{port}",
+                "VSI_ESL_LOG_FORMAT": "json",
+                **environ,
+            },
         )
         self.lines: list[str] = []
         assert self.process.stdout is not None
