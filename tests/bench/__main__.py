@@ -12,7 +12,7 @@ import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from tests.bench import commands, events, restart, sound  # noqa: E402
+from tests.bench import commands, events, faces, restart, sound  # noqa: E402
 from vsi_esl import logs  # noqa: E402
 
 BENCHMARKS = {
@@ -22,6 +22,9 @@ BENCHMARKS = {
     "mute": commands.mute,
     "restart": restart.readopt,
     "sound": sound.sound,
+    "rest": faces.rest,
+    "fan-out": faces.fan_out,
+    "replay": faces.replay,
 }
 
 

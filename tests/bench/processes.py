@@ -82,8 +82,7 @@ class Service(Process):
             VSI_ESL_SWITCH_PASSWORD=password,
             VSI_ESL_STATE_PATH=str(state),
             VSI_ESL_LOG_FORMAT="json",
-            VSI_EVENT_BUFFER_SIZE="65536",
-            **environ,
+            **{"VSI_EVENT_BUFFER_SIZE": "65536", **environ},
         )
         self.wait_for("switch ready")
 

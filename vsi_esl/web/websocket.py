@@ -235,6 +235,8 @@ class HardenedHandler(WebSocketHandler):
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
         sock.settimeout(getattr(server, "request_timeout", None))
+        # head and body of an answer are two writes; without this the second waits 40 ms for the client's ACK
+        sockets.tune(sock)
         super().__init__(sock, address, server, rfile)
 
     def get_environ(self) -> dict[str, Any]:
