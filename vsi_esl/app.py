@@ -15,6 +15,8 @@ from .config import Config
 from .context import Context
 from .delivery.bus import EventBus
 from .delivery.history import History
+from .delivery.targets import Router
+from .delivery.webhooks import Webhooks
 from .events.translate import SwitchEvent, translate
 from .media.fetch import Fetcher
 from .media.guard import AddressGuard
@@ -38,7 +40,9 @@ from .workers import Workers
 log = structlog.get_logger(__name__)
 
 EVENTS_FILE = "events.sqlite3"
+WEBHOOKS_FILE = "webhooks.sqlite3"
 DRAIN_POLL_S = 0.05
+MIN_WEBHOOK_STOP_S = 1.0
 LONGEST_AUDIO_S = 3600.0
 """Of one file: decoded it takes 350 MB at 48 kHz."""
 
@@ -66,10 +70,11 @@ class Service:
         )
         waits = Waits()
         history = _history(config)
+        legs, rooms = Legs(), Rooms()
         self.ctx = Context(
             config=config,
-            legs=Legs(),
-            rooms=Rooms(),
+            legs=legs,
+            rooms=rooms,
             bus=EventBus(config.instance_id, history.next_id),
             history=history,
             node=node,
@@ -87,9 +92,11 @@ class Service:
             uploads=Uploads(lambda *_: None, attempt_timeout=config.s3.attempt_timeout),
             publisher=Publisher(),
             metrics=Metrics(),
+            webhooks=_webhooks(config, legs, rooms),
         )
         self.ctx.bus.add_sink(history.keep)
         self.ctx.bus.add_sink(self.ctx.metrics.observe)
+        self.ctx.bus.add_sink(self.ctx.webhooks.offer)
         resync.restore_rooms(self.ctx)
         bridges.restore(self.ctx)
         self.http = HttpFace(self.ctx)
@@ -97,6 +104,7 @@ class Service:
     def start(self) -> None:
         """Listen and connect. Returns at once; `ctx.node.wait_ready` says when the switch is there."""
         self.http.start()
+        self.ctx.webhooks.start()
         self.ctx.node.start()
         log.info("listening", address=f"{self.config.http.host}:{self.http.server.server_port}")
 
@@ -118,6 +126,7 @@ class Service:
         ctx.uploads.stop()
         ctx.workers.stop()
         ctx.node.stop()
+        ctx.webhooks.stop(max(MIN_WEBHOOK_STOP_S, deadline - time.monotonic()))
         ctx.history.close()
         ctx.state.close()
         self.stopped = True
@@ -135,11 +144,24 @@ class Service:
 
 
 def _history(config: Config) -> History:
-    """Beside the state database, as both are about the same calls."""
-    path = config.state.path
-    if path != ":memory:":
-        path = os.path.join(os.path.dirname(path), EVENTS_FILE)
+    path = _beside_state(config, EVENTS_FILE)
     return History(path, config.replay.max_events, config.replay.max_age)
+
+
+def _webhooks(config: Config, legs: Legs, rooms: Rooms) -> Webhooks:
+    settings = config.webhooks
+    return Webhooks(settings, webhook_path(config), Router(legs, rooms, bool(settings.url)))
+
+
+def webhook_path(config: Config) -> str:
+    """Where the webhook outbox is."""
+    return config.webhooks.path or _beside_state(config, WEBHOOKS_FILE)
+
+
+def _beside_state(config: Config, name: str) -> str:
+    """A file beside the state database, as both are about the same calls."""
+    path = config.state.path
+    return path if path == ":memory:" else os.path.join(os.path.dirname(path), name)
 
 
 def _spool(config: Config) -> Spool:

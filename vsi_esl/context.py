@@ -10,6 +10,7 @@ from gevent.pool import Pool
 from .config import Config
 from .delivery.bus import EventBus
 from .delivery.history import History
+from .delivery.webhooks import Webhooks
 from .events.types import Event
 from .media.spool import Spool
 from .metrics import Metrics
@@ -53,6 +54,7 @@ class Context:
     uploads: Uploads
     publisher: Publisher
     metrics: Metrics
+    webhooks: Webhooks
     draining: bool = False
     """Shutting down: no new calls are taken or made."""
 

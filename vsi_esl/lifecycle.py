@@ -1,6 +1,9 @@
 """What happens to a leg, seen from the switch: the model changes and exactly the events that it means.
 
 Called by the translation of switch events and by re-adoption. Nothing here waits for the switch.
+
+What a leg does is first told and then saved: a crash in between has it told once more after the restart,
+where the other order would lose the event.
 """
 
 from __future__ import annotations
@@ -28,7 +31,6 @@ RECORDING_LIMIT_S = 30.0
 def appeared(ctx: Context, leg: Leg) -> None:
     """A new leg: known from now on, and announced."""
     ctx.legs.add(leg)
-    ctx.state.save_legs([leg])
     inbound = leg.inbound
     codecs = [
         {
@@ -49,13 +51,14 @@ def appeared(ctx: Context, leg: Leg) -> None:
             offered_codecs=codecs or None,
         )
     )
+    ctx.state.save_legs([leg])
 
 
 def early_media(ctx: Context, leg: Leg) -> None:
     """Media runs before the answer. An inbound leg only gets here when we asked for it."""
     leg.state = EARLY_MEDIA
-    ctx.state.save_legs([leg])
     ctx.emit(types.LegEarlyMedia.of(leg))
+    ctx.state.save_legs([leg])
     recorder.media_up(ctx, leg)
 
 
@@ -64,9 +67,9 @@ def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
     leg.state = CONNECTED
     leg.answered_at = answered_at
     leg.ring_deadline = 0.0
-    ctx.state.save_legs([leg])
     ctx.timers.cancel(leg.id, "ring")
     ctx.emit(types.LegConnected.of(leg))
+    ctx.state.save_legs([leg])
     recorder.media_up(ctx, leg)
 
 
@@ -82,8 +85,8 @@ def entered(
     if room is not None and leg.room_id != room.id:
         leg.room_id = room.id
         room.legs[leg.id] = leg
-        ctx.state.save_legs([leg])
         ctx.emit(types.LegJoinedRoom.of(leg, room_id=room.id))
+        ctx.state.save_legs([leg])
         if leg.role_given:
             routing_changed(ctx, room, "leg_joined")
         recorder.joined_room(ctx, room, leg)
@@ -112,9 +115,9 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
     room.relations = {pair for pair in room.relations if pair[0] != leg.member_id}
     if leg.target_room == room.id:
         leg.target_room = ""
-    ctx.state.save_legs([leg])
     if not leg.silent_leave:
         ctx.emit(types.LegLeftRoom.of(leg, room_id=room.id))
+    ctx.state.save_legs([leg])
     stopped_speaking(ctx, leg)
     recorder.left_room(ctx, room, leg)
     if not room.legs:
@@ -160,8 +163,8 @@ def _report_end(
         gevent.joinall(recordings, timeout=ctx.config.s3.upload_timeout + RECORDING_LIMIT_S)
     ctx.legs.departing.discard(leg.id)
     if not ctx.draining or not recordings:
-        ctx.state.forget_leg(leg.id)
         ctx.emit(last_event)
+        ctx.state.forget_leg(leg.id)
 
 
 def held(ctx: Context, leg: Leg, *, by_us: bool | None = None, by_peer: bool | None = None) -> None:

@@ -93,7 +93,7 @@ def _adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, recor
         if record is None:
             if ctx.draining:
                 return
-            translate.arrived(ctx, leg)
+            translate.arrived(ctx, leg, dump)
         else:
             leg.state, leg.webhook = record.state, record.webhook
             leg.room_id, leg.answered_at = record.room_id, record.answered_at

@@ -102,7 +102,7 @@ def dial(uri: str, **more: Any) -> dict[str, Any]:
         "to": uri,
         "auth": {"username": AUTH_USER, "password": AUTH_PASSWORD},
         "headers": {"X-Secret": HEADER_SECRET},
-        "webhook_url": "http://127.0.0.1:1/hook",
+        "webhook_url": "https://hook.invalid/hook",
         "webhook_secret": WEBHOOK_SECRET,
         **more,
     }
@@ -138,7 +138,7 @@ def test_what_goes_well(log, switch, start, connect):
     peer.dtmf(PRESSED)
     peer.type(TYPED)
     client.event("rtt.received")
-    client.ok("create_room", id="hooked", webhook_url="http://127.0.0.1:1/", webhook_secret=WEBHOOK_SECRET)
+    client.ok("create_room", id="hooked", webhook_url="https://hook.invalid/", webhook_secret=WEBHOOK_SECRET)
     peer.hang_up()
     client.event("leg.disconnected", leg_id=leg)
     client.close()

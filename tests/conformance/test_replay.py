@@ -56,7 +56,7 @@ def test_events_over_a_restart(switch, client, service, start, connect):
     assert not [frame for frame in again.frames if frame["type"] == "events_dropped"]
 
 
-def test_what_is_gone_is_counted(client, start, connect):
+def test_what_is_gone_is_counted(start, connect):
     service = start(replay={"max_events": 100})
     client = connect(service)
     make_events(service, 1)

@@ -21,6 +21,7 @@ def crash(service) -> None:
     service.ctx.timers.stop()
     service.ctx.workers.stop()
     service.http.stop(0)
+    service.ctx.webhooks.abandon()
     service.ctx.state.close()
     service.stopped = True
 

@@ -12,9 +12,10 @@ from marshmallow import fields
 
 from .. import lifecycle, placement
 from ..context import Context
+from ..delivery.targets import requested
 from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable
 from ..model.codecs import SWITCH_NAMES, codec_name
-from ..model.leg import SIP_OUTBOUND, Leg, Webhook
+from ..model.leg import SIP_OUTBOUND, Leg
 from ..registry import Body, Rest, command
 from ..schemas import Flag, Label, Object, Payload, Text, TextList, TextMap, Whole
 from ..switch import commands as builder
@@ -105,9 +106,7 @@ def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
         headers=request["headers"],
         accept_dtmf=request["accept_dtmf"],
         target_room=request["room_id"],
-        webhook=Webhook(request["webhook_url"], request["webhook_secret"])
-        if request["webhook_url"]
-        else None,
+        webhook=requested(request["webhook_url"], request["webhook_secret"], ctx.webhooks.guard),
         speech_detection=ctx.config.speech.detection_enabled if speech is None else speech,
         ring_deadline=now + request["ring_timeout"] if request["ring_timeout"] > 0 else 0.0,
         max_duration=float(max(0, request["max_duration"])),

@@ -7,9 +7,10 @@ from typing import Any
 
 from .. import lifecycle, placement
 from ..context import Context
+from ..delivery.targets import requested
 from ..errors import Invalid, LegGone, NotFound
 from ..events import types
-from ..model.leg import EARLY_MEDIA, RINGING, Leg, Webhook
+from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room
 from ..registry import Body, Rest, command
 from ..schemas import Flag, Id, Label, Payload, Text, Whole
@@ -67,7 +68,7 @@ def create_room(
         id or str(uuid.uuid4()),
         sample_rate or ctx.config.rooms.default_sample_rate,
         app_id=app_id,
-        webhook=Webhook(webhook_url, webhook_secret) if webhook_url else None,
+        webhook=requested(webhook_url, webhook_secret, ctx.webhooks.guard),
     )
     lifecycle.room_created(ctx, room)
     return room.view()
@@ -79,6 +80,7 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     room = ctx.rooms.find(id)
     if room is None:
         raise NotFound(f"room {id} not found")
+    room.webhook = None  # as in the reference: the end of a room is reported to the global one
     legs = list(room.legs.values())
     for leg in legs:
         leg.silent_leave = True
@@ -88,8 +90,8 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     recording = ctx.recordings.running(room.id)
     if recording is not None:
         recorder.stop(ctx, recording)
-    ctx.state.forget_room(room.id)
     ctx.emit(types.RoomDeleted.of(room))
+    ctx.state.forget_room(room.id)
     for leg in legs:
         placement.hang_up(ctx, leg, "room_deleted")
     ctx.rooms.remove(room)

@@ -42,11 +42,6 @@ def default_state_path(environ: Mapping[str, str]) -> str:
     return os.path.join(state_directory(environ), "state.sqlite3")
 
 
-def default_webhook_path(environ: Mapping[str, str]) -> str:
-    """The webhook outbox in the default directory."""
-    return os.path.join(state_directory(environ), "webhooks.sqlite3")
-
-
 def state_directory(environ: Mapping[str, str]) -> str:
     """systemd's state directory (systemd.exec), else the user's (XDG base directories)."""
     directory = environ.get("STATE_DIRECTORY", "").partition(":")[0]

@@ -187,6 +187,11 @@ def file_path(value: Any) -> str:
     return path
 
 
+def file_path_or_none(value: Any) -> str:
+    """The path of a file, or nothing."""
+    return file_path(value) if text(value) else ""
+
+
 def directory(value: Any) -> str:
     """The absolute path of a directory, existing or not: the switch, which writes there, runs elsewhere."""
     path = os.path.expanduser(some_text(value))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..media.guard import Network
 from . import values
-from .declare import default_webhook_path, setting
+from .declare import setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,10 @@ class WebhookSettings:
     )
     path: str = setting(
         "VSI_ESL_WEBHOOK_PATH",
-        values.file_path,
-        default_webhook_path,
+        values.file_path_or_none,
+        "",
         "SQLite file with the events to be delivered.",
-        default_text="webhooks.sqlite3 beside the state database's default",
-        example="/var/lib/vsi_esl/webhooks.sqlite3",
+        default_text="webhooks.sqlite3 beside the state database",
     )
     timeout: float = setting("VSI_ESL_WEBHOOK_TIMEOUT", values.duration, 10.0, "Limit for one attempt.")
     backoff_min: float = setting(

@@ -63,3 +63,12 @@ def _embedded(address: Address) -> Iterator[ipaddress.IPv4Address]:
         yield address.sixtofour
     if address in NAT64 or address in COMPATIBLE:
         yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+def is_address(text: str, networks: Sequence[Network] = ()) -> bool:
+    """Whether a text is an IP address; with `networks`, one in any of them."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not networks or any(address in network for network in networks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import Conflict, NotFound
-from .leg import Leg
+from .leg import Leg, Webhook
 from .room import Room
 
 
@@ -17,6 +17,8 @@ class Legs:
         self._ending: dict[str, Leg] = {}
         self.departing: set[str] = set()
         """Those that are forgotten, but for their last event, which waits for a recording."""
+        self.webhooks: dict[str, Webhook] = {}
+        """The webhooks of legs, each until the leg's last event has been routed."""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -37,6 +39,8 @@ class Legs:
 
     def add(self, leg: Leg) -> None:
         self._live[leg.id] = leg
+        if leg.webhook is not None:
+            self.webhooks[leg.id] = leg.webhook
 
     def retire(self, leg: Leg) -> None:
         """Hide a leg that is being hung up; `find` still has it, for its last events."""

@@ -133,7 +133,7 @@ class HttpFace:
         def readyz() -> Response:
             return self._readiness()
 
-        metrics.register(app, self._ctx, self._ctx.metrics, lambda: self.clients)
+        metrics.register(app, self._ctx, self._ctx.metrics, lambda: self.clients, self._ctx.webhooks)
         return app
 
     def _serve(self, environ: dict[str, Any]) -> None:

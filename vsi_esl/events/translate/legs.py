@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ... import lifecycle, placement
+from ...delivery.targets import of_call
 from ...model import codecs
 from ...model.leg import CONNECTED, EARLY_MEDIA, RINGING, SIP_INBOUND, SIP_OUTBOUND, Leg
 from ...switch import memory
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_HEADERS = 64
 X_HEADER_PREFIX = "variable_sip_h_X-"
+NEVER_SHOWN = "x-webhook-secret"
 
 
 def seconds(event: SwitchEvent, header: str) -> float:
@@ -49,7 +51,9 @@ def x_headers(event: SwitchEvent) -> dict[str, str]:
 def leg_from(event: SwitchEvent) -> Leg:
     """A leg built from a channel's event or dump."""
     inbound = event.get(f"variable_{memory.LEG}") == "inbound"
-    headers = x_headers(event) if inbound else {}
+    headers = {}
+    if inbound:
+        headers = {name: value for name, value in x_headers(event).items() if name.lower() != NEVER_SHOWN}
     leg = Leg(
         id=event["Unique-ID"],
         type=SIP_INBOUND if inbound else SIP_OUTBOUND,
@@ -93,7 +97,7 @@ def channel_park(ctx: Context, event: SwitchEvent) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
         if is_ours(event) and event.get("Answer-State") == "ringing" and not ctx.draining:
-            arrived(ctx, leg_from(event))
+            arrived(ctx, leg_from(event), event)
         return
     leg.parked = True
     leg.unseen = False
@@ -101,8 +105,11 @@ def channel_park(ctx: Context, event: SwitchEvent) -> None:
         placement.settle_soon(ctx, leg)
 
 
-def arrived(ctx: Context, leg: Leg) -> None:
+def arrived(ctx: Context, leg: Leg, event: SwitchEvent) -> None:
     """Take an inbound call over from the dialplan and announce it."""
+    if leg.inbound:
+        source = text_of(event, "variable_sip_network_ip") or text_of(event, "variable_sip_received_ip")
+        leg.webhook = of_call(x_headers(event), source, ctx.config.webhooks, ctx.webhooks.guard)
     leg.speech_detection = ctx.config.speech.detection_enabled
     ctx.switch.adopt(leg)
     ctx.switch.remember(leg, "speech_detection", "app_id")
