@@ -60,6 +60,10 @@ class Receiver:
     def stop(self) -> None:
         """Be down: no port, no connections."""
         self._server.stop(timeout=0)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close every connection."""
         for one in list(self._sockets):
             _close(one)
 
@@ -114,7 +118,7 @@ class Receiver:
         if callable(how):
             how = how(request)
         if how in ("hang", "slow"):
-            self.released.wait(20 if how == "hang" else 0.4)
+            self.released.wait(20 if how == "hang" else 0.15)
             how = "ok"
         if how == "reset":
             return False
@@ -149,7 +153,10 @@ def _read(stream: Any) -> Received | None:
     while (header := stream.readline().strip()) != b"":
         name, _, value = header.decode().partition(":")
         headers[name.lower()] = value.strip()
-    body = stream.read(int(headers.get("content-length", "0")))
+    length = int(headers.get("content-length", "-1"))
+    body = stream.read(max(0, length))
+    if len(body) != length:
+        return None  # whoever sent it is gone
     return Received(line.split()[1].decode(), headers, body)
 
 

@@ -1,4 +1,4 @@
-"""The command line: serve, sandbox, doctor, tail, call, config, token."""
+"""The command line: serve, sandbox, doctor, tail, call, config, token, webhooks."""
 
 from __future__ import annotations
 
@@ -80,6 +80,18 @@ def main() -> None:
         sys.exit(1)
 
 
-from . import client, config_commands, doctor, sandbox, serve, token  # noqa: E402  (they add their commands)
+# they add their commands
+from . import client, config_commands, doctor, sandbox, serve, token, webhooks  # noqa: E402
 
-__all__ = ["Config", "cli", "client", "config_commands", "doctor", "main", "sandbox", "serve", "token"]
+__all__ = [
+    "Config",
+    "cli",
+    "client",
+    "config_commands",
+    "doctor",
+    "main",
+    "sandbox",
+    "serve",
+    "token",
+    "webhooks",
+]
