@@ -11,7 +11,8 @@ import structlog
 from gevent.pool import Pool
 
 from . import registry, resync
-from .config import Config
+from .config import Config, ConfigError
+from .config.loading import listen_host
 from .context import Context
 from .delivery.bus import EventBus
 from .delivery.history import History
@@ -51,6 +52,9 @@ class Service:
     """One running service: `start`, then `stop`. Calls outlive it."""
 
     def __init__(self, config: Config) -> None:
+        host, problem = listen_host(config)
+        if problem:
+            raise ConfigError([f"http.addr: {config.http.addr!r}: {problem}"])
         registry.load_commands()
         self.config = config
         self.stopped = False
@@ -99,7 +103,7 @@ class Service:
         self.ctx.bus.add_sink(self.ctx.webhooks.offer)
         resync.restore_rooms(self.ctx)
         bridges.restore(self.ctx)
-        self.http = HttpFace(self.ctx)
+        self.http = HttpFace(self.ctx, host)
 
     def start(self) -> None:
         """Listen and connect. Returns at once; `ctx.node.wait_ready` says when the switch is there."""

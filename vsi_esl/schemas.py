@@ -24,6 +24,11 @@ class Payload(Schema):
         unknown = EXCLUDE
 
 
+def about(text: str, **schema: Any) -> dict[str, Any]:
+    """The `metadata` of a field: what it means, and what JSON Schema can say of it (enum, minimum, ...)."""
+    return {"description": text, **schema}
+
+
 class Text(fields.Field[str]):
     """A JSON string of a bounded length; empty when absent."""
 

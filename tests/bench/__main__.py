@@ -12,7 +12,7 @@ import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from tests.bench import commands, events, faces, restart, sound  # noqa: E402
+from tests.bench import commands, events, faces, restart, sound, webhooks  # noqa: E402
 from vsi_esl import logs  # noqa: E402
 
 BENCHMARKS = {
@@ -25,6 +25,7 @@ BENCHMARKS = {
     "rest": faces.rest,
     "fan-out": faces.fan_out,
     "replay": faces.replay,
+    "webhooks": webhooks.delivered,
 }
 
 

@@ -51,17 +51,19 @@ def switch(freeswitch: FreeswitchDriver | None) -> Iterator[Driver]:
 
 @pytest.fixture
 def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Start a service on the switch; a second one finds the state of the first."""
+    """Start a service on the switch; the next one finds its state, unless it still runs."""
     running: list[Service] = []
 
     def start_service(wait: bool = True, **sections: dict[str, Any]) -> Service:
+        beside = sum(not one.stopped for one in running)
+        home = tmp_path / f"beside-{beside}" if beside else tmp_path
         config = Config(
             instance_id="test-1",
             switch=SwitchSettings(host=switch.host, port=switch.port, password=switch.password),
             http=HttpSettings(addr="127.0.0.1:0", shutdown_timeout=4.0),
-            state=StateSettings(path=str(tmp_path / "state.sqlite3")),
-            recording=RecordingSettings(dir=str(tmp_path / "recordings")),
-            playback=PlaybackSettings(spool_dir=str(tmp_path / "spool"), allow_private_urls=True),
+            state=StateSettings(path=str(home / "state.sqlite3")),
+            recording=RecordingSettings(dir=str(home / "recordings")),
+            playback=PlaybackSettings(spool_dir=str(home / "spool"), allow_private_urls=True),
         )
         for section, values in sections.items():
             config = replace(config, **{section: replace(getattr(config, section), **values)})

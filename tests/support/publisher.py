@@ -15,6 +15,7 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 
 import gevent  # noqa: E402
+import gevent.event  # noqa: E402
 
 from vsi_esl import logs  # noqa: E402
 from vsi_esl.config.web import WebhookSettings  # noqa: E402
@@ -47,7 +48,7 @@ def child(url: str, path: str, run: int, count: int) -> None:
     while webhooks.pending:
         gevent.sleep(0.01)
     say(f"{run} empty")
-    gevent.sleep(60)
+    gevent.event.Event().wait(60)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The command line: serve, sandbox, doctor, tail, call, config, token, webhooks."""
+"""The command line: serve, sandbox, doctor, tail, call, config, docs, token, webhooks."""
 
 from __future__ import annotations
 
@@ -81,13 +81,14 @@ def main() -> None:
 
 
 # they add their commands
-from . import client, config_commands, doctor, sandbox, serve, token, webhooks  # noqa: E402
+from . import client, config_commands, docs, doctor, sandbox, serve, token, webhooks  # noqa: E402
 
 __all__ = [
     "Config",
     "cli",
     "client",
     "config_commands",
+    "docs",
     "doctor",
     "main",
     "sandbox",

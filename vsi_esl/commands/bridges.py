@@ -9,15 +9,17 @@ from ..context import Context
 from ..errors import Invalid, NotFound
 from ..model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge
 from ..registry import Body, Rest, command
-from ..schemas import Id, Label, Payload, Text
+from ..schemas import Id, Label, Payload, Text, about
 from ..sound import bridges
 
 
 class BridgeCreate(Payload):
-    room_id = Id()
-    bridge_id = Label()
-    peer_room_id = Id()
-    direction = Text()
+    room_id = Id(metadata=about("The room that the direction is relative to."))
+    bridge_id = Label(metadata=about("Made up when empty."))
+    peer_room_id = Id(metadata=about("The other room."))
+    direction = Text(
+        metadata=about("bidirectional when empty.", enum=["", "bidirectional", "send", "receive", "none"])
+    )
 
 
 class BridgeList(Payload):
@@ -30,7 +32,7 @@ class BridgePayload(Payload):
 
 
 class BridgeUpdate(BridgePayload):
-    direction = Text()
+    direction = Text(metadata=about("The new direction.", enum=["bidirectional", "send", "receive", "none"]))
 
 
 @command(

@@ -17,7 +17,7 @@ from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
 from ..registry import Body, Rest, command
-from ..schemas import Flag, Label, Object, Payload, Text, TextList, TextMap, Whole
+from ..schemas import Flag, Label, Object, Payload, Text, TextList, TextMap, Whole, about
 from ..switch import commands as builder
 from .answering import require_codec, usable_codecs
 
@@ -45,24 +45,24 @@ class Auth(Payload):
 
 
 class CreateLeg(Payload):
-    type = Text(limit=64)
-    to = Text(limit=1024)
-    uri = Text(limit=1024)
-    from_ = Text(data_key="from", limit=512)
-    privacy = Text(limit=128)
-    ring_timeout = Whole()
-    max_duration = Whole()
-    codecs = TextList()
-    headers = TextMap()
-    room_id = Label()
+    type = Text(limit=64, metadata=about("The kind of leg.", enum=["sip"]))
+    to = Text(limit=1024, metadata=about("SIP URI to dial."))
+    uri = Text(limit=1024, metadata=about("Older name of `to`."))
+    from_ = Text(data_key="from", limit=512, metadata=about("Caller: a user part, or a SIP URI."))
+    privacy = Text(limit=128, metadata=about("Value of the Privacy header, such as id."))
+    ring_timeout = Whole(metadata=about("Longest ringing in seconds; 0 for no limit."))
+    max_duration = Whole(metadata=about("Longest call in seconds, from the answer; 0 for no limit."))
+    codecs = TextList(metadata=about("Codecs to offer, in order of preference."))
+    headers = TextMap(metadata=about("SIP headers of the INVITE."))
+    room_id = Label(metadata=about("Room to join when the call has media; made when there is none."))
     auth = fields.Nested(Auth, load_default=None)
-    webhook_url = Text()
-    webhook_secret = Text()
-    amd = Object()
-    accept_dtmf = Flag(default=True)
-    app_id = Label()
-    speech_detection = Flag()
-    rtt = Flag(default=False)
+    webhook_url = Text(metadata=about("Where the events of this leg go."))
+    webhook_secret = Text(metadata=about("Signs them."))
+    amd = Object(metadata=about("Answering machine detection; kept, without effect yet."))
+    accept_dtmf = Flag(default=True, metadata=about("Whether it gets digits of others in its room."))
+    app_id = Label(metadata=about("The application it belongs to."))
+    speech_detection = Flag(metadata=about("Whether speaking events are wanted."))
+    rtt = Flag(default=False, metadata=about("Offer real-time text."))
 
 
 @command("create_leg", CreateLeg, result="LegView", rest=Rest("POST", "/legs", 201, body=Body.REQUIRED))

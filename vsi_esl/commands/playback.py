@@ -7,7 +7,7 @@ from ..errors import Conflict, Invalid
 from ..model.leg import RINGING, Leg
 from ..model.room import Room
 from ..registry import Body, Rest, command
-from ..schemas import Id, Payload, Text, Whole
+from ..schemas import Id, Payload, Text, Whole, about
 from ..sound import player
 
 MAX_VOLUME = 8
@@ -19,11 +19,11 @@ NOT_PLAYING = "no playback in progress"
 
 class PlayStart(Payload):
     id = Id()
-    url = Text(limit=MAX_URL)
-    tone = Text()
-    mime_type = Text()
-    repeat = Whole()
-    volume = Whole()
+    url = Text(limit=MAX_URL, metadata=about("WAV or MP3 by http or https; or `tone`."))
+    tone = Text(metadata=about("A tone such as dial or us_ringback; or `url`."))
+    mime_type = Text(metadata=about("What the URL holds, when its server does not say."))
+    repeat = Whole(metadata=about("How often; 0 and 1 once, -1 for ever."))
+    volume = Whole(metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
 
 
 class PlayStop(Payload):
@@ -32,11 +32,14 @@ class PlayStop(Payload):
 
 
 class PlayVolume(PlayStop):
-    volume = Whole()
+    volume = Whole(metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
 
 
 @command(
-    "leg_play_start", PlayStart, result="playing", rest=Rest("POST", "/legs/{id}/play", body=Body.REQUIRED)
+    "leg_play_start",
+    PlayStart,
+    result="PlaybackStart",
+    rest=Rest("POST", "/legs/{id}/play", body=Body.REQUIRED),
 )
 def leg_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
     """Play a URL or a tone to one leg, wherever it is; others in its room do not hear it."""
@@ -48,7 +51,10 @@ def leg_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
 
 
 @command(
-    "room_play_start", PlayStart, result="playing", rest=Rest("POST", "/rooms/{id}/play", body=Body.REQUIRED)
+    "room_play_start",
+    PlayStart,
+    result="PlaybackStart",
+    rest=Rest("POST", "/rooms/{id}/play", body=Body.REQUIRED),
 )
 def room_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
     """Play a URL or a tone to everybody in a room, whatever its routing."""

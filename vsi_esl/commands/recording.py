@@ -12,7 +12,7 @@ from ..model.leg import Leg
 from ..model.recording import Recording
 from ..model.room import Room
 from ..registry import Body, Rest, command
-from ..schemas import Flag, Id, Payload, Text
+from ..schemas import Flag, Id, Payload, Text, about
 from ..sound import recorder
 from ..storage import s3
 from ..storage.s3 import S3Target
@@ -25,9 +25,9 @@ FINISH_TIMEOUT_S = 300.0
 
 class RecordStart(Payload):
     id = Id()
-    storage = Text()
-    filename = Text()
-    multi_channel = Flag(default=False)
+    storage = Text(metadata=about("Where it goes: file (when empty) or s3.", enum=["", "file", "s3"]))
+    filename = Text(metadata=about("Name of the file; made up when empty."))
+    multi_channel = Flag(default=False, metadata=about("One track per participant as well; rooms only."))
     s3_bucket = Text()
     s3_region = Text()
     s3_endpoint = Text()
@@ -39,7 +39,7 @@ class RecordStart(Payload):
 @command(
     "leg_record_start",
     RecordStart,
-    result="recording",
+    result="RecordingStart",
     rest=Rest("POST", "/legs/{id}/record", body=Body.LENIENT),
 )
 def leg_record_start(
@@ -54,7 +54,7 @@ def leg_record_start(
 @command(
     "room_record_start",
     RecordStart,
-    result="recording",
+    result="RecordingStart",
     rest=Rest("POST", "/rooms/{id}/record", body=Body.LENIENT),
 )
 def room_record_start(
@@ -68,37 +68,59 @@ def room_record_start(
     return _started(recorder.start_room(ctx, room, target, filename, multi_channel))
 
 
-@command("leg_record_pause", LegPayload, result="paused", rest=Rest("POST", "/legs/{id}/record/pause"))
+@command(
+    "leg_record_pause",
+    LegPayload,
+    result="paused or already_paused",
+    rest=Rest("POST", "/legs/{id}/record/pause"),
+)
 def leg_record_pause(ctx: Context, id: str) -> dict[str, str]:
     """Record silence from now on; the time goes on."""
     return _pause(ctx, id)
 
 
-@command("room_record_pause", RoomPayload, result="paused", rest=Rest("POST", "/rooms/{id}/record/pause"))
+@command(
+    "room_record_pause",
+    RoomPayload,
+    result="paused or already_paused",
+    rest=Rest("POST", "/rooms/{id}/record/pause"),
+)
 def room_record_pause(ctx: Context, id: str) -> dict[str, str]:
     """Record silence from now on, in the mix and in every track; the time goes on."""
     return _pause(ctx, id)
 
 
-@command("leg_record_resume", LegPayload, result="resumed", rest=Rest("POST", "/legs/{id}/record/resume"))
+@command(
+    "leg_record_resume",
+    LegPayload,
+    result="resumed or not_paused",
+    rest=Rest("POST", "/legs/{id}/record/resume"),
+)
 def leg_record_resume(ctx: Context, id: str) -> dict[str, str]:
     """End the pause."""
     return _resume(ctx, id)
 
 
-@command("room_record_resume", RoomPayload, result="resumed", rest=Rest("POST", "/rooms/{id}/record/resume"))
+@command(
+    "room_record_resume",
+    RoomPayload,
+    result="resumed or not_paused",
+    rest=Rest("POST", "/rooms/{id}/record/resume"),
+)
 def room_record_resume(ctx: Context, id: str) -> dict[str, str]:
     """End the pause."""
     return _resume(ctx, id)
 
 
-@command("leg_record_stop", LegPayload, result="stopped", rest=Rest("DELETE", "/legs/{id}/record"))
+@command("leg_record_stop", LegPayload, result="RecordingStop", rest=Rest("DELETE", "/legs/{id}/record"))
 def leg_record_stop(ctx: Context, id: str) -> dict[str, Any]:
     """Finish the leg's recording; the reply says where the file is."""
     return _stop(ctx, id)
 
 
-@command("room_record_stop", RoomPayload, result="stopped", rest=Rest("DELETE", "/rooms/{id}/record"))
+@command(
+    "room_record_stop", RoomPayload, result="RoomRecordingStop", rest=Rest("DELETE", "/rooms/{id}/record")
+)
 def room_record_stop(ctx: Context, id: str) -> dict[str, Any]:
     """Finish the room's recording; the reply says where the files are."""
     return _stop(ctx, id)
@@ -149,4 +171,6 @@ def _stop(ctx: Context, owner_id: str) -> dict[str, Any]:
             "multi_channel_file": recording.shown(recording.multi_file),
             "channels": recording.channels(),
         }
+        if recording.omitted:
+            reply["omitted_legs"] = recording.omitted
     return reply

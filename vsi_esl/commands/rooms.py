@@ -13,7 +13,7 @@ from ..events import types
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room
 from ..registry import Body, Rest, command
-from ..schemas import Flag, Id, Label, Payload, Text, Whole
+from ..schemas import Flag, Id, Label, Payload, Text, Whole, about
 from ..sound import bridges, player, recorder
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
@@ -24,11 +24,11 @@ class RoomPayload(Payload):
 
 
 class CreateRoom(Payload):
-    id = Label()
-    webhook_url = Text()
-    webhook_secret = Text()
-    app_id = Label()
-    sample_rate = Whole()
+    id = Label(metadata=about("Made up when empty."))
+    webhook_url = Text(metadata=about("Where the room's events go."))
+    webhook_secret = Text(metadata=about("Signs them."))
+    app_id = Label(metadata=about("The application it belongs to."))
+    sample_rate = Whole(metadata=about("Hz; 0 for the configured one.", enum=[0, 8000, 16000, 48000]))
 
 
 class AddLegToRoom(Payload):
@@ -37,7 +37,7 @@ class AddLegToRoom(Payload):
     mute = Flag()
     deaf = Flag()
     accept_dtmf = Flag()
-    role = Label(default=None)
+    role = Label(default=None, metadata=about("Role in the room's routing matrix."))
 
 
 class RemoveLegFromRoom(Payload):
@@ -101,7 +101,7 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
 @command(
     "add_leg_to_room",
     AddLegToRoom,
-    result="added, moved or adding",
+    result="Placement",
     rest=Rest("POST", "/rooms/{room_id}/legs", body=Body.REQUIRED),
 )
 def add_leg_to_room(

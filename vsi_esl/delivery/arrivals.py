@@ -38,7 +38,7 @@ class Arrival:
 
 
 class Arrivals:
-    """Files beside the outbox at `path`; none for `:memory:`. Times out of nothing: nothing here waits."""
+    """Files beside the outbox at `path`; none for `:memory:`."""
 
     def __init__(self, path: str) -> None:
         self._path = "" if path == ":memory:" else path

@@ -14,9 +14,8 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from .. import metrics
 from ..access import ConfinedFilter
-from ..config import ConfigError
-from ..config.loading import listen_host
 from ..context import Context
+from ..documents import routes as documents
 from ..errors import Invalid, NotFound, SwitchUnavailable, VsiError
 from . import auth, replay, rest
 from .vsi import VsiSession
@@ -35,16 +34,13 @@ REQUEST_TIMEOUT_S = 30.0
 
 
 class HttpFace:
-    """Flask application, its WSGI server, and the VSI sessions that are open."""
+    """Flask application, its WSGI server on `host`, and the VSI sessions that are open."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, host: str) -> None:
         self._ctx = ctx
         self._sessions: set[VsiSession] = set()
         self._access = auth.Gate(ctx.config)
         self.flask = self._build()
-        host, problem = listen_host(ctx.config)
-        if problem:
-            raise ConfigError([f"http.addr: {ctx.config.http.addr!r}: {problem}"])
         port = ctx.config.http.port
         self.server = WSGIServer(
             (host, port),
@@ -133,6 +129,7 @@ class HttpFace:
         def readyz() -> Response:
             return self._readiness()
 
+        documents.register(app)
         metrics.register(app, self._ctx, self._ctx.metrics, lambda: self.clients, self._ctx.webhooks)
         return app
 

@@ -1,0 +1,136 @@
+"""Facts of an OpenAPI or AsyncAPI document: names and numbers, no text. `python -m tests.contract.facts DIR`
+writes those of the pinned documents in a directory to pinned.json."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Document = dict[str, Any]
+Facts = dict[str, dict[str, list[str]]]
+
+PINNED = Path(__file__).with_name("pinned.json")
+VERSIONS = ("2026-05-26", "2026-08-20")
+METHODS = ("get", "post", "put", "patch", "delete")
+ENVELOPE = {"type", "timestamp", "event_id", "instance_id"}
+PENDING: dict[str, list[str]] = {}
+"""What is known and answers 501."""
+BESIDE = "document beside it"
+FRAMES = {"connected", "ping", "events_dropped", "error", "pong", "stop", "frame_error"}
+
+
+def of_openapi(document: Document) -> Facts:
+    """`METHOD /path` -> statuses of success, members of the body and of the answer."""
+    found: Facts = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method not in METHODS:
+                continue
+            if operation.get("x-pending"):
+                found[_route(method, path)] = PENDING
+                continue
+            name = _route(method, path)
+            answers = {str(code): one for code, one in operation["responses"].items() if str(code)[0] in "12"}
+            found[name] = {
+                "status": sorted(answers),
+                "body": _members(document, _json(document, operation.get("requestBody", {}))),
+                "answer": sorted(
+                    set().union(*(_members(document, _json(document, one)) for one in answers.values()))
+                    - {"instance_id"}
+                ),
+            }
+    return found
+
+
+def _route(method: str, path: str) -> str:
+    return f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path.removeprefix('/v1'))}"
+
+
+def of_asyncapi(document: Document) -> Facts:
+    """Message name -> the members of its payload or data; for events, their own."""
+    found: Facts = {}
+    for kind, reference in document["channels"]["vsi"]["messages"].items():
+        message = _resolved(document, reference)
+        properties = _properties(document, message["payload"])
+        if kind in FRAMES:
+            continue
+        if message.get("x-pending"):
+            found[kind] = PENDING
+        elif "payload" in properties or kind.endswith(".result"):
+            inner = properties.get("payload") or properties.get("data") or {}
+            found[kind] = {"members": _members(document, inner)}
+        elif "." in kind:
+            found[kind] = {"members": sorted(set(properties) - ENVELOPE)}
+        else:
+            found[kind] = {"members": []}
+    return found
+
+
+def _json(document: Document, holder: Document) -> Document:
+    return dict(_resolved(document, holder).get("content", {}).get("application/json", {}).get("schema", {}))
+
+
+def _resolved(document: Document, schema: Document) -> Document:
+    while "$ref" in schema:
+        file, _, place = schema["$ref"].partition("#/")
+        target: Any = document[BESIDE] if file else document
+        for step in place.split("/"):
+            name = step.replace("~1", "/").replace("~0", "~")
+            # the pinned AsyncAPI documents say LegView and RoomView, the OpenAPI ones Leg and Room
+            target = target.get(name, target.get(name.removesuffix("View"), {}))
+        schema = target
+    return schema
+
+
+def _properties(document: Document, schema: Document) -> Document:
+    schema = _resolved(document, schema)
+    if schema.get("type") == "array":
+        return _properties(document, schema.get("items", {}))
+    found = dict(schema.get("properties", {}))
+    for part in (*schema.get("allOf", ()), *schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        found |= _properties(document, part)
+    return found
+
+
+def _members(document: Document, schema: Document) -> list[str]:
+    return sorted(_properties(document, schema))
+
+
+def read(directory: Path) -> dict[str, Facts]:
+    """The facts of the pinned documents."""
+    found = {}
+    for version in VERSIONS:
+        openapi, asyncapi = (
+            yaml.safe_load((directory / f"{name}-{version}.yaml").read_text())
+            for name in ("openapi", "asyncapi")
+        )
+        found[f"openapi {version}"] = of_openapi(openapi)
+        found[f"asyncapi {version}"] = of_asyncapi(asyncapi | {BESIDE: openapi})
+    return found
+
+
+def differences(name: str, pinned: Facts, ours: Facts) -> list[str]:
+    """One line for each: what is missing here, and what is more."""
+    lines = []
+    for entry in sorted(pinned.keys() | ours.keys()):
+        if ours.get(entry) is PENDING or ours.get(entry.removesuffix(".result")) is PENDING:
+            lines.append(f"{name}: {entry}: not implemented")
+        elif entry not in ours:
+            lines.append(f"{name}: {entry}: missing")
+        elif entry not in pinned:
+            lines.append(f"{name}: {entry}: more")
+        else:
+            for part in pinned[entry].keys() | ours[entry].keys():
+                there, here = set(pinned[entry][part]), set(ours[entry][part])
+                lines += [f"{name}: {entry}: {part}: {one}: missing" for one in there - here]
+                lines += [f"{name}: {entry}: {part}: {one}: more" for one in here - there]
+    return sorted(lines)
+
+
+if __name__ == "__main__":
+    PINNED.write_text(json.dumps(read(Path(sys.argv[1])), indent=1, sort_keys=True) + "\n")

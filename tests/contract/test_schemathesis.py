@@ -1,0 +1,86 @@
+"""schemathesis asks for what /openapi.json offers, and for what it does not.
+
+No answer that is not documented, and no server error but 501: a command or a kind of leg not implemented.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_cli import Running
+
+CHECKS = ",".join(
+    """
+    not_a_server_error status_code_conformance content_type_conformance response_schema_conformance
+    response_headers_conformance unsupported_method allow_header_conformance
+    """.split()
+)
+EXAMPLES = "12"
+SETTINGS = """
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", 501]
+"""
+LIVE = """
+[[operations]]
+include-path-regex = "^/v1/legs/"
+parameters = { "path.id" = "LEG", "path.leg_id" = "LEG", "path.playback_id" = "PLAYBACK" }
+
+[[operations]]
+include-path-regex = "^/v1/rooms/"
+parameters = { "path.id" = "r", "path.room_id" = "r", "path.leg_id" = "LEG", "path.bridge_id" = "b" }
+"""
+
+
+def run(address: str, directory: Path, settings: str, *options: str) -> None:
+    """One run; fails with what schemathesis has to say."""
+    (directory / "schemathesis.toml").write_text(settings)
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://{address}/openapi.json"]
+    bounds = ["--checks", CHECKS, "-n", EXAMPLES, "--seed", "1", "--request-timeout", "10", "--no-color"]
+    result = subprocess.run(
+        [*command, *bounds, "--phases", "coverage,fuzzing", *options],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=directory,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+
+
+@pytest.fixture
+def service(tmp_path):
+    running = Running("--no-demo", RECORDING_DIR=str(tmp_path / "rec"))
+    yield running
+    running.stop()
+
+
+def test_ids_that_nothing_has(service, tmp_path):
+    run(service.url.removeprefix("ws://").partition("/")[0], tmp_path, SETTINGS)
+
+
+def test_a_leg_and_a_room_that_there_are(service, tmp_path):
+    address = service.url.removeprefix("ws://").partition("/")[0]
+    assert service.call("create_room", "id=r").returncode == 0
+    assert service.call("create_room", "id=other").returncode == 0
+    assert service.call("bridge_create", "room_id=r", "bridge_id=b", "peer_room_id=other").returncode == 0
+    made = service.call("create_leg", "type=sip", "to=sip:instant@127.0.0.1", "room_id=r")
+    leg = json.loads(made.stdout)["id"]
+    playing = json.loads(service.call("room_play_start", "id=r", "tone=dial").stdout)
+    live = LIVE.replace("LEG", leg).replace("PLAYBACK", playing["playback_id"])
+    run(
+        address,
+        tmp_path,
+        SETTINGS + live,
+        "--exclude-method",
+        "DELETE",
+        "--include-path-regex",
+        "^/v1/(legs|rooms)/",
+    )
+    assert service.call("get_leg", f"id={leg}").returncode == 0, "it lives through all this"

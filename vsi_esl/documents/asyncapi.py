@@ -1,0 +1,193 @@
+"""The VSI WebSocket as an AsyncAPI 3.0 document: commands, their replies, and the typed events."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from .. import __version__, registry
+from ..events import types
+from ..events.types import Event
+from ..protocol import COMMANDS, CONNECTION_COMMANDS
+from ..registry import Command
+from . import fields, views
+
+Schema = dict[str, Any]
+
+RENAMED = {"from_": "from"}
+ENVELOPE = {
+    "timestamp": {"type": "string", "format": "date-time", "description": "UTC, to the nanosecond."},
+    "event_id": {"type": "string", "format": "uuid", "description": "What `?since=` takes."},
+    "instance_id": views.TEXT,
+}
+REQUEST_ID = {"type": "string", "description": "Chosen by the client, and repeated in the reply."}
+CHANNEL = "#/channels/vsi"
+
+
+def build() -> Schema:
+    """The document."""
+    commands = registry.load_commands()
+    messages: dict[str, Schema] = {}
+    operations: dict[str, Schema] = {}
+    for name in COMMANDS:
+        if name in commands:
+            messages[name] = _request(name, commands[name].summary, fields.payload(commands[name].schema))
+            messages[f"{name}.result"] = _result(commands[name])
+        elif name in CONNECTION_COMMANDS:
+            messages[name] = _request(name, _CONNECTION[name], None)
+        else:
+            messages[name] = _request(name, "Not implemented yet: answered by error 501.", {"type": "object"})
+            messages[name]["x-pending"] = True
+        operations[f"recv_{name}"] = _receive(name, name in commands, name not in CONNECTION_COMMANDS)
+    messages |= _connection_frames()
+    for kind in event_types():
+        messages[kind.type] = _event(kind)
+        operations[f"send_{kind.type}"] = _send(kind.type)
+    for name in _connection_frames():
+        operations[f"send_{name}"] = _send(name)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "vsi_esl",
+            "version": __version__,
+            "description": "Commands, replies and events are JSON objects, one a text frame. The same events"
+            " are posted to webhooks.",
+            "license": {"name": "MIT"},
+        },
+        "channels": {
+            "vsi": {
+                "address": "/v1/vsi",
+                "title": "VSI",
+                "description": "Query: app_id (RE2 pattern), since (event id), token.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+            }
+        },
+        "operations": operations,
+        "components": {"messages": messages, "schemas": views.VIEWS},
+    }
+
+
+_CONNECTION = {"pong": "The answer to a ping; may be left out.", "stop": "Close the connection."}
+
+
+def event_types() -> list[type[Event]]:
+    """All events of the service, by name."""
+    importlib.import_module("vsi_esl.events.sound")  # the other half of them
+
+    def below(kind: type[Event]) -> Iterator[type[Event]]:
+        for one in kind.__subclasses__():
+            if isinstance(vars(one).get("type"), str):
+                yield one
+            yield from below(one)
+
+    found: dict[str, type[Event]] = {kind.type: kind for kind in below(Event)}
+    return [found[name] for name in sorted(found)]
+
+
+def members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
+    """An event's own members, and which of them are always there."""
+    hints = typing.get_type_hints(kind, vars(types) | {"ClassVar": typing.ClassVar})
+    properties, required = {}, []
+    for field in dataclasses.fields(kind):
+        schema, always = fields.of_type(hints[field.name])
+        name = RENAMED.get(field.name, field.name)
+        properties[name] = schema
+        if always:
+            required.append(name)
+    return properties, required
+
+
+def _event(kind: type[Event]) -> Schema:
+    properties, required = members(kind)
+    payload = {
+        "type": "object",
+        "properties": {"type": {"const": kind.type}, **ENVELOPE, **properties},
+        "required": ["type", "timestamp", "event_id", *required],
+    }
+    # a dataclass without a docstring has its signature for one
+    text = kind.__doc__ or ""
+    summary = "" if text.startswith(f"{kind.__name__}(") else " ".join(text.split())
+    return {
+        "name": kind.type,
+        "title": kind.type,
+        **({"summary": summary} if summary else {}),
+        "payload": payload,
+    }
+
+
+def _request(name: str, summary: str, payload: Schema | None) -> Schema:
+    properties: Schema = {"type": {"const": name}}
+    if payload is not None:
+        properties |= {"request_id": REQUEST_ID, "payload": payload}
+    frame = {"type": "object", "properties": properties, "required": ["type"]}
+    return {"name": name, "title": name, "summary": summary, "payload": frame}
+
+
+def _result(entry: Command) -> Schema:
+    frame = {
+        "type": "object",
+        "properties": {
+            "type": {"const": f"{entry.name}.result"},
+            "request_id": REQUEST_ID,
+            "data": views.of_result(entry.result),
+        },
+        "required": ["type", "data"],
+    }
+    return {"name": f"{entry.name}.result", "title": f"{entry.name}.result", "payload": frame}
+
+
+def _connection_frames() -> dict[str, Schema]:
+    def frame(name: str, summary: str, *optional: str, **members: Schema) -> Schema:
+        properties = {"type": {"const": name}, **members}
+        payload = {
+            "type": "object",
+            "properties": properties,
+            "required": [one for one in properties if one not in optional],
+        }
+        return {"name": name, "title": name, "summary": summary, "payload": payload}
+
+    data = {
+        "type": "object",
+        "properties": {"code": {"type": "integer"}, "message": views.TEXT},
+        "required": ["code", "message"],
+    }
+    return {
+        "connected": frame("connected", "The first frame of a connection."),
+        "ping": frame("ping", "Sent now and then.", event_id=views.NUMBER, seq=views.NUMBER),
+        "events_dropped": frame(
+            "events_dropped", "So many events were lost before this place.", count=views.NUMBER
+        ),
+        "error": frame(
+            "error",
+            "A command was refused; the codes are HTTP's.",
+            "request_id",
+            request_id=REQUEST_ID,
+            data=data,
+        ),
+    }
+
+
+def _receive(name: str, implemented: bool, answered: bool) -> Schema:
+    operation: Schema = {
+        "action": "receive",
+        "channel": {"$ref": CHANNEL},
+        "messages": [{"$ref": f"{CHANNEL}/messages/{name}"}],
+    }
+    if answered:
+        replies = [f"{name}.result", "error"] if implemented else ["error"]
+        operation["reply"] = {
+            "channel": {"$ref": CHANNEL},
+            "messages": [{"$ref": f"{CHANNEL}/messages/{reply}"} for reply in replies],
+        }
+    return operation
+
+
+def _send(name: str) -> Schema:
+    return {
+        "action": "send",
+        "channel": {"$ref": CHANNEL},
+        "messages": [{"$ref": f"{CHANNEL}/messages/{name}"}],
+    }

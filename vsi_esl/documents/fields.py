@@ -1,0 +1,95 @@
+"""Marshmallow schemas of payloads, and dataclasses of events, as JSON Schema."""
+
+from __future__ import annotations
+
+import types
+import typing
+from functools import cache
+from typing import Any
+
+import marshmallow
+from apispec import APISpec
+from apispec.ext.marshmallow import OpenAPIConverter
+from marshmallow import fields
+
+from .. import schemas
+from ..commands.routing import MAX_ROLES, MatrixField, Roles
+
+Schema = dict[str, Any]
+
+STRINGS: Schema = {"type": "string"}
+ROLES: Schema = {"type": "array", "items": STRINGS, "maxItems": MAX_ROLES}
+
+
+@cache
+def _converter() -> OpenAPIConverter:
+    """apispec's view of marshmallow fields, with ours."""
+    resolve: Any = lambda schema: None  # noqa: E731 - nested schemas are written out where they are used
+    converter = OpenAPIConverter("3.1.0", resolve, APISpec("", "", "3.1.0"))
+    converter.add_attribute_function(_ours)
+    return converter
+
+
+def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
+    """What apispec cannot know of a field class of ours."""
+    if isinstance(field, schemas.Id):
+        return STRINGS
+    if isinstance(field, schemas.Text):
+        return {"type": "string", "maxLength": field.limit}
+    if isinstance(field, schemas.Whole):
+        return {"type": "integer"}
+    if isinstance(field, schemas.Flag):
+        return {"type": "boolean"}
+    if isinstance(field, schemas.TextList):
+        return {"type": "array", "items": STRINGS, "maxItems": field.limit}
+    if isinstance(field, schemas.TextMap):
+        return {"type": "object", "additionalProperties": STRINGS, "maxProperties": field.limit}
+    if isinstance(field, schemas.Object):
+        return {"type": "object"}
+    if isinstance(field, MatrixField):
+        return {"type": "object", "additionalProperties": ROLES, "maxProperties": MAX_ROLES}
+    if isinstance(field, Roles):
+        return ROLES
+    return {}
+
+
+def payload(schema: marshmallow.Schema | None) -> Schema:
+    """The payload of a command. No member is required by its type: what is missing counts as empty."""
+    if schema is None:
+        return {"type": "object", "properties": {}}
+    properties = {field.data_key or name: member(field) for name, field in schema.fields.items()}
+    return {"type": "object", "properties": properties}
+
+
+def member(field: fields.Field[Any]) -> Schema:
+    """One member of a payload."""
+    if isinstance(field, fields.Nested):
+        return {**payload(field.schema), **_described(field)}
+    if isinstance(field, fields.List):
+        return {"type": "array", "items": member(field.inner), **_described(field)}
+    found: Schema = _converter().field2property(field)
+    for unwanted in ("default", "nullable", "readOnly", "writeOnly"):
+        found.pop(unwanted, None)
+    if isinstance(found.get("type"), list):
+        found["type"] = found["type"][0]  # null is the same as absent everywhere, and not said each time
+    return found
+
+
+def _described(field: fields.Field[Any]) -> Schema:
+    text = field.metadata.get("description")
+    return {"description": text} if text else {}
+
+
+def of_type(hint: Any) -> tuple[Schema, bool]:
+    """A member's type annotation, and whether the member is always there (None means left out)."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        kinds = [one for one in arguments if one is not type(None)]
+        return of_type(kinds[0])[0], len(kinds) == len(arguments)
+    if origin is list:
+        return {"type": "array", "items": of_type(arguments[0])[0]}, True
+    if origin is dict:
+        inner = of_type(arguments[1])[0]
+        return {"type": "object", **({"additionalProperties": inner} if inner else {})}, True
+    simple = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    return ({"type": simple[hint]} if hint in simple else {}), True

@@ -1,0 +1,207 @@
+"""The REST face as an OpenAPI 3.1 document, made of the routes that the registry gives."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from apispec import APISpec
+
+from .. import __version__, registry
+from ..registry import Body, Command, Rest
+from ..web.rest import BASE, routes
+from . import fields, views
+
+Schema = dict[str, Any]
+
+PARAMETER = re.compile(r"\{(\w+)\}")
+LARGE_BODY = 413
+
+ERRORS = {
+    400: "The request is wrong: the body cannot be read, or a member is not what it must be.",
+    401: "A bearer token is required, or the one given is not valid.",
+    403: "The address, the page or the token may not do this.",
+    404: "No such leg, room, playback, recording or bridge.",
+    409: "It exists, but not in a state that allows this.",
+    413: "The body is too large.",
+    429: "The token's rate limit is exceeded; Retry-After says for how long.",
+    500: "The command was fine and still failed.",
+    501: "Not implemented by this server, or not by the connected switch.",
+    503: "No connection to the switch, no answer from it in time, or the service is shutting down.",
+}
+PENDING_ERRORS = (401, 403, 413, 429, 501)
+TAGS = {"leg": "Legs", "room": "Rooms", "bridge": "Bridges", "webrtc": "WebRTC"}
+
+DESCRIPTION = (
+    "VSI commands over HTTP. Every command has a twin here, with the same payload and the same errors. A"
+    " member that is null counts as absent, unknown members are ignored, and what happens later comes as an"
+    " event, over /v1/vsi and by webhook (see the AsyncAPI document)."
+)
+
+
+def build() -> Schema:
+    """The document."""
+    spec = APISpec(
+        title="vsi_esl",
+        version=__version__,
+        openapi_version="3.1.0",
+        info={"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        servers=[{"url": "/"}],
+        security=[{"token": []}, {}],
+    )
+    spec.components.security_scheme(
+        "token",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Made by `vsi-esl token`. Not needed while no token is configured.",
+        },
+    )
+    error = {
+        "type": "object",
+        "properties": {"instance_id": views.TEXT, "error": views.TEXT},
+        "required": ["instance_id", "error"],
+    }
+    for name, schema in {**views.VIEWS, "Error": error}.items():
+        spec.components.schema(name, schema)
+    for code, text in ERRORS.items():
+        spec.components.response(str(code), _error(code, text))
+    commands = registry.load_commands()
+    for name, rest in sorted(routes().items(), key=lambda item: item[0] not in commands):
+        operation = _operation(commands[name], rest) if name in commands else _pending(name)
+        path, parameters = _path(rest)
+        operation["parameters"] = parameters
+        spec.path(path, operations={rest.method.lower(): operation})
+    for path, operations in _others().items():
+        spec.path(path, operations=operations)
+    return dict(spec.to_dict())
+
+
+def _path(rest: Rest) -> tuple[str, list[Schema]]:
+    names = PARAMETER.findall(rest.path)
+    # an id that is empty is no id, and `/` inside one is written %2F
+    one = {"type": "string", "minLength": 1}
+    return BASE + rest.path, [{"name": name, "in": "path", "required": True, "schema": one} for name in names]
+
+
+def _operation(entry: Command, rest: Rest) -> Schema:
+    operation: Schema = {
+        "operationId": entry.name,
+        "summary": entry.summary,
+        "tags": [_tag(entry.name)],
+        "responses": {str(rest.status): _success(entry), **{str(code): str(code) for code in ERRORS}},
+    }
+    text = (entry.handler.__doc__ or "").strip().partition("\n\n")[2]
+    if text:
+        operation["description"] = " ".join(text.split())
+    if rest.body is not Body.NONE:
+        operation["requestBody"] = {
+            "required": rest.body is Body.REQUIRED,
+            "content": {"application/json": {"schema": body_of(entry, rest)}},
+        }
+    return operation
+
+
+def body_of(entry: Command, rest: Rest) -> Schema:
+    """The payload without what the path gives, under the names that the body has for it."""
+    schema = fields.payload(entry.schema)
+    outside = {inside: name for name, inside in rest.names.items()}
+    in_path = PARAMETER.findall(rest.path)
+    schema["properties"] = {
+        outside.get(name, name): member
+        for name, member in schema["properties"].items()
+        if name not in in_path
+    }
+    return schema
+
+
+def _success(entry: Command) -> Schema:
+    schema = views.of_result(entry.result, rest=True)
+    return {"description": "Done, or begun.", "content": {"application/json": {"schema": schema}}}
+
+
+def _pending(name: str) -> Schema:
+    return {
+        "operationId": name,
+        "summary": "Part of the protocol, not implemented yet.",
+        "tags": [_tag(name)],
+        "deprecated": False,
+        "x-pending": True,
+        "responses": {str(code): str(code) for code in PENDING_ERRORS},
+    }
+
+
+def _tag(name: str) -> str:
+    for word, tag in TAGS.items():
+        if name.startswith(word):
+            return tag
+    return "Rooms" if name.endswith(("_room", "_rooms")) else "Legs"
+
+
+def _error(code: int, text: str) -> Schema:
+    response: Schema = {
+        "description": text,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+    if code == 429:
+        response["headers"] = {"Retry-After": {"schema": views.NUMBER, "description": "Seconds."}}
+    return response
+
+
+def _others() -> dict[str, Schema]:
+    """What is no command."""
+
+    def get(summary: str, *codes: int, **found: Schema) -> Schema:
+        responses = {code.removeprefix("on_"): response for code, response in found.items()}
+        return {
+            "get": {
+                "summary": summary,
+                "tags": ["Service"],
+                "responses": {**responses, **{str(code): str(code) for code in codes}},
+            }
+        }
+
+    def json(text: str) -> Schema:
+        return {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
+
+    def page(text: str, kind: str) -> Schema:
+        return {"description": text, "content": {kind: {"schema": views.TEXT}}}
+
+    vsi = get(
+        "The VSI WebSocket.",
+        400,
+        401,
+        403,
+        429,
+        on_101={"description": "Upgraded."},
+        on_426=json("Asked for without an upgrade."),
+        on_503=json("Too many connections, or shutting down."),
+    )
+    vsi["get"]["parameters"] = [
+        {"name": name, "in": "query", "schema": views.TEXT, "description": text}
+        for name, text in (
+            ("app_id", "Only events whose app_id matches this RE2 pattern."),
+            ("since", "Event id: first what was missed after it."),
+            ("token", "Bearer token, for browsers, which cannot send headers."),
+        )
+    ]
+    return {
+        f"{BASE}/vsi": vsi,
+        "/healthz": get("The process lives.", 403, on_200=json("It does.")),
+        "/readyz": get(
+            "The switch is connected and its calls are known.",
+            403,
+            on_200=json("Ready."),
+            on_503=json("Not ready, or shutting down."),
+        ),
+        "/metrics": get(
+            "Series for Prometheus.",
+            401,
+            403,
+            429,
+            on_200=page("All series.", "text/plain; version=0.0.4"),
+        ),
+        "/openapi.json": get("This document.", 403, on_200=json("OpenAPI 3.1.")),
+        "/asyncapi.json": get("VSI and its events.", 403, on_200=json("AsyncAPI 3.0.")),
+        "/docs": get("Pages to read.", 403, on_200=page("HTML.", "text/html")),
+    }

@@ -1,0 +1,125 @@
+"""The documents as pages to read: no scripts, nothing fetched from elsewhere; and as Markdown tables."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from .. import registry
+from ..protocol import COMMANDS, CONNECTION_COMMANDS
+from ..web.rest import BASE, routes
+from . import asyncapi, fields, openapi, views
+
+Schema = dict[str, Any]
+
+_templates = Environment(
+    loader=PackageLoader("vsi_esl.documents"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def kind(schema: Schema) -> str:
+    """A member's type in a word or two."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "allOf" in schema:
+        return kind(schema["allOf"][-1])
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    if schema.get("type") == "array":
+        return f"array of {kind(schema['items'])}"
+    if schema.get("enum"):
+        return " | ".join(json.dumps(one) for one in schema["enum"])
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"object of {kind(schema['additionalProperties'])}"
+    return str(schema.get("type", "any"))
+
+
+_templates.filters["kind"] = kind
+
+
+def index() -> str:
+    """The page that leads to the others."""
+    return _templates.get_template("index.html").render(title="vsi_esl")
+
+
+def rest_page() -> str:
+    """The REST face."""
+    document = openapi.build()
+    operations = [
+        {"method": method.upper(), "path": path, **operation}
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    groups: dict[str, list[Schema]] = {}
+    for operation in operations:
+        groups.setdefault(operation["tags"][0], []).append(operation)
+    return _templates.get_template("rest.html").render(
+        title="REST", document=document, groups=groups, errors=openapi.ERRORS, views=views.VIEWS
+    )
+
+
+def vsi_page() -> str:
+    """The WebSocket: commands and events."""
+    return _templates.get_template("vsi.html").render(
+        title="VSI",
+        document=asyncapi.build(),
+        commands=commands(),
+        events=[{"type": one.type, **_event(one)} for one in asyncapi.event_types()],
+        views=views.VIEWS,
+    )
+
+
+def commands() -> list[Schema]:
+    """All commands of the protocol, in its order: what the pages and the Markdown table show."""
+    registered, paths = registry.load_commands(), routes()
+    rows = []
+    for name in COMMANDS:
+        if name in CONNECTION_COMMANDS:
+            continue
+        entry = registered.get(name)
+        rows.append(
+            {
+                "name": name,
+                "implemented": entry is not None,
+                "summary": entry.summary if entry else "Not implemented yet.",
+                "members": fields.payload(entry.schema)["properties"] if entry else {},
+                "result": entry.result if entry else "",
+                "method": paths[name].method,
+                "path": BASE + paths[name].path,
+                "status": paths[name].status,
+            }
+        )
+    return rows
+
+
+def _event(one: type[Any]) -> Schema:
+    properties, required = asyncapi.members(one)
+    text = one.__doc__ or ""
+    summary = "" if text.startswith(f"{one.__name__}(") else " ".join(text.split())
+    return {"members": properties, "required": required, "summary": summary}
+
+
+def commands_markdown() -> str:
+    """Commands, their REST twins and results as a table."""
+    lines = ["| command | REST | answers | |", "|---|---|---|---|"]
+    for row in commands():
+        route = f"`{row['method']} {row['path']}`"
+        answer = f"{row['status']} {row['result']}" if row["implemented"] else "501"
+        lines.append(f"| `{row['name']}` | {route} | {answer} | {row['summary']} |")
+    return "\n".join(lines) + "\n"
+
+
+def events_markdown() -> str:
+    """Events and their members as a table; members in brackets may be absent."""
+    lines = ["| event | members | |", "|---|---|---|"]
+    for one in asyncapi.event_types():
+        found = _event(one)
+        shown = [f"`{name}`" if name in found["required"] else f"[`{name}`]" for name in found["members"]]
+        lines.append(f"| `{one.type}` | {' '.join(shown)} | {found['summary']} |")
+    return "\n".join(lines) + "\n"
