@@ -20,7 +20,7 @@ from .events import types
 from .model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
 from .model.recording import Recording
 from .model.room import Room
-from .sound import player, recorder
+from .sound import player, recorder, tracks
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +89,7 @@ def entered(
         ctx.state.save_legs([leg])
         if leg.role_given:
             routing_changed(ctx, room, "leg_joined")
-        recorder.joined_room(ctx, room, leg)
+        tracks.joined(ctx, room, leg)
     leg.role_given = False
     # the flags may have changed while it was on its way
     if speak is leg.says_nothing:

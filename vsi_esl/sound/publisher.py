@@ -24,11 +24,10 @@ from ..events import sound as events
 from ..model.recording import CLOSING, REPORTED, Recording
 from ..storage.s3 import S3Target
 from ..storage.uploads import UploadError
-from . import files
+from . import files, kept
 
 log = structlog.get_logger(__name__)
 
-KIND = "recording"
 THREADS = 4
 
 Done = TypeVar("Done")
@@ -81,8 +80,7 @@ class Publisher:
             else:
                 late = self._submit(ctx, recording)
             self._see_late_ones(recording, late)
-            ctx.recordings.remove(recording)
-            ctx.state.forget_item(KIND, recording.id)
+            kept.forget(ctx, recording)
         except Exception:
             # its row stays, and the next process or the next resync tries again
             log.exception("recording not seen out", recording=recording.id)
@@ -103,12 +101,12 @@ class Publisher:
             for track in recording.tracks:
                 if track.end_ms < 0:
                     track.end_ms = track.start_ms + result.ends.get(track.path, 0)
-            ctx.state.save_item(KIND, recording.id, recording.to_dict())
+            kept.save(ctx, recording)
         late: Uploading = {}
         if recording.s3:
             late = self._upload(ctx, recording, ctx.config.s3.upload_timeout)
             recording.state = REPORTED if late else CLOSING
-            ctx.state.save_item(KIND, recording.id, recording.to_dict())
+            kept.save(ctx, recording)
         self._report(ctx, recording)
         return late
 

@@ -27,17 +27,15 @@ from ..model.recording import (
     RUNNING,
     Part,
     Recording,
-    Track,
     file_name,
 )
 from ..model.room import Room
 from ..storage.s3 import S3Target
 from ..switch.snapshot import Snapshot
-from . import naming
+from . import kept, naming, tracks
 
 log = structlog.get_logger(__name__)
 
-KIND = "recording"
 START_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
 JOIN_TIMEOUT_S = 2.0
@@ -69,12 +67,12 @@ def start_room(
 
 def _start(ctx: Context, recording: Recording, begin: Callable[..., None], owner: Leg | Room) -> None:
     ctx.recordings.add(recording)
-    _save(ctx, recording)
+    kept.save(ctx, recording)
     try:
         ctx.workers.run(recording.id, START_TIMEOUT_S, _start_now, ctx, recording, begin, owner)
     except Exception:
         recording.state = ABANDONED
-        _save(ctx, recording)
+        kept.save(ctx, recording)
         ctx.workers.submit(recording.id, _abandon, ctx, recording)
         raise
 
@@ -83,7 +81,7 @@ def _start_now(ctx: Context, recording: Recording, begin: Callable[..., None], o
     begin(ctx, recording, owner)
     if recording.state == ABANDONED:
         return  # nobody waited that long
-    _save(ctx, recording)
+    kept.save(ctx, recording)
     ctx.emit(events.RecordingStarted.of(recording, file=recording.file))
     if isinstance(owner, Room) and not owner.legs and recording.running:
         stop(ctx, recording)  # they left while it began
@@ -99,8 +97,7 @@ def _abandon(ctx: Context, recording: Recording) -> None:
         return  # `readopt` comes back to it
     if recording.recorder:
         ctx.sound.dismiss(recording.recorder)
-    ctx.recordings.remove(recording)
-    ctx.state.forget_item(KIND, recording.id)
+    kept.forget(ctx, recording)
     ctx.publisher.discard([path for _, path in recording.opened])
 
 
@@ -145,7 +142,7 @@ def _renew(ctx: Context, recording: Recording, leg: Leg) -> None:
         log.warning("a playback will not be in the recording", leg_id=leg.id, error=error.message)
         return
     recording.parts.append(Part(path, recording.elapsed_ms(began) + LEAD_MS, LEAD_MS))
-    _save(ctx, recording)
+    kept.save(ctx, recording)
     gevent.sleep(2 * LEAD_MS / 1000)  # the old file goes on where the new one is not used yet
     ctx.sound.stop_recording([before])
 
@@ -157,30 +154,11 @@ def _begin_room(ctx: Context, recording: Recording, room: Room) -> None:
         joined.wait(JOIN_TIMEOUT_S)
     mix = recording.open(recording.recorder, recording.part)
     legs = list(room.legs.values()) if recording.multi_file else []
-    files = [(leg.id, _track_file(recording, leg)) for leg in legs]
+    files = [(leg.id, tracks.new_file(recording, leg)) for leg in legs]
     began = ctx.sound.record_room(recording.recorder, mix, files, recording.rate)
     _began(recording, began[0])
-    _add_tracks(recording, files, began[1:])
-    _end_tracks_of_leavers(ctx, recording, room)
-
-
-def _track_file(recording: Recording, leg: Leg) -> str:
-    number = len(recording.opened)
-    return recording.open(leg.id, os.path.abspath(recording.part_of(f"track{number}")))
-
-
-def _add_tracks(recording: Recording, files: list[tuple[str, str]], began: list[float]) -> None:
-    for (leg_id, file), when in zip(files, began, strict=True):
-        if when:
-            channel = recording.channel_of(leg_id)
-            recording.tracks.append(Track(leg_id, channel, file, recording.elapsed_ms(when)))
-
-
-def _end_tracks_of_leavers(ctx: Context, recording: Recording, room: Room) -> None:
-    for track in recording.tracks:
-        if track.end_ms < 0 and track.leg_id not in room.legs:
-            track.end_ms = recording.elapsed_ms(time.time())
-            _stop_track(ctx, recording, track)
+    tracks.add(recording, files, began[1:])
+    tracks.end_of_leavers(ctx, recording, room)
 
 
 # -- pause, resume, stop -------------------------------------------------------------------------------
@@ -196,7 +174,7 @@ def _pause(ctx: Context, recording: Recording, on: bool) -> bool:
         return False
     ctx.sound.mask_recording(_running_files(recording), on)
     recording.paused = on
-    _save(ctx, recording)
+    kept.save(ctx, recording)
     kind = events.RecordingPaused if on else events.RecordingResumed
     ctx.emit(kind.of(recording))
     return True
@@ -230,7 +208,7 @@ def _closing(ctx: Context, recording: Recording, now: float) -> None:
     for track in recording.tracks:
         if track.end_ms < 0 and now:
             track.end_ms = recording.elapsed_ms(now)
-    _save(ctx, recording)
+    kept.save(ctx, recording)
 
 
 def _close(ctx: Context, recording: Recording) -> None:
@@ -278,7 +256,7 @@ def _begin_armed(ctx: Context, recording: Recording, leg: Leg) -> None:
     except VsiError as error:
         recording.error = error.message
         log.warning("armed recording not started", leg_id=leg.id, error=error.message)
-    _save(ctx, recording)
+    kept.save(ctx, recording)
 
 
 def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recording]]:
@@ -295,25 +273,6 @@ def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recordin
     return reports
 
 
-def joined_room(ctx: Context, room: Room, leg: Leg) -> None:
-    """A participant more, who gets a track."""
-    recording = ctx.recordings.running(room.id)
-    if recording is not None and recording.multi_file:
-        ctx.workers.submit(recording.id, _join, ctx, recording, room, leg)
-
-
-def _join(ctx: Context, recording: Recording, room: Room, leg: Leg) -> None:
-    if recording.state != RUNNING or leg.id not in room.legs or recording.track_of(leg.id) is not None:
-        return
-    files = [(leg.id, _track_file(recording, leg))]
-    began = ctx.sound.record_room("", "", files, recording.rate)
-    if recording.paused:
-        ctx.sound.mask_recording(files, True)
-    _add_tracks(recording, files, began)
-    _end_tracks_of_leavers(ctx, recording, room)
-    _save(ctx, recording)
-
-
 def left_room(ctx: Context, room: Room, leg: Leg) -> None:
     """A participant less; the last one ends the recording."""
     recording = ctx.recordings.running(room.id)
@@ -325,17 +284,7 @@ def left_room(ctx: Context, room: Room, leg: Leg) -> None:
     if not room.legs:
         stop(ctx, recording)
     elif track is not None:
-        ctx.workers.submit(recording.id, _stop_track, ctx, recording, track)
-
-
-def _stop_track(ctx: Context, recording: Recording, track: Track) -> None:
-    if recording.state != RUNNING:
-        return  # all files are about to be closed
-    _save(ctx, recording)
-    try:
-        ctx.sound.stop_recording([(track.leg_id, track.path)])
-    except SwitchUnavailable as error:
-        log.warning("track not stopped", leg_id=track.leg_id, error=error.message)
+        ctx.workers.submit(recording.id, tracks.stop, ctx, recording, track)
 
 
 def stopped_by_switch(ctx: Context, file: str) -> None:
@@ -356,7 +305,7 @@ def stopped_by_switch(ctx: Context, file: str) -> None:
 
 def readopt(ctx: Context, snapshot: Snapshot) -> None:
     """Know again what is being recorded, and finish what ended, or was to be ended, meanwhile."""
-    for body in ctx.state.items(KIND):
+    for body in ctx.state.items(kept.KIND):
         if ctx.recordings.find(body["id"]) is None:
             ctx.recordings.add(Recording.from_dict(body))
     for recording in ctx.recordings:
@@ -387,18 +336,11 @@ def _readopt_room(ctx: Context, recording: Recording, snapshot: Snapshot) -> Non
         _closing(ctx, recording, 0.0)
         ctx.workers.submit(recording.id, _close, ctx, recording)
     elif room is None or not room.legs:
-        recording.state, recording.stopped_at = (
-            CLOSING,
-            time.time(),
-        )  # the tracks ended with the calls, unseen
-        _save(ctx, recording)
+        # the tracks ended with the calls, unseen
+        recording.state, recording.stopped_at = CLOSING, time.time()
+        kept.save(ctx, recording)
         ctx.workers.submit(recording.id, _close, ctx, recording)
     else:
         for leg in room.legs.values():
-            joined_room(ctx, room, leg)
-        ctx.workers.submit(recording.id, _end_tracks_of_leavers, ctx, recording, room)
-
-
-def _save(ctx: Context, recording: Recording) -> None:
-    if ctx.recordings.find(recording.id) is recording:
-        ctx.state.save_item(KIND, recording.id, recording.to_dict())
+            tracks.joined(ctx, room, leg)
+        ctx.workers.submit(recording.id, tracks.end_of_leavers, ctx, recording, room)

@@ -1,0 +1,69 @@
+"""The tracks of a multi-channel recording: one for each leg that is, or was, in the room."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import structlog
+
+from ..context import Context
+from ..errors import SwitchUnavailable
+from ..model.leg import Leg
+from ..model.recording import RUNNING, Recording, Track
+from ..model.room import Room
+from . import kept
+
+log = structlog.get_logger(__name__)
+
+
+def new_file(recording: Recording, leg: Leg) -> str:
+    """A hidden file for a leg that is about to get a track."""
+    number = len(recording.opened)
+    return recording.open(leg.id, os.path.abspath(recording.part_of(f"track{number}")))
+
+
+def add(recording: Recording, files: list[tuple[str, str]], began: list[float]) -> None:
+    """The switch began to write these (leg, file) at these times; 0 where it could not."""
+    for (leg_id, file), when in zip(files, began, strict=True):
+        if when:
+            channel = recording.channel_of(leg_id)
+            recording.tracks.append(Track(leg_id, channel, file, recording.elapsed_ms(when)))
+
+
+def end_of_leavers(ctx: Context, recording: Recording, room: Room) -> None:
+    """Who left while its file was being opened was not seen to leave."""
+    for track in recording.tracks:
+        if track.end_ms < 0 and track.leg_id not in room.legs:
+            track.end_ms = recording.elapsed_ms(time.time())
+            stop(ctx, recording, track)
+
+
+def joined(ctx: Context, room: Room, leg: Leg) -> None:
+    """A participant more, who gets a track."""
+    recording = ctx.recordings.running(room.id)
+    if recording is not None and recording.multi_file:
+        ctx.workers.submit(recording.id, _join, ctx, recording, room, leg)
+
+
+def _join(ctx: Context, recording: Recording, room: Room, leg: Leg) -> None:
+    if recording.state != RUNNING or leg.id not in room.legs or recording.track_of(leg.id) is not None:
+        return
+    files = [(leg.id, new_file(recording, leg))]
+    began = ctx.sound.record_room("", "", files, recording.rate)
+    if recording.paused:
+        ctx.sound.mask_recording(files, True)
+    add(recording, files, began)
+    end_of_leavers(ctx, recording, room)
+    kept.save(ctx, recording)
+
+
+def stop(ctx: Context, recording: Recording, track: Track) -> None:
+    """Close the file of a track whose leg has left."""
+    if recording.state != RUNNING:
+        return  # all files are about to be closed
+    kept.save(ctx, recording)
+    try:
+        ctx.sound.stop_recording([(track.leg_id, track.path)])
+    except SwitchUnavailable as error:
+        log.warning("track not stopped", leg_id=track.leg_id, error=error.message)
