@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import argparse  # noqa: E402
 import platform  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -43,9 +44,15 @@ def machine() -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.bench", description="The benchmarks, or some of them.")
+    known = ", ".join(BENCHMARKS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=known)
+    wanted = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := [name for name in wanted if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {known}")
     logs.setup("error", "json", sys.stderr)
     table = Table("what", "figure", "compared to", title=machine())
-    for name in sys.argv[1:] or BENCHMARKS:
+    for name in wanted:
         for row in BENCHMARKS[name]():
             table.add_row(*row)
     Console(width=150).print(table)
