@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import click
 from greenswitch.esl import NotConnectedError
@@ -22,8 +22,9 @@ from ..storage.s3 import S3Target
 from ..switch import commands
 from ..switch.client import AuthenticationFailed, CommandTimeout, EslClient
 from . import cli, config_option, load_settings
+from .doctor_http import http_checks
+from .findings import FAIL, OK, WARN, Check, writable
 
-OK, WARN, FAIL = "ok", "warning", "failed"
 STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red"}
 
 NEEDED_MODULES = "mod_commands mod_conference mod_dptools mod_event_socket mod_loopback mod_sofia".split()
@@ -36,23 +37,13 @@ GOOD_SESSIONS_PER_SECOND = 100
 DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding: what was looked at, how it stands, and what to do about it."""
-
-    name: str
-    status: str
-    detail: str
-    hint: str = ""
-
-
 @cli.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 def doctor(config_path: str | None, as_json: bool) -> None:
     """Check the switch and this machine. Exit code 1 when the service cannot work here."""
     config = load_settings(config_path, dict(os.environ)).config
-    checks = [*switch_checks(config), *machine_checks(config)]
+    checks = [*switch_checks(config), *machine_checks(config), *http_checks(config)]
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
@@ -159,13 +150,13 @@ def _rate(client: EslClient) -> Check:
 
 def machine_checks(config: Config) -> Iterator[Check]:
     """What this machine must offer to the service itself."""
-    yield _writable("recording directory", config.recording.dir, WARN)
-    yield _writable("audio spool", config.playback.spool_dir, FAIL)
+    yield writable("recording directory", config.recording.dir, WARN)
+    yield writable("audio spool", config.playback.spool_dir, FAIL)
     if (target := config.s3.target()) is not None:
         yield _bucket(config, target)
     state = config.state.path
     if state != ":memory:":
-        yield _writable("state directory", os.path.dirname(os.path.abspath(state)), FAIL)
+        yield writable("state directory", os.path.dirname(os.path.abspath(state)), FAIL)
 
 
 def _bucket(config: Config, target: S3Target) -> Check:
@@ -175,12 +166,3 @@ def _bucket(config: Config, target: S3Target) -> Check:
     except VsiError as error:
         return Check("S3 bucket", FAIL, error.message.removeprefix("create S3 backend: "), "see S3_BUCKET")
     return Check("S3 bucket", OK, target.bucket)
-
-
-def _writable(name: str, path: str, severity: str) -> Check:
-    existing = path
-    while not os.path.exists(existing) and os.path.dirname(existing) != existing:
-        existing = os.path.dirname(existing)
-    if os.path.isdir(existing) and os.access(existing, os.W_OK):
-        return Check(name, OK, path)
-    return Check(name, severity, f"{path} cannot be written", "create it, for the user the service runs as")
