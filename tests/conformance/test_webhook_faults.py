@@ -21,6 +21,7 @@ from vsi_esl.config.web import WebhookSettings
 from vsi_esl.delivery import best_effort
 from vsi_esl.delivery import receiver as receiving
 from vsi_esl.delivery.bus import EventBus
+from vsi_esl.delivery.outbox import BUSY_TIMEOUT_S
 from vsi_esl.delivery.post import signature
 from vsi_esl.delivery.targets import Router
 from vsi_esl.delivery.webhooks import Webhooks
@@ -30,7 +31,9 @@ from vsi_esl.model.leg import SIP_INBOUND, Leg, Webhook
 from vsi_esl.model.store import Legs, Rooms
 from vsi_esl.storage.state import StateError
 
-QUICK = {"backoff_min": 0.02, "backoff_max": 0.1, "timeout": 0.3}
+QUICK = {"backoff_min": 0.02, "backoff_max": 0.1, "timeout": 5.0}
+SHORT = 0.3
+"""For a receiver that hangs: no test waits longer than it must."""
 
 
 class Publisher:
@@ -103,7 +106,7 @@ def test_nothing_is_lost_or_reordered(publisher, receiver, fault):
         return fault if left >= 0 else "ok"
 
     receiver.behave[""] = at_first
-    one = publisher(url=receiver.url())
+    one = publisher(url=receiver.url(), timeout=SHORT if fault == "hang" else 5.0)
     for number in range(1, 6):
         one.digits("a", number)
         one.digits("b", number)
@@ -140,10 +143,9 @@ def test_a_dead_receiver_delays_no_other_and_holds_nothing(publisher, receivers)
         one.leg(f"r{number}", refusing.url())
         one.digits(f"h{number}", 1, 2)
         one.digits(f"r{number}", 1, 2)
-    started = time.monotonic()
     one.digits("fine", *range(1, 51))
+    # in a queue behind 300 legs of the one that hangs it would take minutes
     healthy.wait(lambda: len(healthy.taken) == 50, "the healthy receiver's events")
-    assert time.monotonic() - started < 0.9  # less than one attempt with the one that hangs takes
     durable = one.webhooks._delivery
     dead = [durable._receivers[url.removesuffix("/hook")][0] for url in (hanging.url(), refusing.url())]
     eventually(lambda: all(each.breaker.open and each._workers == 0 for each in dead), "left alone")
@@ -168,15 +170,13 @@ def test_one_event_that_fails_holds_up_its_own_leg_only(publisher, receiver):
 
 def test_a_path_that_fails_does_not_stop_the_others_of_the_host(publisher, receiver):
     receiver.behave["/bad"] = "503"
-    one = publisher(url=receiver.url("/good"), backoff_max=30.0)
+    one = publisher(url=receiver.url("/good"), backoff_min=30.0, backoff_max=30.0)
     for leg in range(40):
         one.leg(f"bad{leg}", receiver.url("/bad"))
         one.digits(f"bad{leg}", 1)
     one.leg("good", receiver.url("/other"))
-    started = time.monotonic()
     one.digits("good", 1, 2, 3)
     receiver.wait(lambda: len(receiver.taken) == 3, "the other path")
-    assert time.monotonic() - started < 2
 
 
 def test_too_many_failing_legs_are_left_alone_too(publisher, receiver, monkeypatch):
@@ -258,7 +258,7 @@ def test_an_outbox_that_cannot_be_written_is_written_later(publisher, receiver, 
         started = time.monotonic()
         gevent.sleep(0.01)
         lag = max(lag, time.monotonic() - started)
-    assert lag < 0.25  # the loop is not held up by the lock, on which the other thread waits
+    assert lag < BUSY_TIMEOUT_S / 2  # the loop does not wait for the lock, as the other thread does
     assert not receiver.received
     other.execute("ROLLBACK")
     other.close()
@@ -329,8 +329,8 @@ def test_a_stop_finishes_requests_and_keeps_the_rest(publisher, receiver):
     one.digits("a", *range(1, 11))
     receiver.wait(lambda: receiver.received, "the first request")
     started = time.monotonic()
-    one.webhooks.stop(4)
-    assert time.monotonic() - started < 4
+    one.webhooks.stop(8)
+    assert time.monotonic() - started < 8
     assert len(receiver.received) == len(receiver.taken)
     receiver.behave.clear()
     two = publisher(url=receiver.url())
