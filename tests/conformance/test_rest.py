@@ -156,3 +156,19 @@ def test_no_switch(switch, http, service, client):
     client._wait(lambda: not service.ctx.node.ready or None, "the loss", 5)
     answer = http("POST", "/v1/legs", {"type": "sip", "to": "sip:a@127.0.0.1"})
     assert answer.status == 503
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/v1/legs/websocket", "legs over a WebSocket"),
+        ("/v1/rooms/a%2Fb/ws?x=1", "room participants over a WebSocket"),
+    ],
+)
+def test_streams_to_come(http, path, what):
+    message = f"{what} are not implemented by this server yet"
+    assert http("GET", path).error == (501, message)
+    key = {"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec_WebSocket_Version": "13"}
+    assert http("GET", path, Connection="Upgrade", Upgrade="websocket", **key).error == (501, message)
+    other = http("GET", "/v1/legs", Connection="Upgrade", Upgrade="websocket", **key)
+    assert other.error == (404, "no WebSocket here")

@@ -16,7 +16,7 @@ from .. import metrics
 from ..access import ConfinedFilter
 from ..context import Context
 from ..documents import routes as documents
-from ..errors import Invalid, NotFound, SwitchUnavailable, VsiError
+from ..errors import Invalid, SwitchUnavailable, VsiError
 from . import auth, replay, rest
 from .vsi import VsiSession
 from .websocket import HardenedHandler
@@ -80,7 +80,7 @@ class HttpFace:
         try:
             access = environ["vsi_esl.access"] = self._access.admit(environ)
             if environ.get("PATH_INFO") != VSI_PATH:
-                raise NotFound("no WebSocket here")
+                raise rest.no_websocket(rest.raw_path(environ))
             if self._ctx.draining:
                 raise SwitchUnavailable("the service is shutting down")
             if len(self._sessions) >= self._ctx.config.vsi.max_clients:

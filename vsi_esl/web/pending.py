@@ -1,9 +1,11 @@
-"""Routes of commands that are part of the protocol and do not exist here yet. They answer 501 by name.
+"""Routes that are part of the protocol and do not exist here yet. They answer 501 by name.
 
 A command that is registered with a route of its own takes the place of its line here.
 """
 
 from __future__ import annotations
+
+import re
 
 from ..registry import Rest
 
@@ -28,3 +30,17 @@ PENDING: dict[str, Rest] = {
         )
     },
 }
+
+STREAMS = {
+    "/legs/websocket": "legs over a WebSocket",
+    "/rooms/{id}/ws": "room participants over a WebSocket",
+}
+"""WebSocket endpoints of the reference server that carry media."""
+
+
+def stream(path: str) -> str:
+    """What a path below /v1 would be the stream of; empty for none."""
+    for pattern, what in STREAMS.items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), path):
+            return what
+    return ""

@@ -19,9 +19,9 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 
 from .. import logs, registry
 from ..context import Context
-from ..errors import Invalid, VsiError
+from ..errors import Invalid, NotFound, NotSupported, VsiError
 from ..registry import Body, Rest
-from .pending import PENDING
+from .pending import PENDING, STREAMS, stream
 
 log = structlog.get_logger(__name__)
 
@@ -49,9 +49,23 @@ def register(app: Flask, ctx: Context) -> None:
         app.add_url_rule(
             path, name, _view(ctx, name, rest), methods=[rest.method], provide_automatic_options=False
         )
+    for pattern in STREAMS:
+        path = BASE + re.sub(r"\{(\w+)\}", r"<\1>", pattern)
+        app.add_url_rule(path, pattern, _no_stream, methods=["GET"])
     app.register_error_handler(VsiError, lambda error: error_reply(ctx, error.code, error.message))
     app.register_error_handler(HTTPException, lambda error: _http_error(ctx, error))
     app.register_error_handler(Exception, lambda error: _failed(ctx, error))
+
+
+def no_websocket(path: str) -> VsiError:
+    """Why there is none at this path."""
+    if what := stream(path.removeprefix(BASE)):
+        return NotSupported(f"{what} are not implemented by this server yet")
+    return NotFound("no WebSocket here")
+
+
+def _no_stream(**_: str) -> Response:
+    raise no_websocket(request.path)
 
 
 def raw_path(environ: dict[str, Any]) -> str:
