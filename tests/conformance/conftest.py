@@ -25,6 +25,15 @@ from vsi_esl.config.settings import (
 from vsi_esl.config.sound import PlaybackSettings
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --face=rest only what has a client: nothing else can tell one face from the other."""
+    if config.getoption("--face") == "rest":
+        others = [item for item in items if "connect" not in getattr(item, "fixturenames", ("connect",))]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(scope="session")
 def freeswitch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The real switch of the run, when it is asked for."""
