@@ -24,9 +24,21 @@ class Payload(Schema):
         unknown = EXCLUDE
 
 
-def about(text: str, **schema: Any) -> dict[str, Any]:
-    """The `metadata` of a field: what it means, and what JSON Schema can say of it (enum, minimum, ...)."""
-    return {"description": text, **schema}
+NEEDED = "x-needed"
+
+
+def about(text: str, *, needed: bool = False, **schema: Any) -> dict[str, Any]:
+    """The `metadata` of a field: what it means, and what JSON Schema can say of it (enum, minimum, ...).
+
+    `needed` is for the documents: a request without it makes no sense. Absent, it counts as empty as all
+    members do, and what is wrong with that the command itself says, in the reference's words.
+    """
+    return {"description": text, NEEDED: needed, **schema}
+
+
+def needed(field: fields.Field[Any]) -> bool:
+    """Whether the documents say that this member is required."""
+    return isinstance(field, Id) or bool(field.metadata.get(NEEDED))
 
 
 class Text(fields.Field[str]):

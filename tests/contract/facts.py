@@ -36,14 +36,10 @@ def of_openapi(document: Document) -> Facts:
                 continue
             name = _route(method, path)
             answers = {str(code): one for code, one in operation["responses"].items() if str(code)[0] in "12"}
-            found[name] = {
-                "status": sorted(answers),
-                "body": _members(document, _json(document, operation.get("requestBody", {}))),
-                "answer": sorted(
-                    set().union(*(_members(document, _json(document, one)) for one in answers.values()))
-                    - {"instance_id"}
-                ),
-            }
+            found[name] = {"status": sorted(answers)}
+            found[name] |= _about("body", document, [_json(document, operation.get("requestBody", {}))])
+            replies = [_json(document, one) for one in answers.values()]
+            found[name] |= _about("answer", document, replies, {"instance_id"})
     return found
 
 
@@ -63,9 +59,9 @@ def of_asyncapi(document: Document) -> Facts:
             found[kind] = PENDING
         elif "payload" in properties or kind.endswith(".result"):
             inner = properties.get("payload") or properties.get("data") or {}
-            found[kind] = {"members": _members(document, inner)}
+            found[kind] = _about("members", document, [inner])
         elif "." in kind:
-            found[kind] = {"members": sorted(set(properties) - ENVELOPE)}
+            found[kind] = _about("members", document, [message["payload"]], ENVELOPE)
         else:
             found[kind] = {"members": []}
     return found
@@ -97,8 +93,42 @@ def _properties(document: Document, schema: Document) -> Document:
     return found
 
 
-def _members(document: Document, schema: Document) -> list[str]:
-    return sorted(_properties(document, schema))
+def _required(document: Document, schema: Document) -> set[str]:
+    schema = _resolved(document, schema)
+    if schema.get("type") == "array":
+        return _required(document, schema.get("items", {}))
+    return set(schema.get("required", ())).union(
+        *(_required(document, part) for part in schema.get("allOf", ())),
+    )
+
+
+def _about(
+    part: str, document: Document, schemas: list[Document], but: set[str] = frozenset()
+) -> dict[str, list[str]]:
+    """The members of a body, their types and values as far as it says them, and which are always there."""
+    members: Document = {}
+    for schema in schemas:
+        members |= {name: one for name, one in _properties(document, schema).items() if name not in but}
+    required = set().union(*(_required(document, schema) for schema in schemas)) - but
+    details = {
+        f"{part} required": required & set(members),
+        f"{part} types": {f"{name} {_type(document, one)}" for name, one in members.items()},
+        f"{part} values": {
+            f"{name} {value}"
+            for name, one in members.items()
+            for value in _resolved(document, one).get("enum", ())
+        },
+    }
+    return {part: sorted(members), **{name: sorted(facts) for name, facts in details.items() if facts}}
+
+
+def _type(document: Document, schema: Document) -> str:
+    schema = _resolved(document, schema)
+    # what has no type are views, or references between the two pinned documents to one, and constants
+    kind = schema.get("type", "string" if "const" in schema else "object")
+    if isinstance(kind, list):
+        kind = next(one for one in kind if one != "null")
+    return f"array of {_type(document, schema['items'])}" if kind == "array" else str(kind)
 
 
 def read(directory: Path) -> dict[str, Facts]:
@@ -114,6 +144,18 @@ def read(directory: Path) -> dict[str, Facts]:
     return found
 
 
+def _comparable(part: str, pinned: dict[str, list[str]], ours: dict[str, list[str]]) -> tuple[set[str], ...]:
+    """What both documents say of a part: of members that both have, and values where both list them."""
+    members, _, detail = part.partition(" ")
+    there, here = set(pinned.get(part, ())), set(ours.get(part, ()))
+    if not detail:
+        return there, here
+    both = set(pinned.get(members, ())) & set(ours.get(members, ()))
+    if detail == "values":
+        both &= {one.partition(" ")[0] for one in there} & {one.partition(" ")[0] for one in here}
+    return tuple({one for one in side if one.partition(" ")[0] in both} for side in (there, here))
+
+
 def differences(name: str, pinned: Facts, ours: Facts) -> list[str]:
     """One line for each: what is missing here, and what is more."""
     lines = []
@@ -126,11 +168,24 @@ def differences(name: str, pinned: Facts, ours: Facts) -> list[str]:
             lines.append(f"{name}: {entry}: more")
         else:
             for part in pinned[entry].keys() | ours[entry].keys():
-                there, here = set(pinned[entry][part]), set(ours[entry][part])
+                there, here = _comparable(part, pinned[entry], ours[entry])
                 lines += [f"{name}: {entry}: {part}: {one}: missing" for one in there - here]
                 lines += [f"{name}: {entry}: {part}: {one}: more" for one in here - there]
     return sorted(lines)
 
 
+def written(facts: dict[str, Facts]) -> str:
+    """As JSON, with a line for each operation or message."""
+    documents = (
+        f"{json.dumps(name)}: {{\n"
+        + ",\n".join(
+            f"  {json.dumps(entry)}: {json.dumps(found)}" for entry, found in sorted(entries.items())
+        )
+        + "\n}"
+        for name, entries in sorted(facts.items())
+    )
+    return "{" + ",\n".join(documents) + "}\n"
+
+
 if __name__ == "__main__":
-    PINNED.write_text(json.dumps(read(Path(sys.argv[1])), indent=1, sort_keys=True) + "\n")
+    PINNED.write_text(written(read(Path(sys.argv[1]))))

@@ -32,7 +32,9 @@ class BridgePayload(Payload):
 
 
 class BridgeUpdate(BridgePayload):
-    direction = Text(metadata=about("The new direction.", enum=["bidirectional", "send", "receive", "none"]))
+    direction = Text(
+        metadata=about("The new direction.", needed=True, enum=["bidirectional", "send", "receive", "none"])
+    )
 
 
 @command(

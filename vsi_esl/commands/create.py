@@ -45,7 +45,7 @@ class Auth(Payload):
 
 
 class CreateLeg(Payload):
-    type = Text(limit=64, metadata=about("The kind of leg.", enum=["sip"]))
+    type = Text(limit=64, metadata=about("The kind of leg.", needed=True, enum=["sip"]))
     to = Text(limit=1024, metadata=about("SIP URI to dial."))
     uri = Text(limit=1024, metadata=about("Older name of `to`."))
     from_ = Text(data_key="from", limit=512, metadata=about("Caller: a user part, or a SIP URI."))

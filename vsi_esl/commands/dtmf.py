@@ -6,7 +6,7 @@ from .. import placement
 from ..context import Context
 from ..errors import Internal, Invalid
 from ..registry import Body, Rest, command
-from ..schemas import Id, Payload, Text
+from ..schemas import Id, Payload, Text, about
 from .legs import LegPayload
 
 SENDABLE = frozenset("0123456789*#ABCD")
@@ -16,7 +16,7 @@ MAX_DIGITS = 128
 
 class SendDtmf(Payload):
     id = Id()
-    digits = Text()
+    digits = Text(metadata=about("0-9, *, #, A-D; one after the other.", needed=True))
 
 
 @command("send_leg_dtmf", SendDtmf, result="sent", rest=Rest("POST", "/legs/{id}/dtmf", body=Body.REQUIRED))

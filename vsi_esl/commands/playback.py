@@ -32,7 +32,7 @@ class PlayStop(Payload):
 
 
 class PlayVolume(PlayStop):
-    volume = Whole(metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
+    volume = Whole(metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
 
 
 @command(

@@ -32,7 +32,7 @@ class CreateRoom(Payload):
 
 
 class AddLegToRoom(Payload):
-    room_id = Label()
+    room_id = Label(metadata=about("Made when there is none of that id.", needed=True))
     leg_id = Id()
     mute = Flag()
     deaf = Flag()

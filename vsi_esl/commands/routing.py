@@ -13,7 +13,7 @@ from ..events import types
 from ..model.room import Room
 from ..model.routing import Matrix
 from ..registry import Body, Rest, command
-from ..schemas import Id, Label, Payload
+from ..schemas import Id, Label, Payload, about
 from .rooms import RoomPayload
 
 MAX_ROLES = 256
@@ -48,12 +48,12 @@ class MatrixField(fields.Field[Matrix]):
 
 class SetLegRole(Payload):
     leg_id = Id()
-    role = Label()
+    role = Label(metadata=about("Its role in the routing of its room; none when empty.", needed=True))
 
 
 class RoutingSet(Payload):
     room_id = Id()
-    matrix = MatrixField(load_default=dict)
+    matrix = MatrixField(load_default=dict, metadata=about("Role -> the roles it hears.", needed=True))
 
 
 class RowUpdate(Payload):
@@ -63,7 +63,9 @@ class RowUpdate(Payload):
 
 class RoutingUpdate(Payload):
     room_id = Id()
-    updates = fields.List(fields.Nested(RowUpdate), load_default=list)
+    updates = fields.List(
+        fields.Nested(RowUpdate), load_default=list, metadata=about("Rows to change, in order.", needed=True)
+    )
 
 
 @command(

@@ -6,7 +6,7 @@ from .. import placement
 from ..context import Context
 from ..errors import Conflict, Invalid
 from ..registry import Body, Rest, command
-from ..schemas import Id, Payload, Text
+from ..schemas import Id, Payload, Text, about
 from .legs import LegPayload
 
 MAX_TEXT = 4096
@@ -14,7 +14,7 @@ MAX_TEXT = 4096
 
 class SendRtt(Payload):
     id = Id()
-    text = Text(limit=MAX_TEXT)
+    text = Text(limit=MAX_TEXT, metadata=about("Sent line by line.", needed=True))
 
 
 @command("send_leg_rtt", SendRtt, result="sent", rest=Rest("POST", "/legs/{id}/rtt", body=Body.REQUIRED))

@@ -54,11 +54,13 @@ def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
 
 
 def payload(schema: marshmallow.Schema | None) -> Schema:
-    """The payload of a command. No member is required by its type: what is missing counts as empty."""
+    """The payload of a command."""
     if schema is None:
         return {"type": "object", "properties": {}}
-    properties = {field.data_key or name: member(field) for name, field in schema.fields.items()}
-    return {"type": "object", "properties": properties}
+    found = {field.data_key or name: field for name, field in schema.fields.items()}
+    required = [name for name, field in found.items() if schemas.needed(field)]
+    properties = {name: member(field) for name, field in found.items()}
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
 
 def member(field: fields.Field[Any]) -> Schema:
@@ -68,7 +70,7 @@ def member(field: fields.Field[Any]) -> Schema:
     if isinstance(field, fields.List):
         return {"type": "array", "items": member(field.inner), **_described(field)}
     found: Schema = _converter().field2property(field)
-    for unwanted in ("default", "nullable", "readOnly", "writeOnly"):
+    for unwanted in ("default", "nullable", "readOnly", "writeOnly", schemas.NEEDED):
         found.pop(unwanted, None)
     if isinstance(found.get("type"), list):
         found["type"] = found["type"][0]  # null is the same as absent everywhere, and not said each time

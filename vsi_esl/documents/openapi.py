@@ -112,7 +112,8 @@ def body_of(entry: Command, rest: Rest) -> Schema:
         for name, member in schema["properties"].items()
         if name not in in_path
     }
-    return schema
+    required = [outside.get(name, name) for name in schema.pop("required", ()) if name not in in_path]
+    return {**schema, **({"required": required} if required else {})}
 
 
 def _success(entry: Command) -> Schema:

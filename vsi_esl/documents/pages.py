@@ -83,12 +83,14 @@ def commands() -> list[Schema]:
         if name in CONNECTION_COMMANDS:
             continue
         entry = registered.get(name)
+        payload = fields.payload(entry.schema) if entry else {}
         rows.append(
             {
                 "name": name,
                 "implemented": entry is not None,
                 "summary": entry.summary if entry else "Not implemented yet.",
-                "members": fields.payload(entry.schema)["properties"] if entry else {},
+                "members": payload.get("properties", {}),
+                "required": payload.get("required", []),
                 "result": entry.result if entry else "",
                 "method": paths[name].method,
                 "path": BASE + paths[name].path,
