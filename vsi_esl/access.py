@@ -25,6 +25,7 @@ from .errors import Forbidden, TooMany
 TOKEN_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+ANOTHER = re.compile(r":[0-9a-f]{64}\b")
 PREFIX = "vsi_"
 """In front of every token, so that a secret scanner can know one."""
 BURST_S = 2
@@ -169,6 +170,8 @@ def parse(line: str, rate: int = 0) -> tuple[bytes, Access]:
         raise ValueError(f"token {name!r}: the hash must be SHA-256 in hex; `vsi-esl token` makes one")
     if colon and not pattern:
         raise ValueError(f"token {name!r}: the app_id pattern is empty")
+    if ANOTHER.search(pattern):  # a pattern that matches nothing would be a strange way to be told
+        raise ValueError(f"token {name!r}: another token stands in its app_id pattern")
     level = Scope[scope.upper()]
     if pattern and level is Scope.ADMIN:
         raise ValueError(f"token {name!r}: an admin token cannot be confined to an app_id")

@@ -33,6 +33,7 @@ def test_a_token_is_found_by_itself_only():
         ("a:read:" + "0" * 64 + ":", "the app_id pattern is empty"),
         ("a:read:" + "0" * 64 + ":(", "bad app_id pattern"),
         ("a:admin:" + "0" * 64 + ":x", "an admin token cannot be confined"),
+        (f"a:read:{'0' * 64}:x b:read:{'1' * 64}", "'a': another token stands in its app_id pattern"),
     ],
 )
 def test_tokens_that_are_wrong(line, problem):

@@ -215,6 +215,12 @@ def test_all_interfaces_are_loopback_only_without_tokens():
     assert listen_host(guarded.config) == ("", "")
 
 
+@pytest.mark.parametrize("between", [",", ", ", "\n", "\n\n"])
+def test_tokens_in_one_text(between):
+    lines = (line_of("a", "read", "x", "acme"), line_of("b", "read", "y"))
+    assert load(None, {"VSI_ESL_TOKENS": between.join(lines)}).config.access.tokens == lines
+
+
 @pytest.mark.parametrize(
     "given",
     [

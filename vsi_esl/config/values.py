@@ -228,8 +228,8 @@ def words(value: Any) -> tuple[str, ...]:
 
 
 def tokens(value: Any) -> tuple[str, ...]:
-    """Bearer tokens, each NAME:SCOPE:HASH[:APP_ID_PATTERN]."""
-    lines = words(value)
+    """Bearer tokens, each NAME:SCOPE:HASH[:APP_ID_PATTERN]; in a text, with commas or line ends between."""
+    lines = words(value.replace("\n", ",") if isinstance(value, str) else value)
     access.Tokens(lines)
     return lines
 
