@@ -1,19 +1,14 @@
-"""A call through the published client (`voiceblender` on PyPI), as an application would make it.
+"""A call through the published client (`voiceblender` on PyPI), as an application would make it, over VSI.
 
 Run as a program of its own, since asyncio and a patched standard library do not go together:
-`python -m tests.contract.published_client ws-address sandbox-port`. Prints the types of the events it parsed.
+`python -m tests.contract.published_client address sandbox-port async|sync`. Prints the types of the events.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import socket
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from voiceblender import Client, Event
 from voiceblender._errors import VSIError
 from voiceblender._requests import CreateLegRequest, CreateRoomRequest, RoutingRowUpdate
 from voiceblender._vsi import (
@@ -38,44 +33,21 @@ from voiceblender._vsi import (
     SetLegRolePayload,
 )
 
-
-def sandbox(port: int, request: dict[str, Any]) -> str:
-    """Have the sandbox's people do something; its answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
-        stream = sock.makefile("rwb")
-        stream.write(f"auth ClueCon\n\napi sandbox {json.dumps(request)}\n\n".encode())
-        stream.flush()
-        while not (line := stream.readline()).startswith(b"Content-Length: "):
-            assert line, "the sandbox hung up"
-        stream.readline()
-        return stream.read(int(line.split()[1])).decode().strip()
+from .published import BROKEN_URL, Events, connected, main, rarer_events, sandbox, until
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(8):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def scenario(address: str, port: int) -> list[str]:
-    events: list[Any] = []
-    async with Client(f"http://{address}/v1") as client, await client.events_stream() as stream:
-        pull = stream.__aiter__()
-        collector = asyncio.create_task(_collect(pull, events))
+async def scenario(address: str, port: int, side: str) -> Events:
+    async with connected(address, side) as (_, stream, events):
         await commands(stream, port, events)
-        collector.cancel()
-    assert not [event.type for event in events if type(event) is Event], "events that are not typed"
-    return sorted({event.type for event in events})
+    return events
 
 
-async def _collect(pull: Any, events: list[Any]) -> None:
-    async for event in pull:
-        events.append(event)
-
-
-async def commands(stream: Any, port: int, events: list[Any]) -> None:
+async def commands(stream: Any, port: int, events: Events) -> None:
     def seen(kind: str) -> Callable[[], bool]:
-        return lambda: any(event.type == kind for event in events)
+        return lambda: events.seen(kind) is not None
+
+    def count(kind: str) -> int:
+        return sum(event.type == kind for event in events.all)
 
     leg = sandbox(port, {"do": "call", "rtt": True, "headers": {"X-App-ID": "shop"}}).split()[1]
     await until(seen("leg.ringing"))
@@ -84,7 +56,7 @@ async def commands(stream: Any, port: int, events: list[Any]) -> None:
     assert (await stream.leg_ring(IDPayload(id=leg))).status == "ringing"
     assert (await stream.leg_early_media(EarlyMediaPayload(id=leg))).status == "early_media"
     await until(seen("leg.early_media"))
-    assert (await stream.answer_leg(AnswerLegPayload(id=leg))).status == "answering"
+    assert (await stream.answer_leg(AnswerLegPayload(id=leg, speech_detection=True))).status == "answering"
     await until(seen("leg.connected"))
     room = await stream.create_room(CreateRoomRequest(id="r", sample_rate=8000))
     assert (room.id, room.sample_rate) == ("r", 8000)
@@ -105,8 +77,11 @@ async def commands(stream: Any, port: int, events: list[Any]) -> None:
     await sound(stream, leg, seen)
     await routing_and_text(stream, leg, port, seen)
     await bridges(stream, seen)
+    broken = PlaybackStartPayload(id=leg, url=BROKEN_URL, tone="", mime_type="", repeat=0, volume=0)
+    hold, play = stream.hold_leg(IDPayload(id=leg)), stream.leg_play_start(broken)
+    await rarer_events(leg, port, events, hold=hold, play=play)
     out = await stream.create_leg(CreateLegRequest(type="sip", to="sip:early-answer@127.0.0.1", room_id="r"))
-    await until(lambda: sum(event.type == "leg.connected" for event in events) == 2)
+    await until(lambda: count("leg.connected") == 2)
     room = await stream.get_room(IDPayload(id="r"))
     assert {one.id for one in room.participants} == {leg, out.id}
     # this release of the client throws the data of both lists away, whatever the server sends
@@ -123,7 +98,7 @@ async def commands(stream: Any, port: int, events: list[Any]) -> None:
     await stream.delete_leg(DeleteLegPayload(id=out.id))
     await until(seen("leg.disconnected"))
     assert (await stream.delete_room(IDPayload(id="r"))).status == "deleted"
-    await until(lambda: sum(event.type == "leg.disconnected" for event in events) == 2)
+    await until(lambda: count("leg.disconnected") == 2)
 
 
 async def sound(stream: Any, leg: str, seen: Callable[[str], Callable[[], bool]]) -> None:
@@ -179,4 +154,4 @@ async def bridges(stream: Any, seen: Callable[[str], Callable[[], bool]]) -> Non
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(scenario(sys.argv[1], int(sys.argv[2])))))
+    main(scenario)

@@ -1,28 +1,23 @@
 """Every implemented command through the REST methods of the published client, as an application would call
-them. Run as a program: `python -m tests.contract.published_rest http-address sandbox-port`. Prints the types
-of the events it parsed.
+them. Run as a program: `python -m tests.contract.published_rest address sandbox-port async|sync`. Prints the
+types of the events it parsed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import sys
 from typing import Any
 
 from voiceblender import (
     AddLegRequest,
     AnswerLegRequest,
     APIError,
-    Client,
     CreateLegRequest,
     CreateRoomBridgeRequest,
     CreateRoomRequest,
     DeleteLegRequest,
     DTMFRequest,
     EarlyMediaLegRequest,
-    Event,
     RecordingRequest,
     RingLegRequest,
     RoomRoutingRequest,
@@ -35,67 +30,25 @@ from voiceblender import (
     is_conflict,
     is_not_found,
     play_tone,
+    play_url,
 )
 
-from .published_client import sandbox, until
+from .published import BROKEN_URL, Events, connected, main, rarer_events, sandbox, until
 
 
-class Events:
-    """What came over the client's event stream, typed."""
-
-    def __init__(self) -> None:
-        self.all: list[Event] = []
-
-    async def collect(self, subscription: Any) -> None:
-        async for event in subscription.events():
-            self.all.append(event)
-
-    async def wait(self, kind: str, **members: Any) -> Event:
-        """The first event of a type with these members."""
-
-        def find() -> Event | None:
-            for event in self.all:
-                if event.type == kind and all(getattr(event, k, None) == v for k, v in members.items()):
-                    return event
-            return None
-
-        await until(lambda: find() is not None)
-        found = find()
-        assert found is not None
-        return found
-
-
-async def scenario(address: str, port: int) -> list[str]:
-    events = Events()
-    async with Client(f"http://{address}/v1") as client:
-        subscription = client.subscribe()
-        background = [
-            asyncio.create_task(client.run_event_stream()),
-            asyncio.create_task(events.collect(subscription)),
-        ]
-        # the stream is open when an event of ours comes through
-        await until_open(client, events)
+async def scenario(address: str, port: int, side: str) -> Events:
+    async with connected(address, side) as (client, _, events):
         leg = await the_call(client, port, events)
         await the_room(client, leg, port, events)
         await the_sound(client, leg, events)
         await the_bridge(client, events)
+        play = leg.play(play_url(BROKEN_URL))
+        await rarer_events(leg.id, port, events, hold=leg.hold(), play=play)
         await the_end(client, leg, events)
-        for task in background:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-    assert not [event.type for event in events.all if type(event) is Event], "events that are not typed"
-    return sorted({event.type for event in events.all})
+    return events
 
 
-async def until_open(client: Client, events: Events) -> None:
-    async with asyncio.timeout(8):
-        while not events.all:
-            await (await client.create_room(CreateRoomRequest(id="open"))).delete()
-            await asyncio.sleep(0.01)
-
-
-async def the_call(client: Client, port: int, events: Events) -> Any:
+async def the_call(client: Any, port: int, events: Events) -> Any:
     uuid = sandbox(port, {"do": "call", "rtt": True, "headers": {"X-App-ID": "shop"}}).split()[1]
     await events.wait("leg.ringing", leg_id=uuid)
     leg = await client.get_leg(uuid)
@@ -104,7 +57,7 @@ async def the_call(client: Client, port: int, events: Events) -> Any:
     assert (await leg.ring(RingLegRequest())).status == "ringing"
     assert (await leg.early_media(EarlyMediaLegRequest(codec="PCMU"))).status == "early_media"
     await events.wait("leg.early_media", leg_id=uuid)
-    assert (await leg.answer(AnswerLegRequest())).status == "answering"
+    assert (await leg.answer(AnswerLegRequest(speech_detection=True))).status == "answering"
     await events.wait("leg.connected", leg_id=uuid)
     for method, status in (
         ("mute", "muted"),
@@ -120,7 +73,7 @@ async def the_call(client: Client, port: int, events: Events) -> Any:
     return leg
 
 
-async def the_room(client: Client, leg: Any, port: int, events: Events) -> None:
+async def the_room(client: Any, leg: Any, port: int, events: Events) -> None:
     room = await client.create_room(CreateRoomRequest(id="r", app_id="shop"))
     assert (room.id, room.app_id, room.participants) == ("r", "shop", [])
     assert (await room.add_leg(AddLegRequest(leg_id=leg.id, role="agent"))).status == "added"
@@ -153,7 +106,7 @@ def everything_here() -> RecordingRequest:
     return RecordingRequest(**nothing, multi_channel=True)
 
 
-async def the_sound(client: Client, leg: Any, events: Events) -> None:
+async def the_sound(client: Any, leg: Any, events: Events) -> None:
     room = client.room("r")
     for owner in (leg, room):
         playback = await owner.play(play_tone("us_ringback", volume=-1))
@@ -173,7 +126,7 @@ async def the_sound(client: Client, leg: Any, events: Events) -> None:
         ]
 
 
-async def the_bridge(client: Client, events: Events) -> None:
+async def the_bridge(client: Any, events: Events) -> None:
     room = client.room("r")
     await client.create_room(CreateRoomRequest(id="peer"))
     bridge = await room.create_room_bridge(CreateRoomBridgeRequest(room_id="peer", direction="send"))
@@ -187,7 +140,7 @@ async def the_bridge(client: Client, events: Events) -> None:
         await events.wait(kind, bridge_id=bridge.id)
 
 
-async def the_end(client: Client, leg: Any, events: Events) -> None:
+async def the_end(client: Any, leg: Any, events: Events) -> None:
     room = client.room("r")
     out = await client.create_leg(CreateLegRequest(type="sip", to="sip:early-answer@127.0.0.1", room_id="r"))
     await events.wait("leg.connected", leg_id=out.id)
@@ -211,4 +164,4 @@ async def the_end(client: Client, leg: Any, events: Events) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(scenario(sys.argv[1], int(sys.argv[2])))))
+    main(scenario)

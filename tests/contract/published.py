@@ -1,0 +1,155 @@
+"""What the scenarios for the published client share: its two sides as one, its events, the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from voiceblender import Client, Event
+from voiceblender.sync import SyncClient, SyncEventStream, SyncLeg, SyncRoom
+
+BROKEN_URL = "http://127.0.0.1:1/private.wav"
+"""Of an address that the service does not fetch from."""
+HANDLES = {"leg", "room"}
+"""Methods that ask nothing of the server, and are not awaited on either side."""
+
+
+def sandbox(port: int, request: dict[str, Any]) -> str:
+    """Have the sandbox's people do something; its answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+        stream = sock.makefile("rwb")
+        stream.write(f"auth ClueCon\n\napi sandbox {json.dumps(request)}\n\n".encode())
+        stream.flush()
+        while not (line := stream.readline()).startswith(b"Content-Length: "):
+            assert line, "the sandbox hung up"
+        stream.readline()
+        return stream.read(int(line.split()[1])).decode().strip()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(8):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class Sync:
+    """An object of the client's synchronous side, for a scenario that awaits: each call runs in a thread."""
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.target, name)
+        if not callable(value):
+            return value
+        if name in HANDLES:
+            return lambda *arguments: Sync(value(*arguments))
+
+        async def call(*arguments: Any) -> Any:
+            return _wrapped(await asyncio.to_thread(value, *arguments))
+
+        return call
+
+    async def __aenter__(self) -> Sync:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.target.close)
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_wrapped(one) for one in value]
+    return Sync(value) if isinstance(value, (SyncLeg, SyncRoom, SyncEventStream)) else value
+
+
+class Events:
+    """What came over the client's event stream, typed."""
+
+    def __init__(self) -> None:
+        self.all: list[Event] = []
+
+    def seen(self, kind: str, **members: Any) -> Event | None:
+        """The first event of a type with these members."""
+        for event in self.all:
+            if event.type == kind and all(getattr(event, k, None) == v for k, v in members.items()):
+                return event
+        return None
+
+    async def wait(self, kind: str, **members: Any) -> Event:
+        """The same, when it has come."""
+        await until(lambda: self.seen(kind, **members) is not None)
+        found = self.seen(kind, **members)
+        assert found is not None
+        return found
+
+    async def collect(self, client: Any) -> None:
+        """Take what the client's hub gets from now on."""
+        if isinstance(client, Sync):
+            take = asyncio.get_running_loop().call_soon_threadsafe
+            subscription = await asyncio.to_thread(client.target.subscribe)
+
+            def collecting() -> None:
+                with contextlib.suppress(RuntimeError):  # the end of the client is that of its subscriptions
+                    while True:  # its `events()` yields something else than events in this release
+                        event = subscription.next()
+                        take(self._add, event)
+
+            threading.Thread(target=collecting, daemon=True).start()
+            return
+        self._task = asyncio.create_task(self._collect(client.subscribe()))
+
+    async def _collect(self, subscription: Any) -> None:
+        async for event in subscription.events():
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
+        self.all.append(event)
+
+
+@contextlib.asynccontextmanager
+async def connected(address: str, side: str) -> AsyncIterator[tuple[Any, Any, Events]]:
+    """A client of one side, `async` or `sync`, its VSI stream, and its events."""
+    base = f"http://{address}/v1"
+    client = Client(base) if side == "async" else Sync(await asyncio.to_thread(SyncClient, base))
+    async with client, await client.events_stream() as stream:
+        events = Events()
+        await events.collect(client)
+        yield client, stream, events
+
+
+async def rarer_events(
+    leg: str, port: int, events: Events, *, hold: Awaitable[Any], play: Awaitable[Any]
+) -> None:
+    """What no command brings about by itself, for a leg in a room. `play` is of BROKEN_URL."""
+    for on, kind in ((True, "speaking.started"), (False, "speaking.stopped")):
+        sandbox(port, {"do": "talk", "uuid": leg, "on": on})
+        await events.wait(kind, leg_id=leg)
+    sandbox(port, {"do": "refer", "uuid": leg, "to": "sip:bob@example.com"})
+    refer = await events.wait("leg.transfer_requested", leg_id=leg)
+    assert (refer.kind, refer.target, refer.declined) == ("blind", "sip:bob@example.com", True)
+    playing = await play
+    failed = await events.wait("playback.error", playback_id=playing.playback_id)
+    assert failed.error
+    sandbox(port, {"do": "hold_reject", "uuid": leg, "code": 488})
+    await hold
+    refused = await events.wait("leg.command_failed", leg_id=leg)
+    assert refused.command == "hold"
+
+
+def main(scenario: Callable[[str, int, str], Awaitable[Events]]) -> None:
+    """Run a scenario: address, port of the sandbox, side. Prints the types of the events it saw."""
+    address, port, side = sys.argv[1:]
+
+    async def run() -> list[str]:
+        events = (await scenario(address, int(port), side)).all
+        assert not [event.type for event in events if type(event) is Event], "events that are not typed"
+        return sorted({event.type for event in events})
+
+    print(json.dumps(asyncio.run(run())))
