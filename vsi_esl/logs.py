@@ -12,12 +12,14 @@ import logging
 import re
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial, update_wrapper
 from typing import Any, TextIO, TypeVar
 
+import gevent
 import orjson
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -85,6 +87,7 @@ def setup(level: str = "info", fmt: str = "auto", stream: TextIO | None = None) 
         structlog.stdlib.add_logger_name,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        count_survived,
         hide_private,
     ]
     last: list[Any] = (
@@ -120,6 +123,32 @@ def setup(level: str = "info", fmt: str = "auto", stream: TextIO | None = None) 
     root.setLevel(LEVELS[level])
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(LEVELS[level], logging.INFO))
+
+
+def take_greenlet_errors() -> None:
+    """Log what a greenlet fails with, which gevent would print as it is, private values and all."""
+    log = structlog.get_logger("vsi_esl.greenlets")
+
+    def tell(context: Any, *error: Any) -> None:
+        work = getattr(context, "_run", context)
+        log.error(
+            "greenlet failed", exc_info=error, greenlet=getattr(work, "__qualname__", type(work).__name__)
+        )
+
+    gevent.get_hub().print_exception = tell
+
+
+survived: Counter[tuple[str, str]] = Counter()
+"""How often an error that nobody expected was survived, by part of the service and what failed."""
+
+
+def count_survived(_: Any, __: str, event: Line) -> Line:
+    """Count the lines with a traceback: those are bugs, ours or of a library."""
+    if event.get("exc_info"):
+        own, _dot, part = str(event.get("logger", "")).partition(".")
+        # what libraries say is not of a limited number of texts
+        survived[(part, str(event["event"])) if own == "vsi_esl" else ("library", "")] += 1
+    return event
 
 
 # -- what every line of a command or leg says --

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from . import __version__
+from . import __version__, logs
 from .events import types
 from .model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
 from .model.recording import ARMED, CLOSING, REPORTED, RUNNING
@@ -197,6 +197,7 @@ class ServiceCollector:
         yield from self._switch()
         yield from self._work()
         yield from self._events()
+        yield _survived()
         if self._webhooks is not None:
             yield from _of_webhooks(self._webhooks)
 
@@ -253,14 +254,25 @@ class ServiceCollector:
         yield _gauge("vsi_esl_vsi_queue_longest", slowest, bus.longest_queue)
 
 
+def _survived() -> Metric:
+    family = CounterMetricFamily(
+        "voiceblender_recovered_panics",
+        "Errors that nobody expected, survived and logged with a traceback.",
+        labels=["component", "site"],
+    )
+    for (component, site), count in logs.survived.items():
+        family.add_metric([component, site], count)
+    return family
+
+
 def _of_webhooks(webhooks: Webhooks) -> Iterator[Metric]:
     yield _total("voiceblender_webhook_enqueued", "Events to be delivered.", webhooks.enqueued)
     yield _total("voiceblender_webhook_dropped", "Events not taken: too many waited.", webhooks.dropped)
     outcomes = CounterMetricFamily(
         "voiceblender_webhook_deliveries", "Deliveries that came to an end.", labels=["outcome"]
     )
-    outcomes.add_metric(["delivered"], webhooks.delivered)
-    outcomes.add_metric(["failed"], webhooks.dead)
+    outcomes.add_metric(["success"], webhooks.delivered)
+    outcomes.add_metric(["exhausted"], webhooks.dead)
     yield outcomes
     yield _total("vsi_esl_webhook_failed_attempts", "Attempts that failed.", webhooks.failed_attempts)
     yield _total("vsi_esl_webhook_dead_letters", "Events given up.", webhooks.dead)

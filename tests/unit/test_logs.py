@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -452,3 +453,24 @@ def test_libraries_that_print_requests_are_quiet():
     for name in logs.TALKATIVE:
         logging.getLogger(f"{name}.inner").debug("everything")
     assert out.getvalue() == ""
+
+
+def test_what_a_greenlet_fails_with_is_a_line_and_counted(monkeypatch, capfd):
+    monkeypatch.setattr(logs, "survived", Counter())
+    hub = gevent.get_hub()
+    monkeypatch.setattr(hub, "print_exception", hub.print_exception)
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    logs.take_greenlet_errors()
+
+    def work() -> None:
+        raise ValueError(f"no number: {SECRET!r}")
+
+    gevent.spawn(work).join()
+    gevent.spawn(gevent.sleep, 10).kill()
+    (line,) = lines(out)
+    assert (line["event"], line["level"]) == ("greenlet failed", "error")
+    assert line["greenlet"].endswith("work")
+    assert "ValueError: no number: '[redacted]'" in line["exception"]
+    assert logs.survived == {("greenlets", "greenlet failed"): 1}
+    assert "ValueError" not in "".join(capfd.readouterr())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
-from vsi_esl import __version__
+from vsi_esl import __version__, logs
 from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import RecordingSettings, StateSettings
@@ -225,12 +227,27 @@ def test_webhooks(service, metrics):
     metrics.watch(service.ctx, webhooks=SimpleNamespace(**counts))
     assert value(metrics, "voiceblender_webhook_enqueued_total") == 10
     assert value(metrics, "voiceblender_webhook_dropped_total") == 1
-    assert value(metrics, "voiceblender_webhook_deliveries_total", outcome="delivered") == 6
-    assert value(metrics, "voiceblender_webhook_deliveries_total", outcome="failed") == 2
+    assert value(metrics, "voiceblender_webhook_deliveries_total", outcome="success") == 6
+    assert value(metrics, "voiceblender_webhook_deliveries_total", outcome="exhausted") == 2
     assert value(metrics, "vsi_esl_webhook_failed_attempts_total") == 9
     assert value(metrics, "vsi_esl_webhook_dead_letters_total") == 2
     assert value(metrics, "vsi_esl_webhook_pending") == 2
     assert value(metrics, "vsi_esl_webhook_oldest_seconds") == 12.5
+
+
+def test_survived_errors_are_counted_by_what_failed(service, metrics, monkeypatch):
+    monkeypatch.setattr(logs, "survived", Counter())
+    metrics.watch(service.ctx)
+    for name in ("vsi_esl.sound.player", "vsi_esl.sound.player", "somebody.else"):
+        try:
+            raise KeyError(name)
+        except KeyError:
+            structlog.get_logger(name).exception("audio not prepared", playback_id=name)
+    structlog.get_logger("vsi_esl.sound.player").error("no traceback")
+    counted = "voiceblender_recovered_panics_total"
+    assert value(metrics, counted, component="sound.player", site="audio not prepared") == 2
+    assert value(metrics, counted, component="library", site="") == 1
+    assert sum(logs.survived.values()) == 3
 
 
 def test_over_http(service, metrics):

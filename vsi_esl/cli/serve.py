@@ -39,6 +39,7 @@ def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
     """Run the service. Stops on SIGTERM or SIGINT; the calls stay up."""
     config = load_settings(config_path, dict(os.environ)).config
     logs.setup(config.log.level, config.log.format)
+    logs.take_greenlet_errors()
     switch = None
     if sandbox:
         switch, config = _with_sandbox(config)
