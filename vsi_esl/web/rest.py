@@ -20,8 +20,8 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 from .. import logs, registry
 from ..context import Context
 from ..errors import Invalid, NotFound, NotSupported, VsiError
+from ..pending import PENDING, STREAMS, stream
 from ..registry import Body, Rest
-from .pending import PENDING, STREAMS, stream
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ..registry import Rest
+from .registry import Rest
 
 _AGENTS = ("elevenlabs", "vapi", "pipecat", "deepgram")
 
