@@ -56,6 +56,7 @@ class Service:
         if problem:
             raise ConfigError([f"http.addr: {config.http.addr!r}: {problem}"])
         registry.load_commands()
+        state = StateStore(config.state.path)  # first: it makes this the only service on what is beside it
         self.config = config
         self.stopped = False
         node = SwitchNode(
@@ -86,7 +87,7 @@ class Service:
             workers=Workers(),
             timers=Timers(),
             waits=waits,
-            state=StateStore(config.state.path),
+            state=state,
             playbacks=Playbacks(),
             recordings=Recordings(),
             bridges=Bridges(),

@@ -29,7 +29,7 @@ from vsi_esl.events.types import DtmfReceived, LegDisconnected
 from vsi_esl.media.connect import resolve
 from vsi_esl.model.leg import SIP_INBOUND, Leg, Webhook
 from vsi_esl.model.store import Legs, Rooms
-from vsi_esl.storage.state import StateError
+from vsi_esl.storage.database import StateError
 
 QUICK = {"backoff_min": 0.02, "backoff_max": 0.1, "timeout": 5.0}
 SHORT = 0.3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import gevent
@@ -18,7 +19,8 @@ from vsi_esl.model import codecs
 from vsi_esl.model.leg import CONNECTED, Leg, Webhook
 from vsi_esl.model.room import Room
 from vsi_esl.model.store import Legs, Rooms
-from vsi_esl.storage.state import StateError, StateStore
+from vsi_esl.storage.database import StateError
+from vsi_esl.storage.state import StateStore
 from vsi_esl.switch import memory
 from vsi_esl.timers import Timers
 from vsi_esl.waits import Waits
@@ -357,6 +359,38 @@ def test_a_state_file_that_is_none(tmp_path):
         StateStore(str(path))
     with pytest.raises(StateError):
         StateStore("/proc/none/state.sqlite3")
+
+
+def test_one_service_to_a_state_file(tmp_path):
+    path = str(tmp_path / "state.sqlite3")
+    first = StateStore(path)
+    with pytest.raises(StateError, match=r"state\.sqlite3 is in use by another vsi_esl"):
+        StateStore(path)
+    first.close()
+    StateStore(path).close()
+
+
+def test_a_state_file_of_a_later_version_is_refused_and_let_go_of(tmp_path):
+    path = str(tmp_path / "state.sqlite3")
+    later = StateStore(path)
+    later._db.execute("PRAGMA user_version = 99")
+    later.close()
+    for _ in range(2):  # the second time too for its version, not as in use
+        with pytest.raises(StateError, match="another version"):
+            StateStore(path)
+
+
+def test_state_files_are_the_owners_only_from_the_start(tmp_path):
+    before = os.umask(0)
+    try:
+        store = StateStore(str(tmp_path / "state.sqlite3"))
+        store.save_fact("a", "b")
+        modes = {name.name: name.stat().st_mode & 0o077 for name in tmp_path.iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+    assert len(modes) == 4
+    assert set(modes.values()) == {0}
 
 
 # -- registry --

@@ -11,7 +11,7 @@ from vsi_esl.delivery import outbox as boxes
 from vsi_esl.delivery.arrivals import Arrival, Arrivals
 from vsi_esl.delivery.outbox import Changes, Outbox
 from vsi_esl.delivery.targets import Target
-from vsi_esl.storage.state import StateError
+from vsi_esl.storage.database import StateError
 
 HOST = "http://a.example:80"
 

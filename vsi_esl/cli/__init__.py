@@ -11,7 +11,7 @@ from greenswitch.esl import NotConnectedError
 
 from .. import __version__, logs
 from ..config import Config, ConfigError, Loaded, load
-from ..storage.state import StateError
+from ..storage.database import StateError
 from ..switch.client import AuthenticationFailed, CommandTimeout
 
 EXPECTED = (ConfigError, StateError, NotConnectedError, AuthenticationFailed, CommandTimeout, OSError)

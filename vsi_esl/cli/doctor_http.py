@@ -15,7 +15,7 @@ from ..delivery.targets import endpoint_of
 from ..media import MediaError
 from ..media.connect import FAILURES, Connector, reason
 from ..media.guard import AddressGuard
-from ..storage.state import StateError
+from ..storage.database import StateError
 from .findings import FAIL, OK, WARN, Check, writable
 
 CONNECT_TIMEOUT_S = 3.0

@@ -115,7 +115,7 @@ class StateSettings:
         "VSI_ESL_STATE_PATH",
         values.file_path,
         default_state_path,
-        "SQLite file with rooms and open legs.",
+        "SQLite file with rooms and open legs; each service needs its own.",
         default_text="state.sqlite3 in $STATE_DIRECTORY, else in ~/.local/state/vsi_esl",
         example="/var/lib/vsi_esl/state.sqlite3",
     )

@@ -5,8 +5,6 @@ An event is in a file of arrivals when `take` returns, and in the outbox, on the
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,7 +16,7 @@ from gevent.event import Event as Flag
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
-from ..storage.state import StateError
+from ..storage.database import Alone, StateError
 from .arrivals import Arrival, Arrivals
 from .counts import Counts
 from .outbox import Changes, Outbox
@@ -49,7 +47,7 @@ class Desk:
         self._max_pending = max_pending
         self._on_waiting = on_waiting
         self._changes = Changes()
-        self._lock_file = _lock(path)
+        self._alone = Alone(path, "webhook outbox")
         self._outbox = Outbox(path)
         self._arrivals = Arrivals(path)
         try:
@@ -84,14 +82,13 @@ class Desk:
     def abandon(self) -> None:
         """Let go of the files as they are, as a crash would."""
         gevent.killall(self._greenlets, block=False)
-        if self._lock_file < 0:
+        if not self._alone.held:
             return
         self._arrivals.close(self._committed)
         with gevent.Timeout(1, False):
             self._pool.apply(self._outbox.close)
             self._pool.kill()
-        os.close(self._lock_file)
-        self._lock_file = -1
+        self._alone.release()
 
     def take(self, target: Target, event_id: str, kind: str, frame: bytes) -> bool:
         """Keep an event for delivery; False when it is dropped. Does not wait."""
@@ -212,20 +209,3 @@ def _joined(first: Changes, second: Changes) -> Changes:
         first.failed + second.failed,
         first.dead + second.dead,
     )
-
-
-def _lock(path: str) -> int:
-    """Make this the only service on the file: two would send everything twice. -1 when there is no file."""
-    if path == ":memory:":
-        return os.open(os.devnull, os.O_RDONLY)
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
-        file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StateError(f"cannot open the webhook outbox {path}: {error}") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        raise StateError(f"the webhook outbox {path} is in use by another vsi_esl") from None
-    return file

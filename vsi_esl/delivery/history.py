@@ -9,7 +9,6 @@ Writing is behind publishing by `FLUSH_EVERY_S` at most; what a kill -9 takes al
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 import time
@@ -20,7 +19,7 @@ import gevent
 import structlog
 
 from ..events.types import Event
-from ..storage.state import StateError
+from ..storage.database import StateError, open_database
 
 log = structlog.get_logger(__name__)
 
@@ -60,27 +59,20 @@ class History:
         self._pending: list[tuple[int, float, str, bytes]] = []
         self._writer: gevent.Greenlet | None = None
         self._pruned_at = time.monotonic()
+        self._db = open_database(path, "event history", SCHEMA_VERSION, SCHEMA)
         try:
-            if path != ":memory:":
-                os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._create()
-            elif version != SCHEMA_VERSION:
-                raise StateError(f"{path}: written by another version of vsi_esl (schema {version})")
-            if path != ":memory:":
-                os.chmod(path, 0o600)  # events hold numbers and headers of callers
             self._epoch, self.newest = self._opened()
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
             raise StateError(f"cannot open the event history {path}: {error}") from error
         self._reserved = 0
         self._reserve()
 
     def _opened(self) -> tuple[int, int]:
-        epoch, reserved, closed = self._db.execute("SELECT value, reserved, closed FROM epoch").fetchone()
+        row = self._db.execute("SELECT value, reserved, closed FROM epoch").fetchone()
+        if row is None:
+            row = (secrets.randbits(30), 0, 1)
+            self._db.execute("INSERT INTO epoch VALUES (?, ?, ?)", row)
+        epoch, reserved, closed = row
         if not closed:
             (written,) = self._db.execute("SELECT COALESCE(MAX(cursor), 0) FROM events").fetchone()
             self._db.execute("INSERT INTO gaps VALUES (?, ?)", (written + 1, reserved))
@@ -89,10 +81,6 @@ class History:
     def _reserve(self) -> None:
         self._reserved = self.newest + CURSOR_STEP
         self._db.execute("UPDATE epoch SET reserved = ?, closed = 0", (self._reserved,))
-
-    def _create(self) -> None:
-        self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        self._db.execute("INSERT INTO epoch VALUES (?, 0, 1)", (secrets.randbits(30),))
 
     def close(self) -> None:
         """Write what is not written yet."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..storage.state import StateError
+from ..storage.database import StateError, open_database
 from .arrivals import Arrival
 
 SCHEMA_VERSION = 1
@@ -76,28 +76,11 @@ class Outbox:
 
     def __init__(self, path: str, create: bool = True) -> None:
         self.path = path
-        try:
-            if path != ":memory:":
-                if not create and not os.path.exists(path):
-                    raise StateError(f"there is no webhook outbox {path}")
-                os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
-                # Readable to its owner only, from the start: it holds what callers dialled, and the secrets
-                # of legs and rooms, which must be here because an event outlives its leg. The global secret
-                # is not in it.
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-                os.chmod(path, 0o600)
-            self._db = sqlite3.connect(
-                path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA wal_autocheckpoint = 4000")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            elif version != SCHEMA_VERSION:
-                raise StateError(f"{path}: written by another version of vsi_esl (schema {version})")
-        except (sqlite3.Error, OSError) as error:
-            raise StateError(f"cannot open the webhook outbox {path}: {error}") from error
+        if not create and not os.path.exists(path):
+            raise StateError(f"there is no webhook outbox {path}")
+        # The secrets of legs and rooms are in it, as an event outlives its leg; the global secret is not.
+        self._db = open_database(path, "webhook outbox", SCHEMA_VERSION, SCHEMA, busy_timeout=BUSY_TIMEOUT_S)
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")
         self._seen = self._data_version()
 
     def close(self) -> None:

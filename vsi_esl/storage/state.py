@@ -9,14 +9,13 @@ the last moments may be missing.
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..model.leg import Leg, Webhook
 from ..model.room import Room
+from .database import Alone, StateError, open_database
 
 SCHEMA_VERSION = 3
 
@@ -40,10 +39,6 @@ CREATE TABLE items (
 """
 
 
-class StateError(Exception):
-    """The database cannot be used; the message says which file and why."""
-
-
 @dataclass(slots=True, frozen=True)
 class LegRecord:
     """What is remembered of a leg: enough to report it gone."""
@@ -59,32 +54,22 @@ class LegRecord:
 
 
 class StateStore:
-    """The database file at `path`, or one in memory for `:memory:`."""
+    """The database file at `path`, or one in memory for `:memory:`.
+
+    Raises StateError when it cannot be used, or another service has it.
+    """
 
     def __init__(self, path: str) -> None:
+        self._alone = Alone(path, "state database")
         try:
-            if path != ":memory:":
-                os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._create(SCHEMA + ITEMS)
-            elif version == 2:
-                self._create(ITEMS)
-            elif version != SCHEMA_VERSION:
-                raise StateError(f"{path}: written by another version of vsi_esl (schema {version})")
-            if path != ":memory:":
-                os.chmod(path, 0o600)  # it holds webhook secrets
-        except (sqlite3.Error, OSError) as error:
-            raise StateError(f"cannot open the state database {path}: {error}") from error
-
-    def _create(self, schema: str) -> None:
-        self._db.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            self._db = open_database(path, "state database", SCHEMA_VERSION, SCHEMA + ITEMS, older={2: ITEMS})
+        except StateError:
+            self._alone.release()
+            raise
 
     def close(self) -> None:
         self._db.close()
+        self._alone.release()
 
     def save_item(self, kind: str, id: str, body: dict[str, Any]) -> None:
         """Remember a playback, recording or bridge, whole."""
