@@ -23,6 +23,9 @@ CADENCE_MS = 20
 FREQUENCY = 0.01
 LEAD = 4
 """Frames at the beginning of a recording that may be silent: the switch needs two to three."""
+FLUSHED = 3
+"""Frames of a leg that a recording or a playback of its own may cost when it begins: the switch then empties
+the leg's RTP buffer, which is two packets, and they touch three frames."""
 QUIET = 8
 """Root mean square of what is silent: the switch's own silence is -1."""
 
@@ -94,6 +97,21 @@ def test_a_playback_goes_on_where_it_was_when_its_leg_enters_a_room(client, agen
     hears(call, 800, True)
     at = time.monotonic() - begun
     assert 3.0 < at < 4.6, f"the fourth second is heard after {at:.1f} s"
+    call.bye()
+
+
+def test_playbacks_to_a_room_find_their_conference(client, agent, web):
+    """The conference of a second one is made after the switch has said that its channel is there."""
+    call, _ = in_room(client, agent, 440)
+    url = web.put("/1500.wav", tone(1500, 20))
+    for _ in range(30):
+        started = [client.ok("room_play_start", id="r", url=url)["playback_id"] for _ in range(3)]
+        for playback in started:
+            client.event("playback.started", playback_id=playback)
+        for playback in started:
+            client.ok("room_play_stop", id="r", playback_id=playback)
+            client.event("playback.finished", playback_id=playback)
+    assert not [event for event in client.events if event["type"] == "playback.error"]
     call.bye()
 
 
@@ -248,7 +266,8 @@ def test_a_leg_recording_left_and_right(client, agent, web):
     rate, file = listen.read(client.ok("leg_record_stop", id=one)["file"])
     said, heard = file[:, 0], file[:, 1]
     assert rate == 16000
-    assert has(said, rate, 440)[LEAD:-2].all(), "left: what the muted leg says"
+    left = has(said, rate, 440)[LEAD:-2]
+    assert (~left).sum() <= FLUSHED, f"left: what the muted leg says: {listen.spans(left)}"
     assert not has(said, rate, 700).any() and not has(said, rate, 1500).any()
     right = has(heard, rate, 700)
     assert right[LEAD:-2].all(), f"right: what it hears, all the time: {listen.spans(right)}"

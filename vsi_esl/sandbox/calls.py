@@ -84,9 +84,9 @@ class Calls:
                     side.timers.later(STEP_S, self.usable, side)
 
     def usable(self, channel: Channel) -> None:
-        """The originate is over, and the channel does what it was originated for."""
+        """The originate is over; the channel does what it was originated for a moment later."""
         channel.outcome.set(f"+OK {channel.uuid}\n")
-        self._switch.dialplan.proceed(channel)
+        channel.timers.later(STEP_S, self._switch.dialplan.proceed, channel)
 
     def _negotiate(self, channel: Channel) -> bool:
         wanted = channel.variables.get("absolute_codec_string", "")

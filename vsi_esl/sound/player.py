@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 
+import gevent
 import structlog
 
 from ..context import Context
@@ -31,6 +32,7 @@ KIND = "playback"
 DONE_TOLERANCE_MS = 250
 """How much earlier than by the clock a file may be over: the switch plays in frames, and reports late."""
 MAX_FETCHES = 64
+JOIN_TIMEOUT_S = 2.0
 UNTOLD_GRACE_S = 3.0
 """How long after its time a playback is over although the switch has not said so."""
 
@@ -125,6 +127,9 @@ def _announce(ctx: Context, playback: Playback) -> None:
 
 
 def _failed_to_begin(ctx: Context, playback: Playback, error: VsiError) -> None:
+    if playback.ended:
+        _dismiss(ctx, playback)  # its bot may have come after it was dismissed
+        return
     conference, playback.conference = playback.conference, ""
     leg = ctx.legs.find(playback.leg_id) if playback.leg_id else None
     if playback.over or (playback.leg_id and (leg is None or leg.ending)):
@@ -169,7 +174,11 @@ def _open_for_room(ctx: Context, playback: Playback) -> str:
         playback.bot = False
         return room.conference
     playback.bot = True
-    ctx.sound.room_bot(playback, room.conference, room.sample_rate)
+    with ctx.waits.expect("member", playback.id) as joined:
+        ctx.sound.room_bot(playback, room.conference, room.sample_rate)
+        # the originate has returned, and the channel is still on its way into that conference
+        with gevent.Timeout(JOIN_TIMEOUT_S, SwitchUnavailable("write audio: the switch reported no bot")):
+            joined.get()
     return playback.id
 
 
