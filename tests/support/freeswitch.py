@@ -19,6 +19,22 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PASSWORD = "vsi-test"
 START_TIMEOUT_S = 30
 POLL_S = 0.05
+# below the ports that the system gives to sockets, the tests' own among them
+RTP_BLOCKS = range(10_000, 28_000, 1_500)
+
+
+def claim_rtp_block() -> tuple[socket.socket, int]:
+    """RTP ports of this switch alone, as several may run on a machine: the first one, and the socket that
+    claims the block for as long as it is open."""
+    for start in RTP_BLOCKS:
+        claim = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            claim.bind(("127.0.0.1", start))
+        except OSError:
+            claim.close()
+        else:
+            return claim, start
+    raise AssertionError("no free block of RTP ports for another switch")
 
 
 def find_binary() -> Path | None:
@@ -47,6 +63,7 @@ class PrivateSwitch:
         self._directory = directory
         self.esl_port = free_port()
         self.sip_port = free_port(socket.SOCK_DGRAM)
+        self._rtp_claim, self._rtp_start = claim_rtp_block()
         self.password = PASSWORD
         self.log_path = directory / "log" / "freeswitch.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,6 +91,7 @@ class PrivateSwitch:
     def stop(self) -> None:
         """End exactly this process."""
         self._end(signal.SIGTERM)
+        self._rtp_claim.close()
 
     def kill9(self) -> None:
         self._end(signal.SIGKILL)
@@ -122,9 +140,8 @@ class PrivateSwitch:
             "vsi_sip_ip": "127.0.0.1",
             "vsi_rtp_ip": "127.0.0.1",
             "vsi_sip_port": self.sip_port,
-            # below the ports that the system gives to sockets, the tests' own among them
-            "vsi_rtp_start_port": 20000,
-            "vsi_rtp_end_port": 28000,
+            "vsi_rtp_start_port": self._rtp_start,
+            "vsi_rtp_end_port": self._rtp_start + RTP_BLOCKS.step - 2,
             "vsi_park_limit": park_limit,
         }
         settings = "\n".join(
