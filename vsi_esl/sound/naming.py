@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+import unicodedata
 
 from ..context import Context
 from ..errors import Conflict, Internal, Invalid
@@ -14,7 +15,8 @@ from ..model.room import Room
 from ..storage.s3 import S3Target
 
 MIN_FREE_BYTES = 1 << 20
-MAX_NAME_BYTES = 200
+MAX_NAME_BYTES = 128
+"""With the `.wav`, as in the reference."""
 
 
 def new_recording(
@@ -40,11 +42,21 @@ def new_recording(
 
 
 def checked_name(name: str) -> str:
-    """A client's file name: one path segment, `.wav` added when missing. Invalid otherwise."""
-    plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and not name.startswith(".")
-    if not plain or name != name.strip() or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+    """A client's file name: letters, digits and `-_.`, without `..` or a dot at either end; blanks around it
+    are dropped and `.wav` is added when missing. Invalid otherwise. The reference's rule."""
+    stem = name.strip()
+    if stem[-4:].lower() == ".wav":
+        stem = stem[:-4]
+    file = f"{stem}.wav"
+    dotted = ".." in stem or stem.startswith(".") or stem.endswith(".")
+    if not stem or dotted or not all(map(_may_stand, stem)) or len(file.encode()) > MAX_NAME_BYTES:
         raise Invalid("invalid recording filename")
-    return name if name.lower().endswith(".wav") else f"{name}.wav"
+    return file
+
+
+def _may_stand(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character in "-_." or category == "Nd" or category.startswith("L")
 
 
 def _make_directory(directory: str) -> None:
