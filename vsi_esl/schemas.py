@@ -124,16 +124,16 @@ class TextMap(fields.Field[dict[str, str]]):
         return value
 
 
-class Object(fields.Field[dict[str, Any]]):
-    """Any JSON object, or None when absent."""
+class Nested(fields.Nested):
+    """A JSON object of known members, by the same rules; None when absent."""
 
-    def __init__(self, **more: Any) -> None:
-        super().__init__(load_default=None, **more)
+    def __init__(self, schema: type[Payload], **more: Any) -> None:
+        super().__init__(schema, load_default=None, **more)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, partial: Any = None, **more: Any) -> Any:
+        if not isinstance(value, Mapping):
             raise ValidationError("must be an object")
-        return value
+        return super()._deserialize(_known_members(self.schema, value), attr, data, partial, **more)
 
 
 def load(schema: Schema, payload: Any) -> dict[str, Any]:

@@ -200,12 +200,29 @@ def test_outbound_legs_cannot_be_rung_or_answered(switch, client):
             400,
             'headers: "Via" is written by the switch',
         ),
+        ({"type": "sip", "to": "sip:a@b", "amd": 1}, 400, "invalid payload: amd: must be an object"),
+        (
+            {"type": "sip", "to": "sip:a@b", "amd": {"beep_timeout": "1"}},
+            400,
+            "invalid payload: amd: beep_timeout: must be an integer",
+        ),
+        (
+            {"type": "sip", "to": "sip:a@b", "room_id": "r", "amd": {"Greeting_Duration": -5}},
+            400,
+            "invalid AMD params: greeting_duration must be positive",
+        ),
     ],
 )
 def test_requests_that_cannot_be_dialled(client, request_, code, message):
     assert client.error("create_leg", **request_) == (code, message)
-    assert client.ok("list_legs") == []
+    assert client.ok("list_legs") == client.ok("list_rooms") == []
     assert client.types() == []
+
+
+def test_amd_with_its_defaults_does_not_hinder_a_call(switch, client):
+    amd = {"total_analysis_time": None, "unknown": 1}
+    leg = client.ok("create_leg", type="sip", to=switch.uri("answer"), amd=amd)["id"]
+    client.event("leg.connected", leg_id=leg)
 
 
 @pytest.mark.parametrize("kind", ["websocket", "whatsapp", "livekit_room"])

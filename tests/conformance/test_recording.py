@@ -121,7 +121,10 @@ def test_a_name_of_the_clients(switch, client, service, name, stem):
     assert shape(file)[0] == 2
 
 
-@pytest.mark.parametrize("name", ["a/b", "a\\b", "..", ".x", "x.", "a..b", ".wav", "  ", "x" * 125, "ü" * 63, "a\nb", "a b", "a,b", "²"])
+@pytest.mark.parametrize(
+    "name",
+    ["a/b", "a\\b", "..", ".x", "x.", "a..b", ".wav", "  ", "x" * 125, "ü" * 63, "a\nb", "a b", "a,b", "²"],
+)
 def test_a_name_that_is_none(switch, client, service, name):
     _, leg = answered(switch, client)
     assert client.error("leg_record_start", id=leg, filename=name) == (400, "invalid recording filename")

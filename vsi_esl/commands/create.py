@@ -8,16 +8,16 @@ from typing import Any
 
 import gevent
 import structlog
-from marshmallow import fields
 
 from .. import lifecycle, placement
 from ..context import Context
 from ..delivery.targets import requested
 from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable
+from ..model.amd import AmdParameters
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
 from ..registry import Body, Rest, command
-from ..schemas import Flag, Label, Object, Payload, Text, TextList, TextMap, Whole, about
+from ..schemas import Flag, Label, Nested, Payload, Text, TextList, TextMap, Whole, about
 from ..switch import commands as builder
 from .answering import require_codec, usable_codecs
 
@@ -44,6 +44,15 @@ class Auth(Payload):
     password = Text(limit=256)
 
 
+class Amd(Payload):
+    initial_silence_timeout = Whole(metadata=about("Silence in ms that means no_speech; 0 for 2500."))
+    greeting_duration = Whole(metadata=about("Speech in ms that means machine; 0 for 1500."))
+    after_greeting_silence = Whole(metadata=about("Silence in ms behind speech that means human; 0 for 800."))
+    total_analysis_time = Whole(metadata=about("Longest analysis in ms, then not_sure; 0 for 5000."))
+    minimum_word_length = Whole(metadata=about("Bursts of fewer ms are noise; 0 for 100."))
+    beep_timeout = Whole(metadata=about("How long in ms a machine's beep is waited for; 0 for not at all."))
+
+
 class CreateLeg(Payload):
     type = Text(limit=64, metadata=about("The kind of leg.", needed=True, enum=["sip"]))
     to = Text(limit=1024, metadata=about("SIP URI to dial."))
@@ -55,10 +64,10 @@ class CreateLeg(Payload):
     codecs = TextList(metadata=about("Codecs to offer, in order of preference."))
     headers = TextMap(metadata=about("SIP headers of the INVITE."))
     room_id = Label(metadata=about("Room to join when the call has media; made when there is none."))
-    auth = fields.Nested(Auth, load_default=None)
+    auth = Nested(Auth, metadata=about("Credentials for a 401 or 407."))
     webhook_url = Text(metadata=about("Where the events of this leg go."))
     webhook_secret = Text(metadata=about("Signs them."))
-    amd = Object(metadata=about("Answering machine detection; kept, without effect yet."))
+    amd = Nested(Amd, metadata=about("Answering machine detection; checked, without effect yet."))
     accept_dtmf = Flag(default=True, metadata=about("Whether it gets digits of others in its room."))
     app_id = Label(metadata=about("The application it belongs to."))
     speech_detection = Flag(metadata=about("Whether speaking events are wanted."))
@@ -110,7 +119,7 @@ def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
         speech_detection=ctx.config.speech.detection_enabled if speech is None else speech,
         ring_deadline=now + request["ring_timeout"] if request["ring_timeout"] > 0 else 0.0,
         max_duration=float(max(0, request["max_duration"])),
-        amd=request["amd"],
+        amd=None if request["amd"] is None else AmdParameters.of(request["amd"]),
         rtt=request["rtt"],
     )
 

@@ -44,8 +44,6 @@ def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
         return {"type": "array", "items": STRINGS, "maxItems": field.limit}
     if isinstance(field, schemas.TextMap):
         return {"type": "object", "additionalProperties": STRINGS, "maxProperties": field.limit}
-    if isinstance(field, schemas.Object):
-        return {"type": "object"}
     if isinstance(field, MatrixField):
         return {"type": "object", "additionalProperties": ROLES, "maxProperties": MAX_ROLES}
     if isinstance(field, Roles):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .amd import AmdParameters
+
 SIP_INBOUND = "sip_inbound"
 SIP_OUTBOUND = "sip_outbound"
 
@@ -97,7 +99,7 @@ class Leg:
     unseen: bool = False
     """Not on the switch when we last looked."""
 
-    amd: dict[str, Any] | None = None
+    amd: AmdParameters | None = None
     rtt: bool = False
 
     @property
