@@ -1,71 +1,95 @@
 """What a token confined to an app_id can name in a command.
 
-Legs and rooms of others do not exist for it: an id that it may not see is replaced by one that nothing has,
-so that the command fails as it fails for any unknown id, in the same words and at the same point.
+What belongs to others does not exist for it: an id that it may not see, or that nothing has, is replaced by
+one that nothing has, so that the command fails as it fails for any unknown id, in the same words and at the
+same point. What an id names is known from the type of its field.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .access import Access
 from .errors import Forbidden, NotFound, VsiError
+from .schemas import AppId, BridgeId, Id, LegId, PlaybackId, RoomId, RoomToJoin
 
 if TYPE_CHECKING:
     from .context import Context
+    from .registry import Command
 
-LEG, ROOM = "leg", "room"
-MEMBERS = {"leg_id": LEG, "replaces_leg_id": LEG, "room_id": ROOM, "peer_room_id": ROOM}
-ROOM_COMMANDS = ("get_room", "delete_room", "create_room")
-CREATING = frozenset(("create_leg", "create_room"))
-LISTS = frozenset(("list_legs", "list_rooms"))
-JOINING = {"create_leg": "room_id", "add_leg_to_room": "room_id"}
-"""Their room is made when there is none of that name, so one of others has to be refused."""
+LISTS = "array of "
+"""How the results begin of which a confined token gets a part."""
 
 
-def kind_of(command: str, member: str) -> str | None:
-    """Whether a member of a command's payload names a leg or a room."""
-    if member == "id":
-        return ROOM if command.startswith("room_") or command in ROOM_COMMANDS else LEG
-    return MEMBERS.get(member)
+def _of_leg(ctx: Context, leg_id: str) -> list[str]:
+    leg = ctx.legs.find(leg_id)
+    return [] if leg is None else [leg.app_id]
+
+
+def _of_room(ctx: Context, room_id: str) -> list[str]:
+    room = ctx.rooms.find(room_id)
+    return [] if room is None else [room.app_id]
+
+
+def _of_playback(ctx: Context, playback_id: str) -> list[str]:
+    playback = ctx.playbacks.find(playback_id)
+    return [] if playback is None else [playback.app_id]
+
+
+def _of_bridge(ctx: Context, bridge_id: str) -> list[str]:
+    """Of both its rooms: it is a part of each."""
+    bridge = ctx.bridges.find(bridge_id)
+    return [] if bridge is None else _of_room(ctx, bridge.room_a) + _of_room(ctx, bridge.room_b)
+
+
+OWNERS: dict[type[Id], Callable[[Context, str], list[str]]] = {
+    LegId: _of_leg,
+    RoomId: _of_room,
+    PlaybackId: _of_playback,
+    BridgeId: _of_bridge,
+}
+"""The app_ids of what an id names; none of them when there is no such thing."""
 
 
 class Confinement:
-    """One command of a confined token."""
+    """One command of a confined token. Forbidden for one that is about everything."""
 
-    def __init__(self, ctx: Context, access: Access, command: str) -> None:
-        self._ctx, self._access, self._command = ctx, access, command
+    def __init__(self, ctx: Context, access: Access, command: Command) -> None:
+        self._ctx, self._access = ctx, access
+        self._fields = command.schema.fields if command.schema is not None else {}
+        self._filtered = command.schema is None
+        if self._filtered and not command.result.startswith(LISTS):
+            raise Forbidden("not for a token that is confined to an app_id")
         self._replaced: dict[str, str] = {}
 
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as the handler is to get them. Forbidden for an app_id that is not the token's."""
-        if self._command in CREATING and not self._access.allows_app(given.get("app_id", "")):
-            raise Forbidden(f"the token is confined to the app_id {self._access.pattern}")
-        if self._command == "create_room":
-            return given  # a name that others have is a conflict, as it is for everybody
+        """The arguments as the handler is to get them. Forbidden for an app_id that is not the token's,
+        NotFound for a room of others that would be joined."""
         return {member: self._seen(member, value) for member, value in given.items()}
 
     def _seen(self, member: str, value: Any) -> Any:
-        if not isinstance(value, str) or not value or self._reaches(kind_of(self._command, member), value):
-            return value
-        if JOINING.get(self._command) == member:
+        field = self._fields[member]
+        if isinstance(field, AppId) and not self._access.allows_app(value):
+            raise Forbidden(f"the token is confined to the app_id {self._access.pattern}")
+        if isinstance(field, RoomToJoin) and not all(
+            map(self._access.allows_app, _of_room(self._ctx, value))
+        ):
             raise NotFound("room not found")
+        if not isinstance(field, Id) or not value:
+            return value
+        owners = OWNERS[type(field)](self._ctx, value)
+        if any(map(self._access.allows_app, owners)):
+            return value
         return self._replaced.setdefault(value, str(uuid.uuid4()))
-
-    def _reaches(self, kind: str | None, name: str) -> bool:
-        owner = None
-        if kind is not None:
-            owner = self._ctx.legs.find(name) if kind == LEG else self._ctx.rooms.find(name)
-        return owner is None or self._access.allows_app(owner.app_id)
 
     def result(self, data: Any) -> Any:
         """The reply without what belongs to others."""
-        if self._command in LISTS:
-            views: Iterable[dict[str, Any]] = data
-            return [view for view in views if self._access.allows_app(view.get("app_id", ""))]
-        return data
+        if not self._filtered:
+            return data
+        views: Iterable[dict[str, Any]] = data
+        return [view for view in views if self._access.allows_app(view.get("app_id", ""))]
 
     def error(self, error: VsiError) -> VsiError:
         """The error with the ids as the client wrote them."""

@@ -18,6 +18,7 @@ from .context import Context
 from .errors import LegGone
 from .events import types
 from .model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
+from .model.owner import of_leg, of_room
 from .model.recording import Recording
 from .model.room import Room
 from .sound import player, recorder, tracks
@@ -121,7 +122,7 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
     stopped_speaking(ctx, leg)
     recorder.left_room(ctx, room, leg)
     if not room.legs:
-        player.stop_all(ctx, room.id)
+        player.stop_all(ctx, of_room(room.id))
 
 
 def disconnected(
@@ -139,7 +140,7 @@ def disconnected(
     leg.state = HUNG_UP
     ctx.timers.cancel(leg.id)
     ctx.waits.fail(leg.id, LegGone(f"leg {leg.id} has been hung up"))
-    player.stop_all(ctx, leg.id)
+    player.stop_all(ctx, of_leg(leg.id))
     answered = max(0.0, ended_at - leg.answered_at) if leg.answered_at else 0.0
     cdr = {
         "reason": reason,

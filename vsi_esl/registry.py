@@ -1,7 +1,7 @@
 """The command registry: one entry per command, from which dispatch and the REST face are derived.
 
-A command is one decorated function in `commands/`. A name that is not the protocol's, a name taken twice
-and a handler without a docstring fail at import.
+A command is one decorated function in `commands/`. A name that is not the protocol's, a name taken twice,
+a handler without a docstring and an id that does not say what it names fail at import.
 """
 
 from __future__ import annotations
@@ -81,6 +81,12 @@ def command(
     It is called as `handler(ctx, **payload)`, returns the reply's data, and raises VsiError to refuse.
     `result` says what the data is: a status word, or the name of a view.
     """
+    loader = schema() if schema else None
+    if loader is not None:
+        try:
+            schemas.check_ids(loader)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
     def register(handler: Handler) -> Handler:
         if name not in COMMANDS:
@@ -90,7 +96,7 @@ def command(
         if not handler.__doc__:
             raise ValueError(f"the handler of {name!r} has no docstring")
         summary = handler.__doc__.strip().splitlines()[0]
-        _commands[name] = Command(name, schema() if schema else None, handler, summary, result, rest)
+        _commands[name] = Command(name, loader, handler, summary, result, rest)
         return handler
 
     return register
@@ -129,7 +135,7 @@ def _run(ctx: Context, name: str, payload: Any, access: Access) -> Any:
     arguments = schemas.load(entry.schema, payload) if entry.schema is not None else {}
     if not access.confined:
         return entry.handler(ctx, **arguments)
-    confinement = Confinement(ctx, access, name)
+    confinement = Confinement(ctx, access, entry)
     try:
         return confinement.result(entry.handler(ctx, **confinement.arguments(arguments)))
     except VsiError as error:

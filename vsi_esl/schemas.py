@@ -57,10 +57,30 @@ class Text(fields.Field[str]):
 
 
 class Id(Text):
-    """The id of something that exists. Opaque; an unknown one, of any length, is "not found"."""
+    """The id of something that exists. Opaque; an unknown one, of any length, is "not found".
+
+    Its classes say what it names. From that it is decided what a token that is confined to some of the calls
+    may name, so a member that is called an id has to be of one of them (`check_ids`).
+    """
 
     def __init__(self, **more: Any) -> None:
         super().__init__(limit=1 << 30, **more)
+
+
+class LegId(Id):
+    """A leg."""
+
+
+class RoomId(Id):
+    """A room."""
+
+
+class PlaybackId(Id):
+    """A playback of a leg or room."""
+
+
+class BridgeId(Id):
+    """A bridge of a room."""
 
 
 class Label(Text):
@@ -68,6 +88,21 @@ class Label(Text):
 
     def __init__(self, **more: Any) -> None:
         super().__init__(limit=MAX_ID_LENGTH, **more)
+
+
+class RoomToJoin(Label):
+    """A room, which is made when there is none of that name."""
+
+
+class NewId(Label):
+    """The id of what the command makes. One that is taken is a conflict, whoever has it."""
+
+
+class AppId(Label):
+    """The application that what the command makes belongs to."""
+
+
+NAMING = (LegId, RoomId, PlaybackId, BridgeId, RoomToJoin, NewId, AppId)
 
 
 class Whole(fields.Field[int]):
@@ -134,6 +169,30 @@ class Nested(fields.Nested):
         if not isinstance(value, Mapping):
             raise ValidationError("must be an object")
         return super()._deserialize(_known_members(self.schema, value), attr, data, partial, **more)
+
+
+def check_ids(schema: Schema) -> None:
+    """ValueError for a member that is called an id, or ids, and whose field does not say of what."""
+    for name, field in schema.fields.items():
+        inner = field.inner if isinstance(field, fields.List) else field
+        if isinstance(inner, fields.Nested):
+            _refuse_ids(inner.schema)
+        elif (isinstance(field, Id) or _is_an_id(name, field)) and not isinstance(field, NAMING):
+            raise ValueError(f"{name} is an id that names nothing that is known")
+
+
+def _refuse_ids(schema: Schema) -> None:
+    """What a confined token names is looked at in the payload's own members only."""
+    for name, field in schema.fields.items():
+        inner = field.inner if isinstance(field, fields.List) else field
+        if isinstance(inner, fields.Nested):
+            _refuse_ids(inner.schema)
+        elif isinstance(field, NAMING) or _is_an_id(name, field):
+            raise ValueError(f"{name}, further in, is an id that names nothing that is known")
+
+
+def _is_an_id(name: str, field: fields.Field[Any]) -> bool:
+    return any(called.lower().endswith(("id", "ids")) for called in (name, field.data_key or ""))
 
 
 def load(schema: Schema, payload: Any) -> dict[str, Any]:

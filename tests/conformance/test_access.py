@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import websocket
 
 from tests.support.http import HttpClient
 from tests.support.vsi import VsiClient
-from vsi_esl import confinement, registry
+from vsi_esl import registry, schemas
 from vsi_esl.access import line_of, new_token
 from vsi_esl.config import ConfigError
 
@@ -119,55 +122,116 @@ def test_scopes(guarded, vsi):
 
 
 def test_others_do_not_exist(switch, guarded, vsi):
-    """Every command with ids of another tenant answers as it does for ids that nothing has."""
+    """Every command with any id of another tenant's in any of its members, as an id of whatever sort, answers
+    as it does for ids that nothing has, and nothing happens."""
     operator, other = vsi(CONTROL), vsi(OTHER)
     _, leg = answered(switch, operator, headers={"X-App-ID": "acme"})
     operator.ok("create_room", id="r1", app_id="acme")
     operator.ok("create_room", id="r2", app_id="acme")
+    operator.ok("create_room", id="r3", app_id="acme")
     operator.ok("add_leg_to_room", room_id="r1", leg_id=leg)
     operator.event("leg.joined_room", leg_id=leg)
     operator.ok("bridge_create", room_id="r1", bridge_id="b", peer_room_id="r2")
-    playback = operator.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
-    operator.event("playback.started")
     operator.ok("leg_record_start", id=leg)
-    theirs = {"leg": leg, "room": "r1", "bridge_id": "b", "playback_id": playback}
-    nothing = {"leg": "no-leg", "room": "no-room", "bridge_id": "no", "playback_id": "no"}
-    before = len(operator.events)
+    operator.ok("room_record_start", id="r1")
+    to_leg, to_room = (
+        operator.ok(f"{kind}_play_start", id=id_, tone="dial")["playback_id"]
+        for kind, id_ in (("leg", leg), ("room", "r1"))
+    )
+    for playback in (to_leg, to_room):
+        operator.event("playback.started", playback_id=playback)
+        operator.rewind()
+    theirs = (leg, "r1", "r3", "b", to_leg, to_room)
+    other.ok("create_room", id="own", app_id="other")
+    tried, before = 0, operator.types(app_id="acme")
     for name, entry in registry.load_commands().items():
-        if entry.schema is None or name in confinement.CREATING or name in confinement.JOINING:
-            continue
-        seen, unseen = (_payload(name, entry, ids) for ids in (theirs, nothing))
-        code, message = other.error(name, **seen)
-        expected, text = other.error(name, **unseen)
-        assert code == expected != 403, name
-        assert message.replace(leg, "no-leg").replace("r1", "no-room") == text, name
-    assert other.ok("list_legs") == other.ok("list_rooms") == []
-    assert other.events == []
-    assert [one["type"] for one in operator.events[before:]].count("leg.disconnected") == 0
-    assert operator.ok("get_leg", id=leg)["room_id"] == "r1", "and nothing happened to it"
+        if name == "create_leg":
+            continue  # that needs the token's app_id, see below
+        members = _ids(entry)
+        for ids in itertools.product((*theirs, "own"), repeat=len(members)):
+            if ids.count("own") == len(ids) or (set(ids[:1]) == {"own"} and name in ROOM_OF_OWN):
+                continue
+            unseen = [value if value == "own" else f"nobody-{theirs.index(value)}" for value in ids]
+            expected = _outcome(other, name, _payload(entry, zip(members, unseen, strict=True)))
+            found = _outcome(other, name, _payload(entry, zip(members, ids, strict=True)), theirs)
+            if name in MAKING_A_ROOM and found[0] == 404:
+                expected = 404, "room not found"  # a room of others is not joined, nobody's would be made
+            assert found == expected and found[0] != 403, (name, ids)
+            tried += 1
+        operator.ok("list_rooms")
+        assert operator.types(app_id="acme") == before, name
+    assert tried > 200
+    assert [view["id"] for view in other.ok("list_rooms")] == ["own"]
+    assert other.ok("list_legs") == []
+    assert {event["app_id"] for event in other.events} == {"other"}
+    assert operator.ok("get_leg", id=leg)["room_id"] == "r1"
+    for kind, id_, playback in (("leg", leg, to_leg), ("room", "r1", to_room)):
+        assert operator.ok(f"{kind}_record_pause", id=id_) == {"status": "paused"}, "nobody did it before"
+        assert operator.ok(f"{kind}_play_stop", id=id_, playback_id=playback) == {"status": "stopped"}
+        assert operator.ok(f"{kind}_record_stop", id=id_)["status"] == "stopped"
 
 
-def _payload(name: str, entry: registry.Command, ids: dict[str, str]) -> dict[str, Any]:
-    """A valid payload of a command, but for its ids."""
-    values = {
-        "digits": "1",
-        "text": "x",
-        "tone": "dial",
-        "direction": "send",
-        "volume": 1,
-        "matrix": {},
-        "updates": [],
-        "role": "x",
-    }
-    payload = {}
-    for member in entry.schema.fields if entry.schema else ():
-        if member in ("bridge_id", "playback_id"):
-            payload[member] = ids[member]
-        elif (kind := confinement.kind_of(name, member)) is not None:
-            payload[member] = ids[kind]
-        elif member in values:
-            payload[member] = values[member]
-    return payload
+ROOM_OF_OWN = ("bridge_list", "room_routing_set", "room_routing_update")
+MAKING_A_ROOM = ("add_leg_to_room",)
+EXAMPLES: dict[str, Any] = {
+    "digits": "1",
+    "text": "x",
+    "tone": "dial",
+    "direction": "send",
+    "volume": 1,
+    "matrix": {},
+    "updates": [],
+    "role": "x",
+}
+
+
+def _ids(entry: registry.Command) -> list[str]:
+    """The members of a command that name something there is, by their type."""
+    found = entry.schema.fields.items() if entry.schema else ()
+    return [name for name, field in found if isinstance(field, (schemas.Id, schemas.RoomToJoin))]
+
+
+def _outcome(
+    client: VsiClient, name: str, payload: dict[str, Any], ids: Sequence[str] = ()
+) -> tuple[int, Any]:
+    """Code (0: done) and text of an answer, with names of nobody in place of these ids."""
+    frame = client.reply(client.send(name, **payload))
+    data = frame["data"]
+    if frame["type"] != "error":
+        return 0, data
+    message = data["message"]
+    for number, id_ in enumerate(ids):
+        message = re.sub(rf"(?<![\w-]){re.escape(id_)}(?![\w-])", f"nobody-{number}", message)
+    return data["code"], message
+
+
+def _payload(entry: registry.Command, ids: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """A payload that is valid, whatever its ids are."""
+    members = entry.schema.fields if entry.schema else {}
+    return {name: EXAMPLES[name] for name in members if name in EXAMPLES} | dict(ids)
+
+
+def test_a_room_named_like_a_leg_is_not_the_leg(switch, guarded, vsi):
+    """Ids of rooms are the clients' to choose, the id of somebody's leg among them."""
+    operator, other = vsi(CONTROL), vsi(OTHER)
+    _, leg = answered(switch, operator, headers={"X-App-ID": "acme"})
+    playback = operator.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
+    operator.event("playback.started", playback_id=playback)
+    operator.ok("leg_record_start", id=leg)
+    other.ok("create_room", id=leg, app_id="other")
+    volume = {"id": leg, "playback_id": playback, "volume": 1}
+    for client in (other, operator):
+        assert client.error("room_play_stop", id=leg, playback_id=playback) == (
+            404,
+            "no playback in progress",
+        )
+        assert client.error("room_play_volume", **volume) == (404, "playback not found")
+        assert client.error("room_record_pause", id=leg) == (404, "no recording in progress")
+        assert client.error("room_record_stop", id=leg) == (404, "no recording in progress")
+        assert client.error("room_record_start", id=leg) == (409, "room has no participants")
+    assert other.ok("delete_room", id=leg) == {"status": "deleted"}
+    assert operator.ok("leg_play_stop", id=leg, playback_id=playback) == {"status": "stopped"}
+    assert operator.ok("leg_record_stop", id=leg)["status"] == "stopped"
 
 
 def test_a_tenant_works_with_its_own(switch, guarded, vsi):

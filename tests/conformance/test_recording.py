@@ -9,6 +9,7 @@ import wave
 import pytest
 
 from tests.support.drivers import eventually
+from vsi_esl.model.owner import of_leg, of_room
 
 from .test_audio import settled
 from .test_inbound import answered, ring
@@ -164,7 +165,7 @@ def test_a_ringing_leg_is_armed(switch, client, service):
     client.event("recording.started")
     client.ok("answer_leg", id=leg)
     client.event("leg.connected")
-    recording = service.ctx.recordings.running(leg)
+    recording = service.ctx.recordings.running(of_leg(leg))
     eventually(lambda: recording.state == "running", "the recording runs")
     peer.hang_up()
     assert client.event("recording.finished")["file"] == file
@@ -220,7 +221,7 @@ def test_multi_channel(switch, client, service):
     _, one = in_room(switch, client)
     client.ok("room_record_start", id="r", multi_channel=True)
     peer, two = in_room(switch, client)
-    recording = service.ctx.recordings.running("r")
+    recording = service.ctx.recordings.running(of_room("r"))
     eventually(lambda: len(recording.tracks) == 2, "the second has a track")
     client.ok("room_record_pause", id="r")
     _, three = in_room(switch, client)
@@ -248,7 +249,7 @@ def test_a_participant_who_returns_keeps_the_channel(switch, client, service):
     client.ok("room_record_start", id="r", multi_channel=True)
     client.ok("remove_leg_from_room", room_id="r", leg_id=two)
     client.ok("add_leg_to_room", room_id="r", leg_id=two)
-    recording = service.ctx.recordings.running("r")
+    recording = service.ctx.recordings.running(of_room("r"))
     eventually(lambda: len(recording.tracks) == 3, "a second piece")
     done = client.ok("room_record_stop", id="r")
     assert sorted(info["channel"] for info in done["channels"].values()) == [0, 1]

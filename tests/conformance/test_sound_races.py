@@ -20,6 +20,7 @@ from gevent.monkey import get_original
 from tests.support.drivers import eventually
 from tests.support.webserver import tone
 from vsi_esl.errors import SwitchUnavailable
+from vsi_esl.model.owner import of_leg, of_room
 from vsi_esl.sound import files, recorder
 from vsi_esl.sound import player as player_module
 from vsi_esl.storage import s3
@@ -93,7 +94,7 @@ def test_a_recording_is_stopped_while_it_starts(switch, client, service, other):
         start = client.send("leg_record_start", id=leg)
         hold.entered.wait(5)
         stop = other.send("leg_record_stop", id=leg)
-        eventually(lambda: not service.ctx.recordings.running(leg), "the stop was taken")
+        eventually(lambda: not service.ctx.recordings.running(of_leg(leg)), "the stop was taken")
         hold.release()
         file = client.reply(start)["data"]["file"]
         assert other.reply(stop)["data"] == {"status": "stopped", "file": file}
@@ -117,7 +118,7 @@ def test_a_room_empties_while_its_recording_starts(switch, client, service, othe
             other.ok("remove_leg_from_room", room_id="r", leg_id=leg)
         else:
             peer.hang_up()
-        eventually(lambda: not service.ctx.recordings.running("r"), "the end is known")
+        eventually(lambda: not service.ctx.recordings.running(of_room("r")), "the end is known")
         hold.release()
         file = client.reply(start)["data"]["file"]
     client.event("recording.started", room_id="r")
@@ -153,7 +154,7 @@ def test_a_room_recording_stops_while_a_participant_joins(switch, client, servic
         _, late = in_room(switch, client)
         hold.entered.wait(5)
         stop = client.send("room_record_stop", id="r")
-        eventually(lambda: not service.ctx.recordings.running("r"), "the stop was taken")
+        eventually(lambda: not service.ctx.recordings.running(of_room("r")), "the stop was taken")
         hold.release()
         client.reply(stop)
     assert not is_recorded(switch, late)
@@ -168,7 +169,7 @@ def test_a_recording_stops_while_it_goes_on_in_another_file(switch, client, serv
         client.ok("leg_play_start", id=leg, tone="dial")
         hold.entered.wait(5)
         stop = client.send("leg_record_stop", id=leg)
-        eventually(lambda: not service.ctx.recordings.running(leg), "the stop was taken")
+        eventually(lambda: not service.ctx.recordings.running(of_leg(leg)), "the stop was taken")
         hold.release()
         client.reply(stop)
     assert not is_recorded(switch, leg)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
+from marshmallow import fields
 
 from vsi_esl import access, confinement, registry
 from vsi_esl.access import OPEN, Access, Bucket, Scope, Tokens, line_of, new_token
 from vsi_esl.errors import Forbidden, TooMany
-from vsi_esl.schemas import Id
+from vsi_esl.schemas import Id, LegId, Payload, Text, TextList
 
 
 def test_a_token_is_found_by_itself_only():
@@ -84,17 +88,41 @@ def test_the_limit_is_told():
     assert caught.value.wait == 1.0
 
 
-def test_every_id_of_every_command_is_known_for_what_it_names():
-    """A new command whose ids confinement does not know would be open to all tenants."""
-    other = {"bridge_id", "playback_id"}
-    for name, entry in registry.load_commands().items():
-        fields = entry.schema.fields if entry.schema is not None else {}
-        for member, field in fields.items():
-            called = field.data_key or member
-            if isinstance(field, Id) and called not in other:
-                expected = "room" if name.startswith("room_") or "room" in called else "leg"
-                if name in ("get_room", "delete_room"):
-                    expected = "room"
-                assert confinement.kind_of(name, member) == expected, (name, called)
-            elif isinstance(field, Id):
-                assert confinement.kind_of(name, "room_id" if called == "bridge_id" else "id") is not None
+class Refused(Payload):
+    leg_id = Text()
+
+
+class Unnamed(Payload):
+    id = Id()
+
+
+class Several(Payload):
+    room_ids = TextList()
+
+
+class Spelled(Payload):
+    leg = Text(data_key="legID")
+
+
+class Inner(Payload):
+    leg_id = LegId()
+
+
+class Nested(Payload):
+    rows = fields.List(fields.Nested(Inner))
+
+
+@pytest.mark.parametrize("schema", [Refused, Unnamed, Several, Spelled, Nested])
+def test_an_id_that_nobody_says_what_it_names_is_refused_at_import(schema):
+    """A command whose ids confinement does not know would be open to all tenants."""
+    with pytest.raises(ValueError, match=r"get_leg: .* names nothing that is known"):
+        registry.command("get_leg", schema, result="x")
+
+
+def test_what_names_nothing_is_about_everything():
+    context: Any = None
+    confined = confinement.Confinement(context, Access(pattern="a"), registry.load_commands()["list_legs"])
+    assert confined.result([{"id": "1"}, {"id": "2", "app_id": "a"}]) == [{"id": "2", "app_id": "a"}]
+    about_all = replace(registry.load_commands()["list_legs"], result="Totals")
+    with pytest.raises(Forbidden, match="not for a token that is confined to an app_id"):
+        confinement.Confinement(context, Access(pattern="a"), about_all)

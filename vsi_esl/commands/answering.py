@@ -9,18 +9,16 @@ from ..events import types
 from ..model.codecs import CODEC_MODULES, codec_name
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..registry import Body, Rest, command
-from ..schemas import Flag, Id, Payload, Text
+from ..schemas import Flag, Text
 from .legs import LegPayload
 
 
-class AnswerLeg(Payload):
-    id = Id()
+class AnswerLeg(LegPayload):
     speech_detection = Flag()
     codec = Text()
 
 
-class EarlyMediaLeg(Payload):
-    id = Id()
+class EarlyMediaLeg(LegPayload):
     codec = Text()
 
 

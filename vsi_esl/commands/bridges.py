@@ -9,26 +9,26 @@ from ..context import Context
 from ..errors import Invalid, NotFound
 from ..model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge
 from ..registry import Body, Rest, command
-from ..schemas import Id, Label, Payload, Text, about
+from ..schemas import BridgeId, NewId, Payload, RoomId, Text, about
 from ..sound import bridges
 
 
 class BridgeCreate(Payload):
-    room_id = Id(metadata=about("The room that the direction is relative to."))
-    bridge_id = Label(metadata=about("Made up when empty."))
-    peer_room_id = Id(metadata=about("The other room."))
+    room_id = RoomId(metadata=about("The room that the direction is relative to."))
+    bridge_id = NewId(metadata=about("Made up when empty."))
+    peer_room_id = RoomId(metadata=about("The other room."))
     direction = Text(
         metadata=about("bidirectional when empty.", enum=["", "bidirectional", "send", "receive", "none"])
     )
 
 
 class BridgeList(Payload):
-    room_id = Id()
+    room_id = RoomId()
 
 
 class BridgePayload(Payload):
-    room_id = Id()
-    bridge_id = Id()
+    room_id = RoomId()
+    bridge_id = BridgeId()
 
 
 class BridgeUpdate(BridgePayload):

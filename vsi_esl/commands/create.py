@@ -17,7 +17,7 @@ from ..model.amd import AmdParameters
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
 from ..registry import Body, Rest, command
-from ..schemas import Flag, Label, Nested, Payload, Text, TextList, TextMap, Whole, about
+from ..schemas import AppId, Flag, Nested, Payload, RoomToJoin, Text, TextList, TextMap, Whole, about
 from ..switch import commands as builder
 from .answering import require_codec, usable_codecs
 
@@ -63,13 +63,13 @@ class CreateLeg(Payload):
     max_duration = Whole(metadata=about("Longest call in seconds, from the answer; 0 for no limit."))
     codecs = TextList(metadata=about("Codecs to offer, in order of preference."))
     headers = TextMap(metadata=about("SIP headers of the INVITE."))
-    room_id = Label(metadata=about("Room to join when the call has media; made when there is none."))
+    room_id = RoomToJoin(metadata=about("Room to join when the call has media; made when there is none."))
     auth = Nested(Auth, metadata=about("Credentials for a 401 or 407."))
     webhook_url = Text(metadata=about("Where the events of this leg go."))
     webhook_secret = Text(metadata=about("Signs them."))
     amd = Nested(Amd, metadata=about("Answering machine detection; checked, without effect yet."))
     accept_dtmf = Flag(default=True, metadata=about("Whether it gets digits of others in its room."))
-    app_id = Label(metadata=about("The application it belongs to."))
+    app_id = AppId(metadata=about("The application it belongs to."))
     speech_detection = Flag(metadata=about("Whether speaking events are wanted."))
     rtt = Flag(default=False, metadata=about("Offer real-time text."))
 

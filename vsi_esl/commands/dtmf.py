@@ -6,7 +6,7 @@ from .. import placement
 from ..context import Context
 from ..errors import Internal, Invalid
 from ..registry import Body, Rest, command
-from ..schemas import Id, Payload, Text, about
+from ..schemas import Text, about
 from .legs import LegPayload
 
 SENDABLE = frozenset("0123456789*#ABCD")
@@ -14,8 +14,7 @@ MAX_DIGITS = 128
 """The switch plays about two digits a second; more than a minute of them is a mistake."""
 
 
-class SendDtmf(Payload):
-    id = Id()
+class SendDtmf(LegPayload):
     digits = Text(metadata=about("0-9, *, #, A-D; one after the other.", needed=True))
 
 

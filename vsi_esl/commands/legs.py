@@ -9,13 +9,13 @@ from ..context import Context
 from ..errors import Invalid
 from ..model.leg import EARLY_MEDIA, RINGING
 from ..registry import Body, Rest, command
-from ..schemas import Id, Payload, Text
+from ..schemas import LegId, Payload, Text
 
 REJECTIONS = ("busy", "declined", "rejected", "unavailable", "not_found", "forbidden", "server_error")
 
 
 class LegPayload(Payload):
-    id = Id()
+    id = LegId()
 
 
 class DeleteLeg(LegPayload):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from ..context import Context
 from ..errors import Conflict, Invalid
 from ..model.leg import RINGING, Leg
+from ..model.owner import Owner, of_leg, of_room
 from ..model.room import Room
 from ..registry import Body, Rest, command
-from ..schemas import Id, Payload, Text, Whole, about
+from ..schemas import Payload, PlaybackId, Text, Whole, about
 from ..sound import player
+from .legs import LegPayload
+from .rooms import RoomPayload
 
 MAX_VOLUME = 8
 MAX_URL = 8192
@@ -17,8 +20,10 @@ MAX_REPEAT = 1_000_000
 NOT_PLAYING = "no playback in progress"
 
 
+VOLUME = Whole(metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
+
+
 class PlayStart(Payload):
-    id = Id()
     url = Text(limit=MAX_URL, metadata=about("WAV or MP3 by http or https; or `tone`."))
     tone = Text(metadata=about("A tone such as dial or us_ringback; or `url`."))
     mime_type = Text(metadata=about("What the URL holds, when its server does not say."))
@@ -26,18 +31,33 @@ class PlayStart(Payload):
     volume = Whole(metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
 
 
-class PlayStop(Payload):
-    id = Id()
-    playback_id = Id()
+class LegPlayStart(LegPayload, PlayStart):
+    pass
 
 
-class PlayVolume(PlayStop):
-    volume = Whole(metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
+class RoomPlayStart(RoomPayload, PlayStart):
+    pass
+
+
+class LegPlayStop(LegPayload):
+    playback_id = PlaybackId()
+
+
+class RoomPlayStop(RoomPayload):
+    playback_id = PlaybackId()
+
+
+class LegPlayVolume(LegPlayStop):
+    volume = VOLUME
+
+
+class RoomPlayVolume(RoomPlayStop):
+    volume = VOLUME
 
 
 @command(
     "leg_play_start",
-    PlayStart,
+    LegPlayStart,
     result="PlaybackStart",
     rest=Rest("POST", "/legs/{id}/play", body=Body.REQUIRED),
 )
@@ -52,7 +72,7 @@ def leg_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
 
 @command(
     "room_play_start",
-    PlayStart,
+    RoomPlayStart,
     result="PlaybackStart",
     rest=Rest("POST", "/rooms/{id}/play", body=Body.REQUIRED),
 )
@@ -65,40 +85,42 @@ def room_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
     return _start(ctx, room, what)
 
 
-@command("leg_play_stop", PlayStop, result="stopped", rest=Rest("DELETE", "/legs/{id}/play/{playback_id}"))
+@command("leg_play_stop", LegPlayStop, result="stopped", rest=Rest("DELETE", "/legs/{id}/play/{playback_id}"))
 def leg_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
     """Stop one playback of a leg."""
-    player.stop(ctx, ctx.playbacks.get(id, playback_id, NOT_PLAYING))
+    player.stop(ctx, ctx.playbacks.get(of_leg(id), playback_id, NOT_PLAYING))
     return {"status": "stopped"}
 
 
-@command("room_play_stop", PlayStop, result="stopped", rest=Rest("DELETE", "/rooms/{id}/play/{playback_id}"))
+@command(
+    "room_play_stop", RoomPlayStop, result="stopped", rest=Rest("DELETE", "/rooms/{id}/play/{playback_id}")
+)
 def room_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
     """Stop one playback of a room."""
-    player.stop(ctx, ctx.playbacks.get(id, playback_id, NOT_PLAYING))
+    player.stop(ctx, ctx.playbacks.get(of_room(id), playback_id, NOT_PLAYING))
     return {"status": "stopped"}
 
 
 @command(
     "leg_play_volume",
-    PlayVolume,
+    LegPlayVolume,
     result="ok",
     rest=Rest("PATCH", "/legs/{id}/play/{playback_id}", body=Body.REQUIRED),
 )
 def leg_play_volume(ctx: Context, id: str, playback_id: str, volume: int) -> dict[str, str]:
     """Change the volume of a leg's playback while it runs."""
-    return _volume(ctx, id, playback_id, volume)
+    return _volume(ctx, of_leg(id), playback_id, volume)
 
 
 @command(
     "room_play_volume",
-    PlayVolume,
+    RoomPlayVolume,
     result="ok",
     rest=Rest("PATCH", "/rooms/{id}/play/{playback_id}", body=Body.REQUIRED),
 )
 def room_play_volume(ctx: Context, id: str, playback_id: str, volume: int) -> dict[str, str]:
     """Change the volume of a room's playback while it runs."""
-    return _volume(ctx, id, playback_id, volume)
+    return _volume(ctx, of_room(id), playback_id, volume)
 
 
 def _check(what: dict[str, str | int]) -> None:
@@ -122,7 +144,7 @@ def _start(ctx: Context, owner: Leg | Room, what: dict[str, str | int]) -> dict[
     return {"playback_id": playback.id, "status": "playing"}
 
 
-def _volume(ctx: Context, owner_id: str, playback_id: str, volume: int) -> dict[str, str]:
+def _volume(ctx: Context, owner: Owner, playback_id: str, volume: int) -> dict[str, str]:
     _check_volume(volume)
-    player.set_volume(ctx, ctx.playbacks.get(owner_id, playback_id, "playback not found"), volume)
+    player.set_volume(ctx, ctx.playbacks.get(owner, playback_id, "playback not found"), volume)
     return {"status": "ok"}

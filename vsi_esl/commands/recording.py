@@ -8,11 +8,10 @@ import gevent
 
 from ..context import Context
 from ..errors import Conflict, NotFound, SwitchUnavailable
-from ..model.leg import Leg
+from ..model.owner import Owner, of_leg, of_room
 from ..model.recording import Recording
-from ..model.room import Room
 from ..registry import Body, Rest, command
-from ..schemas import Flag, Id, Payload, Text, about
+from ..schemas import Flag, Payload, Text, about
 from ..sound import recorder
 from ..storage import s3
 from ..storage.s3 import S3Target
@@ -24,7 +23,6 @@ FINISH_TIMEOUT_S = 300.0
 
 
 class RecordStart(Payload):
-    id = Id()
     storage = Text(metadata=about("Where it goes: file (when empty) or s3.", enum=["", "file", "s3"]))
     filename = Text(metadata=about("Name of the file; made up when empty."))
     multi_channel = Flag(default=False, metadata=about("One track per participant as well; rooms only."))
@@ -36,9 +34,17 @@ class RecordStart(Payload):
     s3_secret_key = Text()
 
 
+class LegRecordStart(LegPayload, RecordStart):
+    pass
+
+
+class RoomRecordStart(RoomPayload, RecordStart):
+    pass
+
+
 @command(
     "leg_record_start",
-    RecordStart,
+    LegRecordStart,
     result="RecordingStart",
     rest=Rest("POST", "/legs/{id}/record", body=Body.LENIENT),
 )
@@ -46,14 +52,15 @@ def leg_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
 ) -> dict[str, str]:
     """Record one leg in stereo: left what it says, right what it hears."""
-    target = _target(ctx, ctx.legs.get(id), storage)
+    ctx.legs.get(id)
+    target = _target(ctx, of_leg(id), storage)
     leg = ctx.legs.get(id)  # the bucket was looked at meanwhile
     return _started(recorder.start_leg(ctx, leg, target, filename))
 
 
 @command(
     "room_record_start",
-    RecordStart,
+    RoomRecordStart,
     result="RecordingStart",
     rest=Rest("POST", "/rooms/{id}/record", body=Body.LENIENT),
 )
@@ -61,7 +68,8 @@ def room_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
 ) -> dict[str, str]:
     """Record the mix of a room, and with multi_channel one track per participant."""
-    target = _target(ctx, ctx.rooms.get(id), storage)
+    ctx.rooms.get(id)
+    target = _target(ctx, of_room(id), storage)
     room = ctx.rooms.get(id)
     if not room.legs:
         raise Conflict("room has no participants")
@@ -76,7 +84,7 @@ def room_record_start(
 )
 def leg_record_pause(ctx: Context, id: str) -> dict[str, str]:
     """Record silence from now on; the time goes on."""
-    return _pause(ctx, id)
+    return _pause(ctx, of_leg(id))
 
 
 @command(
@@ -87,7 +95,7 @@ def leg_record_pause(ctx: Context, id: str) -> dict[str, str]:
 )
 def room_record_pause(ctx: Context, id: str) -> dict[str, str]:
     """Record silence from now on, in the mix and in every track; the time goes on."""
-    return _pause(ctx, id)
+    return _pause(ctx, of_room(id))
 
 
 @command(
@@ -98,7 +106,7 @@ def room_record_pause(ctx: Context, id: str) -> dict[str, str]:
 )
 def leg_record_resume(ctx: Context, id: str) -> dict[str, str]:
     """End the pause."""
-    return _resume(ctx, id)
+    return _resume(ctx, of_leg(id))
 
 
 @command(
@@ -109,13 +117,13 @@ def leg_record_resume(ctx: Context, id: str) -> dict[str, str]:
 )
 def room_record_resume(ctx: Context, id: str) -> dict[str, str]:
     """End the pause."""
-    return _resume(ctx, id)
+    return _resume(ctx, of_room(id))
 
 
 @command("leg_record_stop", LegPayload, result="RecordingStop", rest=Rest("DELETE", "/legs/{id}/record"))
 def leg_record_stop(ctx: Context, id: str) -> dict[str, Any]:
     """Finish the leg's recording; the reply says where the file is."""
-    return _stop(ctx, id)
+    return _stop(ctx, of_leg(id))
 
 
 @command(
@@ -123,10 +131,10 @@ def leg_record_stop(ctx: Context, id: str) -> dict[str, Any]:
 )
 def room_record_stop(ctx: Context, id: str) -> dict[str, Any]:
     """Finish the room's recording; the reply says where the files are."""
-    return _stop(ctx, id)
+    return _stop(ctx, of_room(id))
 
 
-def _target(ctx: Context, owner: Leg | Room, fields: dict[str, str]) -> S3Target | None:
+def _target(ctx: Context, owner: Owner, fields: dict[str, str]) -> S3Target | None:
     """Where the recording is to go. A bucket that cannot be written to is refused now, not at the end."""
     ctx.node.require("mod_sndfile")
     settings = ctx.config.s3
@@ -134,7 +142,7 @@ def _target(ctx: Context, owner: Leg | Room, fields: dict[str, str]) -> S3Target
     target = s3.resolve(
         fields.pop("storage"), server, allow_insecure=settings.allow_insecure_endpoint, **fields
     )
-    if target is not None and ctx.recordings.running(owner.id) is None:
+    if target is not None and ctx.recordings.running(owner) is None:
         s3.probe(target, settings.request_preflight_timeout)
     return target
 
@@ -143,25 +151,25 @@ def _started(recording: Recording) -> dict[str, str]:
     return {"status": "recording", "file": recording.file}
 
 
-def _running(ctx: Context, owner_id: str) -> Recording:
-    recording = ctx.recordings.running(owner_id)
+def _running(ctx: Context, owner: Owner) -> Recording:
+    recording = ctx.recordings.running(owner)
     if recording is None:
         raise NotFound("no recording in progress")
     return recording
 
 
-def _pause(ctx: Context, owner_id: str) -> dict[str, str]:
-    changed = recorder.pause(ctx, _running(ctx, owner_id), True)
+def _pause(ctx: Context, owner: Owner) -> dict[str, str]:
+    changed = recorder.pause(ctx, _running(ctx, owner), True)
     return {"status": "paused" if changed else "already_paused"}
 
 
-def _resume(ctx: Context, owner_id: str) -> dict[str, str]:
-    changed = recorder.pause(ctx, _running(ctx, owner_id), False)
+def _resume(ctx: Context, owner: Owner) -> dict[str, str]:
+    changed = recorder.pause(ctx, _running(ctx, owner), False)
     return {"status": "resumed" if changed else "not_paused"}
 
 
-def _stop(ctx: Context, owner_id: str) -> dict[str, Any]:
-    report = recorder.stop(ctx, _running(ctx, owner_id))
+def _stop(ctx: Context, owner: Owner) -> dict[str, Any]:
+    report = recorder.stop(ctx, _running(ctx, owner))
     limit = FINISH_TIMEOUT_S + ctx.config.s3.upload_timeout
     with gevent.Timeout(limit, SwitchUnavailable(f"not done within {limit:g} s")):
         recording = report.get()

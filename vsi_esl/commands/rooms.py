@@ -11,29 +11,30 @@ from ..delivery.targets import requested
 from ..errors import Invalid, LegGone, NotFound
 from ..events import types
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
+from ..model.owner import of_room
 from ..model.room import SAMPLE_RATES, Room
 from ..registry import Body, Rest, command
-from ..schemas import Flag, Id, Label, Payload, Text, Whole, about
+from ..schemas import AppId, Flag, Label, LegId, NewId, Payload, RoomId, RoomToJoin, Text, Whole, about
 from ..sound import bridges, player, recorder
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
 
 
 class RoomPayload(Payload):
-    id = Id()
+    id = RoomId()
 
 
 class CreateRoom(Payload):
-    id = Label(metadata=about("Made up when empty."))
+    id = NewId(metadata=about("Made up when empty."))
     webhook_url = Text(metadata=about("Where the room's events go."))
     webhook_secret = Text(metadata=about("Signs them."))
-    app_id = Label(metadata=about("The application it belongs to."))
+    app_id = AppId(metadata=about("The application it belongs to."))
     sample_rate = Whole(metadata=about("Hz; 0 for the configured one.", enum=[0, 8000, 16000, 48000]))
 
 
 class AddLegToRoom(Payload):
-    room_id = Label(metadata=about("Made when there is none of that id.", needed=True))
-    leg_id = Id()
+    room_id = RoomToJoin(metadata=about("Made when there is none of that id.", needed=True))
+    leg_id = LegId()
     mute = Flag()
     deaf = Flag()
     accept_dtmf = Flag()
@@ -41,8 +42,8 @@ class AddLegToRoom(Payload):
 
 
 class RemoveLegFromRoom(Payload):
-    room_id = Id()
-    leg_id = Id()
+    room_id = RoomId()
+    leg_id = LegId()
 
 
 @command("list_rooms", None, result="array of RoomView", rest=Rest("GET", "/rooms"))
@@ -86,8 +87,8 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
         leg.silent_leave = True
     for bridge in ctx.bridges.of_room(room.id):
         bridges.delete(ctx, bridge, room)
-    player.stop_all(ctx, room.id)
-    recording = ctx.recordings.running(room.id)
+    player.stop_all(ctx, of_room(room.id))
+    recording = ctx.recordings.running(of_room(room.id))
     if recording is not None:
         recorder.stop(ctx, recording)
     ctx.emit(types.RoomDeleted.of(room))

@@ -13,7 +13,7 @@ from ..events import types
 from ..model.room import Room
 from ..model.routing import Matrix
 from ..registry import Body, Rest, command
-from ..schemas import Id, Label, Payload, about
+from ..schemas import Label, LegId, Payload, RoomId, about
 from .rooms import RoomPayload
 
 MAX_ROLES = 256
@@ -47,12 +47,12 @@ class MatrixField(fields.Field[Matrix]):
 
 
 class SetLegRole(Payload):
-    leg_id = Id()
+    leg_id = LegId()
     role = Label(metadata=about("Its role in the routing of its room; none when empty.", needed=True))
 
 
 class RoutingSet(Payload):
-    room_id = Id()
+    room_id = RoomId()
     matrix = MatrixField(load_default=dict, metadata=about("Role -> the roles it hears.", needed=True))
 
 
@@ -62,7 +62,7 @@ class RowUpdate(Payload):
 
 
 class RoutingUpdate(Payload):
-    room_id = Id()
+    room_id = RoomId()
     updates = fields.List(
         fields.Nested(RowUpdate), load_default=list, metadata=about("Rows to change, in order.", needed=True)
     )

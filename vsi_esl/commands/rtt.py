@@ -6,14 +6,13 @@ from .. import placement
 from ..context import Context
 from ..errors import Conflict, Invalid
 from ..registry import Body, Rest, command
-from ..schemas import Id, Payload, Text, about
+from ..schemas import Text, about
 from .legs import LegPayload
 
 MAX_TEXT = 4096
 
 
-class SendRtt(Payload):
-    id = Id()
+class SendRtt(LegPayload):
     text = Text(limit=MAX_TEXT, metadata=about("Sent line by line.", needed=True))
 
 

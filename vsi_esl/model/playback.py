@@ -6,6 +6,8 @@ import secrets
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from .owner import Owner, of_leg, of_room
+
 COMPLETED = "completed"
 STOPPED = "stopped"
 
@@ -46,8 +48,8 @@ class Playback:
     """It ended before its start was reported; why."""
 
     @property
-    def owner_id(self) -> str:
-        return self.leg_id or self.room_id
+    def owner(self) -> Owner:
+        return of_leg(self.leg_id) if self.leg_id else of_room(self.room_id)
 
     @property
     def decibels(self) -> int:

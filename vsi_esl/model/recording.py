@@ -8,6 +8,8 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from .owner import Owner, of_leg, of_room
+
 ARMED = "armed"
 """Asked for, and waiting for the leg to have media."""
 RUNNING = "running"
@@ -88,8 +90,8 @@ class Recording:
         return self.parts[-1].path
 
     @property
-    def owner_id(self) -> str:
-        return self.leg_id or self.room_id
+    def owner(self) -> Owner:
+        return of_leg(self.leg_id) if self.leg_id else of_room(self.room_id)
 
     @property
     def running(self) -> bool:

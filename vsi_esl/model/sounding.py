@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..errors import Conflict, NotFound
 from .bridge import Bridge
+from .owner import Owner
 from .playback import Playback
 from .recording import ABANDONED, REPORTED, Recording
 
@@ -15,7 +16,7 @@ class Playbacks:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Playback] = {}
-        self._by_owner: dict[str, dict[str, Playback]] = {}
+        self._by_owner: dict[Owner, dict[str, Playback]] = {}
         self.strays: set[str] = set()
         """Conferences in which something may be playing that was given up while the switch was away."""
 
@@ -28,27 +29,27 @@ class Playbacks:
     def find(self, playback_id: str) -> Playback | None:
         return self._by_id.get(playback_id)
 
-    def get(self, owner_id: str, playback_id: str, missing: str) -> Playback:
+    def get(self, owner: Owner, playback_id: str, missing: str) -> Playback:
         """A playback of this leg or room; NotFound with the text `missing`."""
-        playback = self._by_owner.get(owner_id, {}).get(playback_id)
+        playback = self._by_owner.get(owner, {}).get(playback_id)
         if playback is None:
             raise NotFound(missing)
         return playback
 
-    def of(self, owner_id: str) -> list[Playback]:
+    def of(self, owner: Owner) -> list[Playback]:
         """Those of a leg or room, oldest first."""
-        return list(self._by_owner.get(owner_id, {}).values())
+        return list(self._by_owner.get(owner, {}).values())
 
     def add(self, playback: Playback) -> None:
         self._by_id[playback.id] = playback
-        self._by_owner.setdefault(playback.owner_id, {})[playback.id] = playback
+        self._by_owner.setdefault(playback.owner, {})[playback.id] = playback
 
     def remove(self, playback: Playback) -> None:
         self._by_id.pop(playback.id, None)
-        owned = self._by_owner.get(playback.owner_id, {})
+        owned = self._by_owner.get(playback.owner, {})
         owned.pop(playback.id, None)
         if not owned:
-            self._by_owner.pop(playback.owner_id, None)
+            self._by_owner.pop(playback.owner, None)
 
 
 class Recordings:
@@ -66,14 +67,14 @@ class Recordings:
     def find(self, recording_id: str) -> Recording | None:
         return self._by_id.get(recording_id)
 
-    def running(self, owner_id: str) -> Recording | None:
+    def running(self, owner: Owner) -> Recording | None:
         """The recording of a leg or room that is armed or running."""
-        return next((one for one in self._by_id.values() if one.owner_id == owner_id and one.running), None)
+        return next((one for one in self._by_id.values() if one.owner == owner and one.running), None)
 
-    def unfinished(self, owner_id: str) -> list[Recording]:
+    def unfinished(self, owner: Owner) -> list[Recording]:
         """Those whose recording.finished is still to come."""
         done = (REPORTED, ABANDONED)
-        return [one for one in self._by_id.values() if one.owner_id == owner_id and one.state not in done]
+        return [one for one in self._by_id.values() if one.owner == owner and one.state not in done]
 
     def uses(self, path: str) -> bool:
         """Whether a recording will have this name."""

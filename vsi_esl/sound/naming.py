@@ -10,6 +10,7 @@ import unicodedata
 from ..context import Context
 from ..errors import Conflict, Internal, Invalid
 from ..model.leg import Leg
+from ..model.owner import of_leg, of_room
 from ..model.recording import Part, Recording, file_name
 from ..model.room import Room
 from ..storage.s3 import S3Target
@@ -24,7 +25,8 @@ def new_recording(
 ) -> Recording:
     """An armed recording of a leg or room, not yet known to anybody. Conflict when there is one, or when
     its file exists; Invalid for a name that cannot be."""
-    if ctx.recordings.running(owner.id) is not None:
+    whose = of_leg(owner.id) if isinstance(owner, Leg) else of_room(owner.id)
+    if ctx.recordings.running(whose) is not None:
         raise Conflict("recording already in progress")
     directory = ctx.config.recording.dir
     _make_directory(directory)

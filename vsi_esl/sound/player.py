@@ -21,6 +21,7 @@ from ..events import sound as events
 from ..media import MediaError
 from ..media.spool import Clip
 from ..model.leg import EARLY_MEDIA, Leg
+from ..model.owner import Owner, of_leg
 from ..model.playback import COMPLETED, STOPPED, Playback, playback_id
 from ..model.room import Room
 from ..switch.snapshot import Snapshot
@@ -184,7 +185,7 @@ def _open_for_room(ctx: Context, playback: Playback) -> str:
 
 def _busy(ctx: Context, playback: Playback, conference: str) -> bool:
     """Whether another playback is played into this conference directly."""
-    return any(other.conference == conference for other in ctx.playbacks.of(playback.owner_id))
+    return any(other.conference == conference for other in ctx.playbacks.of(playback.owner))
 
 
 def set_volume(ctx: Context, playback: Playback, volume: int) -> None:
@@ -211,9 +212,9 @@ def _silence(ctx: Context, conference: str) -> None:
     ctx.sound.stop_playing(conference)
 
 
-def stop_all(ctx: Context, owner_id: str) -> None:
+def stop_all(ctx: Context, owner: Owner) -> None:
     """The leg or room is gone, or the room is empty."""
-    for playback in ctx.playbacks.of(owner_id):
+    for playback in ctx.playbacks.of(owner):
         stop(ctx, playback)
 
 
@@ -290,7 +291,7 @@ def done(ctx: Context, playback_id: str, conference: str) -> None:
 
 def left_conference(ctx: Context, leg: Leg, conference: str) -> None:
     """The leg is out of a conference that ends with that: what was played into it has stopped."""
-    for playback in ctx.playbacks.of(leg.id):
+    for playback in ctx.playbacks.of(of_leg(leg.id)):
         if playback.conference == conference and not playback.bot:
             playback.suspend(time.time())
             ctx.timers.cancel(playback.id)
@@ -298,7 +299,7 @@ def left_conference(ctx: Context, leg: Leg, conference: str) -> None:
 
 def follow(ctx: Context, leg: Leg) -> None:
     """The leg is in a conference: go on with what has no place to be played."""
-    for playback in ctx.playbacks.of(leg.id):
+    for playback in ctx.playbacks.of(of_leg(leg.id)):
         if playback.path and not playback.conference:
             begin_soon(ctx, playback)
 

@@ -19,6 +19,7 @@ from ..context import Context
 from ..errors import Internal, SwitchUnavailable, VsiError
 from ..events import sound as events
 from ..model.leg import Leg
+from ..model.owner import of_leg, of_room
 from ..model.recording import (
     ABANDONED,
     ARMED,
@@ -124,7 +125,7 @@ def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
 
 def renew(ctx: Context, leg: Leg) -> None:
     """The leg got a whisper, which only recordings begun after it can hear: go on in another file."""
-    recording = ctx.recordings.running(leg.id)
+    recording = ctx.recordings.running(of_leg(leg.id))
     if recording is not None:
         ctx.workers.submit(recording.id, _renew, ctx, recording, leg)
 
@@ -243,7 +244,7 @@ def _close_later(ctx: Context, recording: Recording) -> None:
 
 def media_up(ctx: Context, leg: Leg) -> None:
     """The leg has media now: begin what was armed."""
-    recording = ctx.recordings.running(leg.id)
+    recording = ctx.recordings.running(of_leg(leg.id))
     if recording is not None and recording.state == ARMED:
         ctx.workers.submit(recording.id, _begin_armed, ctx, recording, leg)
 
@@ -264,8 +265,8 @@ def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recordin
     own recordings, and those of its room that ended with it."""
     reports = []
     if room_id and (room := ctx.rooms.find(room_id)) is not None and not room.legs:
-        reports += [ctx.publisher.expect(one) for one in ctx.recordings.unfinished(room_id)]
-    for recording in ctx.recordings.unfinished(leg.id):
+        reports += [ctx.publisher.expect(one) for one in ctx.recordings.unfinished(of_room(room_id))]
+    for recording in ctx.recordings.unfinished(of_leg(leg.id)):
         if recording.running:
             _closing(ctx, recording, 0.0 if leg.unseen else time.time())
             ctx.workers.submit(recording.id, ctx.publisher.publish, ctx, recording)
@@ -275,7 +276,7 @@ def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recordin
 
 def left_room(ctx: Context, room: Room, leg: Leg) -> None:
     """A participant less; the last one ends the recording."""
-    recording = ctx.recordings.running(room.id)
+    recording = ctx.recordings.running(of_room(room.id))
     if recording is None:
         return
     track = recording.track_of(leg.id)
