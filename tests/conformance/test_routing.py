@@ -47,11 +47,11 @@ def test_matrix_commands(client):
     ]
     final = {"customer": ["agent"], "agent": ["boss"], "boss": []}
     assert client.ok("room_routing_update", room_id="r", updates=updates) == {"matrix": final}
-    for _ in updates:
-        assert client.event("room.routing_changed")["reason"] == "update"
-    assert client.events[-1]["matrix"] == final
+    event = client.event("room.routing_changed")
+    assert (event["matrix"], event["reason"]) == (final, "update")
     assert client.ok("room_routing_update", room_id="r") == {"matrix": final}
     assert client.ok("room_routing_set", room_id="r") == {"matrix": {}}
+    assert client.event("room.routing_changed")["reason"] == "set"  # no other came between
 
 
 def test_routing_errors(client):
@@ -66,6 +66,29 @@ def test_routing_errors(client):
         assert client.error("room_routing_set", room_id="r", matrix=matrix)[0] == 400
     assert client.error("room_routing_update", room_id="r", updates=[{"sources": 5}])[0] == 400
     assert client.ok("room_routing_get", id="r") == {"matrix": {}}
+    full = {str(number): [] for number in range(256)}
+    client.ok("room_routing_set", room_id="r", matrix=full)
+    more = [{"listener_role": "0", "sources": ["x"]}, {"listener_role": "one more", "sources": []}]
+    assert client.error("room_routing_update", room_id="r", updates=more) == (400, "more than 256 rows")
+    assert client.ok("room_routing_get", id="r") == {"matrix": full}
+
+
+def test_rows_change_together(switch, client, service):
+    """A row that goes and comes back in one update lets nobody in between hear what it forbids."""
+    client.ok("create_room", id="r")
+    client.ok("room_routing_set", room_id="r", matrix={"customer": ["agent"]})
+    legs = {role: in_room(switch, client, role)[1] for role in ("customer", "spy")}
+    told = []
+    command_many = service.ctx.node.command_many
+    service.ctx.node.command_many = lambda lines, *more: told.extend(lines) or command_many(lines, *more)
+    updates = [
+        {"listener_role": "customer", "sources": None},
+        {"listener_role": "spy", "sources": []},
+        {"listener_role": "customer", "sources": ["agent"]},
+    ]
+    client.ok("room_routing_update", room_id="r", updates=updates)
+    assert kept_apart(switch, service, legs) == {("customer", "spy"), ("spy", "customer")}
+    assert [line for line in told if line.endswith("clear")] == []
 
 
 def test_the_switch_keeps_apart_what_the_matrix_forbids(switch, client, service):

@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields
 
 from .. import lifecycle, routing
 from ..context import Context
-from ..errors import NotFound
+from ..errors import Invalid, NotFound
 from ..events import types
 from ..model.room import Room
 from ..model.routing import Matrix
@@ -125,12 +125,16 @@ def room_routing_set(ctx: Context, room_id: str, matrix: Matrix) -> dict[str, An
     rest=Rest("PATCH", "/rooms/{room_id}/routing", body=Body.REQUIRED),
 )
 def room_routing_update(ctx: Context, room_id: str, updates: list[dict[str, Any]]) -> dict[str, Any]:
-    """Replace single rows, in order; sources null or absent removes a row. One event per row."""
+    """Replace rows, in order, all or none; sources null or absent removes a row. One event for all."""
     room = _room(ctx, room_id)
+    matrix = dict(room.matrix)
     for update in updates:
-        matrix = {role: row for role, row in room.matrix.items() if role != update["listener_role"]}
+        matrix.pop(update["listener_role"], None)
         if update["sources"] is not None:
             matrix[update["listener_role"]] = update["sources"]
+    if len(matrix) > MAX_ROLES:
+        raise Invalid(f"more than {MAX_ROLES} rows")
+    if updates:
         _change(ctx, room, matrix)
         lifecycle.routing_changed(ctx, room, "update")
     return {"matrix": room.matrix}
