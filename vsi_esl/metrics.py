@@ -230,6 +230,8 @@ class ServiceCollector:
         yield _total("vsi_esl_switch_events", "Events of the switch handled.", node.events_handled)
         yield _gauge("vsi_esl_switch_jobs", "Background jobs under way.", len(node.jobs))
         yield _total("vsi_esl_switch_job_timeouts", "Background jobs not done in time.", node.jobs.timeouts)
+        astray = "Internal channels that the switch made and lost; each was tried again."
+        yield _total("vsi_esl_internal_channels_astray", astray, ctx.sound.gone_astray)
 
     def _work(self) -> Iterator[Metric]:
         ctx = self._ctx

@@ -68,7 +68,7 @@ def _readopt_sound(ctx: Context, snapshot: Snapshot) -> None:
     player.readopt(ctx, snapshot)
     recorder.readopt(ctx, snapshot)
     bridges.readopt(ctx, snapshot)
-    known = {one.id for one in ctx.playbacks} | {one.recorder for one in ctx.recordings}
+    known = {one.channel for one in ctx.playbacks} | {one.recorder for one in ctx.recordings}
     known |= {one.channel for one in ctx.bridges}
     # made for something that ended while nobody watched
     ctx.sound.dismiss(*(snapshot.internal - known))

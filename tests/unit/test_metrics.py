@@ -178,6 +178,7 @@ def test_the_state_of_the_service(service, metrics):
     ctx.recordings.add(Recording(id="a", file="/a.wav", rate=8000, leg_id="1", state=RUNNING, paused=True))
     ctx.recordings.add(Recording(id="b", file="/b.wav", rate=8000, leg_id="2", state=RUNNING))
     ctx.workers.refused = 3
+    ctx.sound.gone_astray = 2
     ctx.uploads.failures = 4
     ctx.bus.dropped = 5
     ctx.node.events_handled = 6
@@ -193,6 +194,7 @@ def test_the_state_of_the_service(service, metrics):
     assert {state: of("vsi_esl_recordings", state=state) for state in states} == states
     assert (of("vsi_esl_switch_up"), of("vsi_esl_ready"), of("vsi_esl_vsi_clients")) == (0, 0, 7)
     assert of("vsi_esl_work_refused_total") == 3
+    assert of("vsi_esl_internal_channels_astray_total") == 2
     assert of("vsi_esl_upload_failures_total") == 4
     assert of("voiceblender_vsi_events_dropped_total") == 5
     assert of("vsi_esl_switch_events_total") == 6

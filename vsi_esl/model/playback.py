@@ -39,6 +39,8 @@ class Playback:
     """Where the switch plays it. Empty before, and while the leg is between two conferences."""
     bot: bool = False
     """It has a conference of its own, whose sound a pair of internal channels brings to the listeners."""
+    channel: str = ""
+    """The end of that pair in the playback's own conference."""
     played_before_ms: float = 0.0
     """How much was heard before `playing_since`."""
     playing_since: float = 0.0

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 STEP_S = 0.004
 """How long the switch takes for what it does after having said +OK."""
 
+GONE, STUCK = "gone", "stuck"
+"""How an internal channel goes astray although its originate succeeded: it ends, or stays, doing nothing."""
+
 
 class Calls:
     """Signalling of the channels of one sandbox."""
@@ -86,6 +89,10 @@ class Calls:
     def usable(self, channel: Channel) -> None:
         """The originate is over; the channel does what it was originated for a moment later."""
         channel.outcome.set(f"+OK {channel.uuid}\n")
+        if channel.internal and self._switch.astray:
+            if self._switch.astray.pop(0) == GONE:
+                channel.timers.later(STEP_S, self.hangup, channel, "NO_ROUTE_DESTINATION")
+            return
         channel.timers.later(STEP_S, self._switch.dialplan.proceed, channel)
 
     def _negotiate(self, channel: Channel) -> bool:

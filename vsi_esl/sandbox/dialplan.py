@@ -23,9 +23,13 @@ ENDLESS_PLAYBACK = "silence_stream://-1"
 
 
 def parse(text: str) -> list[tuple[str, str]]:
-    """`app:argument,app:argument` as pairs. A comma in an argument starts the next application."""
+    """`app:argument,app:argument` as pairs. A comma in an argument starts the next application; `m:^:` in
+    front makes ^ the separator."""
     found = []
-    for piece in quoting.separate(text, ","):
+    separator = ","
+    if text.startswith("m:") and text[3:4] == ":":
+        separator, text = text[2], text[4:]
+    for piece in quoting.separate(text, separator):
         name, _, argument = piece.partition(":")
         found.append((name, argument))
     return found

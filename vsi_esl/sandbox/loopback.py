@@ -1,4 +1,4 @@
-"""Pairs of channels that hear each other (mod_loopback): the A side is originated, the B side runs an app.
+"""Pairs of channels that hear each other (mod_loopback): A is originated, B runs applications of its own.
 
 There is no far end and no SIP. The A side is answered when the B side is, and each ends with the other.
 """
@@ -8,26 +8,36 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from . import dialplan
 from .calls import STEP_S
 from .channels import Channel, FarEnd
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
-PREFIX = "loopback/app="
+PREFIX = "loopback/"
+APPLICATION = "app="
+INLINE = "/inline"
 INITIAL_CODEC = re.compile(r"L16@([0-9]{4,5})h")
 DEFAULT_RATE = 8000
 
 
-def application(target: str) -> tuple[str, str]:
-    """The application and argument of `loopback/app=NAME:ARGUMENT`."""
+def applications(target: str) -> list[tuple[str, str]]:
+    """What the B side of `loopback/app=NAME:ARGUMENT` or `loopback/APPLICATIONS/CONTEXT/inline` runs. There
+    is no other dialplan here."""
     # what stands behind a | would be dialled if this failed
-    name, _, argument = target.removeprefix(PREFIX).partition("|")[0].partition(":")
-    return name, argument
+    extension = target.removeprefix(PREFIX).partition("|")[0]
+    if extension.startswith(APPLICATION):
+        name, _, argument = extension.removeprefix(APPLICATION).partition(":")
+        return [(name, argument)]
+    if not extension.endswith(INLINE):
+        return []
+    return dialplan.parse(extension.removesuffix(INLINE).rpartition("/")[0])
 
 
-def begin(switch: SandboxSwitch, a_side: Channel, name: str, argument: str) -> None:
-    """Give an originated channel its other side, which runs an application."""
+def begin(switch: SandboxSwitch, a_side: Channel, running: list[tuple[str, str]]) -> None:
+    """Give an originated channel its other side, which runs these applications."""
+    name, argument = running[0]
     b_side = Channel(f"loopback/{name}-b", "inbound", FarEnd(sends_rtp=False), internal=True)
     a_side.other, b_side.other = b_side, a_side
     a_side.variables |= {"loopback_app": name, "loopback_app_arg": argument}
@@ -46,10 +56,10 @@ def begin(switch: SandboxSwitch, a_side: Channel, name: str, argument: str) -> N
     switch.calls.fire("CHANNEL_CREATE", a_side)
     switch.calls.fire("CHANNEL_ORIGINATE", a_side)
     switch.calls.fire("CHANNEL_CREATE", b_side)
-    b_side.timers.later(STEP_S, _run, switch, b_side, name, argument)
+    b_side.timers.later(STEP_S, _run, switch, b_side, running)
 
 
-def _run(switch: SandboxSwitch, b_side: Channel, name: str, argument: str) -> None:
+def _run(switch: SandboxSwitch, b_side: Channel, running: list[tuple[str, str]]) -> None:
     switch.dialplan.execute(b_side, "pre_answer", "")
-    b_side.remaining = [(name, argument)]
+    b_side.remaining = list(running)
     switch.dialplan.proceed(b_side)

@@ -47,9 +47,11 @@ def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
         channel.timers.later(STEP_S, switch.calls.usable, channel)
         return channel.outcome
     if target.startswith(loopback.PREFIX):
-        name, argument = loopback.application(target)
-        channel = _channel(f"loopback/{name}-a", channel_id, variables, applications, internal=True)
-        loopback.begin(switch, channel, name, argument)
+        running = loopback.applications(target)
+        if not running:
+            return "-ERR NO_ROUTE_DESTINATION\n"
+        channel = _channel(f"loopback/{running[0][0]}-a", channel_id, variables, applications, internal=True)
+        loopback.begin(switch, channel, running)
         channel.timers.later(_patience(variables), _give_up, switch, channel)
         return channel.outcome
     profile = SOFIA.fullmatch(target)

@@ -58,6 +58,8 @@ class SandboxSwitch:
         self.far_ends = FarEnds(self)
         self.recordings = Recordings(self)
         self.dropped_clients = 0
+        self.astray: list[str] = []
+        """What becomes of the next internal channels that are originated: calls.GONE or calls.STUCK."""
         self._connections: set[Connection] = set()
         self._fired: list[tuple[str, str, dict[str, Any]]] = []
         self._sequence = 0

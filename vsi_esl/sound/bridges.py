@@ -7,22 +7,23 @@ when the switch, or somebody at it, ended it.
 from __future__ import annotations
 
 import time
+from functools import partial
 
-import gevent
 import structlog
 
 from ..context import Context
-from ..errors import Conflict, Internal, NotFound, SwitchUnavailable, VsiError
+from ..errors import Conflict, NotFound, VsiError
 from ..events import sound as events
 from ..model.bridge import Bridge
 from ..model.room import Room
 from ..switch.snapshot import Snapshot
+from . import internal
 
 log = structlog.get_logger(__name__)
 
 KIND = "bridge"
+PREFIX = "br"
 TIMEOUT_S = 20.0
-JOIN_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 
 
@@ -30,8 +31,9 @@ def create(ctx: Context, bridge: Bridge) -> None:
     """Connect two rooms; returns when sound can pass. Conflict when the id or the pair is taken."""
     ctx.bridges.add(bridge)
     try:
-        ctx.workers.run(bridge.channel, TIMEOUT_S, _open, ctx, bridge)
+        ctx.workers.run(_worker(bridge), TIMEOUT_S, _open, ctx, bridge)
     except Exception:
+        _check_present(ctx, bridge)
         ctx.bridges.remove(bridge)
         ctx.sound.dismiss(bridge.channel)
         raise
@@ -42,25 +44,37 @@ def create(ctx: Context, bridge: Bridge) -> None:
 
 
 def _check_present(ctx: Context, bridge: Bridge) -> None:
-    """NotFound when it was deleted, by itself or with a room, while we waited for the switch."""
-    if ctx.bridges.find(bridge.id) is not bridge:
+    """NotFound when it was deleted meanwhile."""
+    if not _exists(ctx, bridge):
         ctx.sound.dismiss(bridge.channel)
         raise NotFound("bridge not found")
 
 
 def _open(ctx: Context, bridge: Bridge) -> None:
     room_a, room_b = ctx.rooms.get(bridge.room_a), ctx.rooms.get(bridge.room_b)
-    with ctx.waits.expect("member", bridge.channel) as joined:
+
+    def make(channel: str) -> None:
+        bridge.channel = channel
         ctx.sound.bridge(bridge, room_a.conference, room_b.conference)
-        with gevent.Timeout(JOIN_TIMEOUT_S, SwitchUnavailable("the switch did not report the bridge")):
-            bridge.member_id = joined.get()
+
+    _, bridge.member_id = internal.place(ctx, PREFIX, make, partial(_exists, ctx, bridge))
+
+
+def _exists(ctx: Context, bridge: Bridge) -> bool:
+    """Whether it has not been deleted, by itself or with a room, while we waited for the switch."""
+    return ctx.bridges.find(bridge.id) is bridge
+
+
+def _worker(bridge: Bridge) -> str:
+    """The channel may be another one each time."""
+    return f"bridge {bridge.id}"
 
 
 def set_direction(ctx: Context, bridge: Bridge, direction: str) -> None:
     """Change what passes; the old direction stays when the switch cannot be told."""
     before, bridge.direction = bridge.direction, direction
     try:
-        ctx.workers.run(bridge.channel, TIMEOUT_S, _apply, ctx, bridge)
+        ctx.workers.run(_worker(bridge), TIMEOUT_S, _apply, ctx, bridge)
     except Exception:
         bridge.direction = before
         raise
@@ -80,7 +94,7 @@ def delete(ctx: Context, bridge: Bridge, deleted_room: Room | None = None) -> No
     if not ctx.bridges.remove(bridge):
         return
     ctx.state.forget_item(KIND, bridge.id)
-    ctx.timers.cancel(bridge.channel)
+    ctx.timers.cancel(_worker(bridge))
     ctx.sound.dismiss(bridge.channel)
     if not bridge.announced:
         return  # being made: whoever asked for it is told
@@ -103,25 +117,23 @@ def ended(ctx: Context, channel: str) -> None:
 
 
 def _renew_soon(ctx: Context, bridge: Bridge) -> None:
-    ctx.timers.at(bridge.channel, "renew", time.time() + RETRY_S, _submit_renewal, ctx, bridge)
+    ctx.timers.at(_worker(bridge), "renew", time.time() + RETRY_S, _submit_renewal, ctx, bridge)
 
 
 def _submit_renewal(ctx: Context, bridge: Bridge) -> None:
-    ctx.workers.submit(bridge.channel, _renew, ctx, bridge)
+    ctx.workers.submit(_worker(bridge), _renew, ctx, bridge)
 
 
 def _renew(ctx: Context, bridge: Bridge) -> None:
-    if bridge.member_id or ctx.bridges.find(bridge.id) is not bridge:
+    if bridge.member_id or not _exists(ctx, bridge):
         return
     try:
         _open(ctx, bridge)
-    except Internal as error:
-        log.warning("bridge not made", bridge_id=bridge.id, error=error.message)
-        _renew_soon(ctx, bridge)
+        ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
     except VsiError as error:
-        log.warning("bridge not made", bridge_id=bridge.id, error=error.message)  # resync comes to it
-    if ctx.bridges.find(bridge.id) is not bridge:
-        ctx.sound.dismiss(bridge.channel)  # deleted meanwhile
+        log.warning("bridge not made", bridge_id=bridge.id, error=error.message)
+        if ctx.node.ready and _exists(ctx, bridge):  # when it is not ready, resync comes to it
+            _renew_soon(ctx, bridge)
 
 
 def restore(ctx: Context) -> None:
@@ -144,9 +156,9 @@ def readopt(ctx: Context, snapshot: Snapshot) -> None:
         bridge.member_id = ""
         if membership is not None and room is not None and membership.conference == room.conference:
             bridge.member_id = membership.member_id
-            ctx.workers.submit(bridge.channel, _apply_again, ctx, bridge)
+            ctx.workers.submit(_worker(bridge), _apply_again, ctx, bridge)
         else:
-            ctx.workers.submit(bridge.channel, _renew, ctx, bridge)
+            ctx.workers.submit(_worker(bridge), _renew, ctx, bridge)
 
 
 def _apply_again(ctx: Context, bridge: Bridge) -> None:

@@ -11,8 +11,8 @@ takes its direct playback along: it is continued by a bot, where it was.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-import gevent
 import structlog
 
 from ..context import Context
@@ -25,7 +25,7 @@ from ..model.owner import Owner, of_leg
 from ..model.playback import COMPLETED, STOPPED, Playback, playback_id
 from ..model.room import Room
 from ..switch.snapshot import Snapshot
-from . import recorder
+from . import internal, recorder
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,6 @@ KIND = "playback"
 DONE_TOLERANCE_MS = 250
 """How much earlier than by the clock a file may be over: the switch plays in frames, and reports late."""
 MAX_FETCHES = 64
-JOIN_TIMEOUT_S = 2.0
 UNTOLD_GRACE_S = 3.0
 """How long after its time a playback is over although the switch has not said so."""
 
@@ -160,10 +159,17 @@ def _open(ctx: Context, playback: Playback) -> str:
         if not leg.sends_silence:
             ctx.sound.send_silence(leg)
             leg.sends_silence = True
-    playback.bot = True
-    ctx.sound.whisper_bot(playback, leg)
+    _place_bot(ctx, playback, lambda channel: ctx.sound.whisper_bot(channel, playback, leg))
     recorder.renew(ctx, leg)
     return playback.id
+
+
+def _place_bot(ctx: Context, playback: Playback, make: Callable[[str], None]) -> None:
+    playback.bot = True
+    try:
+        playback.channel, _ = internal.place(ctx, playback.id, make, lambda: not playback.ended)
+    except SwitchUnavailable as error:
+        raise SwitchUnavailable(f"write audio: {error.message}") from error
 
 
 def _open_for_room(ctx: Context, playback: Playback) -> str:
@@ -174,12 +180,8 @@ def _open_for_room(ctx: Context, playback: Playback) -> str:
     if not _busy(ctx, playback, room.conference):
         playback.bot = False
         return room.conference
-    playback.bot = True
-    with ctx.waits.expect("member", playback.id) as joined:
-        ctx.sound.room_bot(playback, room.conference, room.sample_rate)
-        # the originate has returned, and the channel is still on its way into that conference
-        with gevent.Timeout(JOIN_TIMEOUT_S, SwitchUnavailable("write audio: the switch reported no bot")):
-            joined.get()
+    conference, rate = room.conference, room.sample_rate
+    _place_bot(ctx, playback, lambda channel: ctx.sound.room_bot(channel, playback, conference, rate))
     return playback.id
 
 
@@ -250,8 +252,8 @@ def _forget(ctx: Context, playback: Playback) -> None:
 
 
 def _dismiss(ctx: Context, playback: Playback) -> None:
-    if playback.bot:
-        ctx.sound.dismiss(playback.id)
+    if playback.bot and playback.channel:
+        ctx.sound.dismiss(playback.channel)
 
 
 def _save(ctx: Context, playback: Playback) -> None:

@@ -33,13 +33,12 @@ from ..model.recording import (
 from ..model.room import Room
 from ..storage.s3 import S3Target
 from ..switch.snapshot import Snapshot
-from . import kept, naming, tracks
+from . import internal, kept, naming, tracks
 
 log = structlog.get_logger(__name__)
 
 START_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
-JOIN_TIMEOUT_S = 2.0
 LEAD_MS = 60
 """The first frames of a recording are silent: 40 ms were measured."""
 RETRY_S = 5.0
@@ -149,10 +148,11 @@ def _renew(ctx: Context, recording: Recording, leg: Leg) -> None:
 
 
 def _begin_room(ctx: Context, recording: Recording, room: Room) -> None:
-    recording.recorder = recording.id
-    with ctx.waits.expect("member", recording.recorder) as joined:
-        ctx.sound.listen_in(recording.recorder, room.conference, room.sample_rate)
-        joined.wait(JOIN_TIMEOUT_S)
+    def make(channel: str) -> None:
+        recording.recorder = channel
+        ctx.sound.listen_in(channel, room.conference, room.sample_rate)
+
+    internal.place(ctx, recording.id, make, lambda: recording.state != ABANDONED)
     mix = recording.open(recording.recorder, recording.part)
     legs = list(room.legs.values()) if recording.multi_file else []
     files = [(leg.id, tracks.new_file(recording, leg)) for leg in legs]

@@ -14,6 +14,11 @@ from .commands import name, originate_variables, setvar, text_argument, uuid
 PATH = re.compile(r"/[A-Za-z0-9._/-]{1,1024}\Z")
 TEXT_LINE_END = re.compile("\r\n|[\r\n\u2028\u2029]")
 
+FAR_END_REST_MS = 20
+"""How long the far end of a pair waits before it answers. Without that, the near end's thread is sometimes
+not ready to be sent on, and the channel is lost: 6 of 7,025 originates, none of as many with it. It costs
+those 20 ms."""
+
 LOOPBACK = {
     "originate_timeout": "5",
     "loopback_bowout": "false",
@@ -58,28 +63,29 @@ def loopback_rate(rate: int) -> str:
 def whisper(channel: str, conference: str, rate: int, leg: str) -> str:
     """A pair that brings a conference to one leg only, on top of whatever else the leg hears."""
     settings = {"eavesdrop_whisper_bleg": "true", "eavesdrop_enable_dtmf": "false"}
-    return _loopback(
-        channel, f"{name(conference)}@vsi{int(rate)}+flags{{mute}}", f"eavesdrop:{uuid(leg)}", settings
-    )
+    listener = f"conference:{name(conference)}@vsi{int(rate)}+flags{{mute}}"
+    # unlike a conference, it does not answer
+    return _loopback(channel, f"answer^eavesdrop:{uuid(leg)}", listener, settings)
 
 
 def speak_into(channel: str, room: str, conference: str, rate: int) -> str:
     """A pair that brings a conference of its own into a room's, as an ordinary member that hears nothing."""
     listener = f"conference:{name(conference)}@vsi{int(rate)}+flags{{mute}}"
-    return _loopback(channel, f"{name(room)}@vsi{int(rate)}+flags{{deaf}}", listener)
+    return _loopback(channel, f"conference:{name(room)}@vsi{int(rate)}+flags{{deaf}}", listener)
 
 
 def bridge(channel: str, room_a: str, room_b: str, rate: int, *, mute: bool, deaf: bool) -> str:
     """A pair of ordinary members, one in each room. Ghosts would carry nothing where there is one leg."""
     flags = "|".join(flag for flag, wanted in (("mute", mute), ("deaf", deaf)) if wanted)
     here = f"conference:{name(room_a)}@vsi{int(rate)}" + (f"+flags{{{flags}}}" if flags else "")
-    return _loopback(channel, f"{name(room_b)}@vsi{int(rate)}", here)
+    return _loopback(channel, f"conference:{name(room_b)}@vsi{int(rate)}", here)
 
 
 def _loopback(channel: str, far: str, near: str, more: dict[str, str] | None = None) -> str:
-    # no `|` in the dial string, where it would separate two destinations
+    # no `|` in the dial string, where it would separate two destinations, and no `/`
     settings = {"origination_uuid": uuid(channel), **LOOPBACK, **(more or {})}
-    return f"originate {originate_variables(settings)}loopback/app=conference:{far} '{near}' inline"
+    target = f"loopback/m:^:sleep:{FAR_END_REST_MS}^{far}/default/inline"
+    return f"originate {originate_variables(settings)}{target} '{near}' inline"
 
 
 def listen_in(channel: str, room: str, rate: int) -> str:

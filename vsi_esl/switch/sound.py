@@ -23,6 +23,8 @@ class SwitchSound:
 
     def __init__(self, node: SwitchNode) -> None:
         self._node = node
+        self.gone_astray = 0
+        """Internal channels that the switch made and that never came where they were to be."""
 
     # -- playback ----------------------------------------------------------------------------------------
 
@@ -44,13 +46,13 @@ class SwitchSound:
         """Change the volume of the file that plays, within two frames."""
         self._node.command(audio.play_volume(conference, decibels))
 
-    def whisper_bot(self, playback: Playback, leg: Leg) -> None:
+    def whisper_bot(self, channel: str, playback: Playback, leg: Leg) -> None:
         """A conference of the playback's own, which only this leg hears, wherever it is."""
-        self._pair(audio.whisper(playback.id, playback.id, leg.rate, leg.id), leg.rate)
+        self._pair(audio.whisper(channel, playback.id, leg.rate, leg.id), leg.rate)
 
-    def room_bot(self, playback: Playback, conference: str, rate: int) -> None:
+    def room_bot(self, channel: str, playback: Playback, conference: str, rate: int) -> None:
         """A conference of the playback's own, which everybody in a room hears."""
-        self._pair(audio.speak_into(playback.id, conference, playback.id, rate), rate)
+        self._pair(audio.speak_into(channel, conference, playback.id, rate), rate)
 
     def send_silence(self, leg: Leg) -> None:
         """Have a leg that has media but waits unanswered send silence, for a whisper to ride on."""

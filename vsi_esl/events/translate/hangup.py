@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import lifecycle
 from ...model.leg import CONNECTED, Leg
-from ...sound import bridges
+from ...sound import bridges, internal
 from . import SwitchEvent, on_event
 from .legs import seconds, text_of
 
@@ -39,6 +39,7 @@ PTIME_MS = 20.0
 def channel_hangup_complete(ctx: Context, event: SwitchEvent) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
+        internal.ended(ctx, event.get("Unique-ID", ""))
         bridges.ended(ctx, event.get("Unique-ID", ""))
         return
     ended_at = seconds(event, "Caller-Channel-Hangup-Time") or time.time()

@@ -1,0 +1,62 @@
+"""Internal channels that are to be in a conference: made, waited for, made again when they went astray.
+
+The switch may answer `+OK` to an originate and lose the channel all the same: the far end was there before
+the channel's own thread was ready to be sent on. It then ends at once, or stays and does nothing. Only its
+arrival in the conference counts; what has not arrived is ended, and another one is tried.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import gevent
+import structlog
+
+from ..context import Context
+from ..errors import SwitchUnavailable, VsiError
+
+log = structlog.get_logger(__name__)
+
+ARRIVAL_TIMEOUT_S = 2.0
+"""From the switch's answer to the report of the member. An idle switch takes 30 ms."""
+ATTEMPTS = 3
+
+
+def place(
+    ctx: Context, prefix: str, make: Callable[[str], None], wanted: Callable[[], bool]
+) -> tuple[str, str]:
+    """Have a channel made that enters a conference. Returns its id and its member id there.
+
+    `make(channel)` has the switch make it, and is called with a fresh id each time: the one that is stuck
+    still has the id of its own. `wanted()` tells whether somebody still wants it. Raises what `make` raises,
+    and SwitchUnavailable when none arrived or nobody wants it any more; nothing is left behind then.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        channel = f"{prefix}-{secrets.token_hex(3)}"
+        with ctx.waits.expect("member", channel) as arrival:
+            try:
+                make(channel)
+                if (member_id := _arrived(arrival)) is not None and wanted():
+                    return channel, member_id
+            except VsiError:
+                ctx.sound.dismiss(channel)  # it may have come all the same
+                raise
+        ctx.sound.dismiss(channel)
+        if not wanted():
+            break
+        ctx.sound.gone_astray += 1
+        log.warning("internal channel went astray", channel=channel, attempt=attempt)
+    raise SwitchUnavailable("the switch did not report the internal channel")
+
+
+def _arrived(arrival: gevent.event.AsyncResult[str]) -> str | None:
+    """Its member id; None when it ended, or did not come in time."""
+    with gevent.Timeout(ARRIVAL_TIMEOUT_S, False):
+        return arrival.get()
+    return None
+
+
+def ended(ctx: Context, channel: str) -> None:
+    """The switch ended a channel that is no leg: nobody has to wait for it any longer."""
+    ctx.waits.fulfil("member", channel, value=None)
