@@ -17,6 +17,10 @@ MAX_ID_LENGTH = 256
 """Longest id, role or app_id in characters. Each is kept in a channel variable that every event carries."""
 
 
+INT32 = (-(1 << 31), (1 << 31) - 1)
+"""The range of numbers whose own limits the command checks: none of them is handed on beyond it."""
+
+
 class Payload(Schema):
     """Base of all payload schemas."""
 
@@ -106,14 +110,22 @@ NAMING = (LegId, RoomId, PlaybackId, BridgeId, RoomToJoin, NewId, AppId)
 
 
 class Whole(fields.Field[int]):
-    """A JSON integer."""
+    """A JSON integer from `low` to `high`, both allowed: the range of what takes it.
 
-    def __init__(self, *, default: int = 0, **more: Any) -> None:
+    Where the reference has words of its own for a narrower range, the command checks that, and the documents
+    have it as `minimum` and `maximum` of the field's metadata.
+    """
+
+    def __init__(self, low: int, high: int, *, default: int = 0, **more: Any) -> None:
         super().__init__(load_default=default, **more)
+        self.low = low
+        self.high = high
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationError("must be an integer")
+        if not self.low <= value <= self.high:
+            raise ValidationError(f"must be from {self.low} to {self.high}")
         return value
 
 

@@ -194,6 +194,11 @@ def test_outbound_legs_cannot_be_rung_or_answered(switch, client):
         ({"type": "sip", "to": "tel:+1"}, 400, "invalid SIP URI: 'tel:+1'"),
         ({"type": "", "to": "sip:x@y"}, 400, "unsupported leg type: "),
         ({"type": "fax"}, 400, "unsupported leg type: fax"),
+        (
+            {"type": "sip", "to": "sip:a@b", "ring_timeout": 3_000_000_000},
+            400,
+            "invalid payload: ring_timeout: must be from -31622400 to 31622400",
+        ),
         ({"type": "sip", "to": "sip:a@b", "codecs": ["x"]}, 400, "unknown codec: x"),
         (
             {"type": "sip", "to": "sip:a@b", "headers": {"Via": "x"}},

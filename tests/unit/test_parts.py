@@ -142,6 +142,12 @@ def test_offers_without_a_known_codec(sdp):
     assert codecs.offered_codecs(sdp) == ()
 
 
+def test_numbers_in_an_offer_may_have_any_length():
+    long = "9" * 5000
+    sdp = f"m=audio 1 RTP/AVP {long} 0 200\r\na=rtpmap:{long} PCMA/8000\r\na=rtpmap:0 PCMU/{long}\r\n"
+    assert [(one.name, one.clock_rate) for one in codecs.offered_codecs(sdp)] == [("PCMU", 8000)]
+
+
 @pytest.mark.parametrize(
     ("codec", "rate", "expected"),
     [("PCMU", "8000", 8000), ("G722", "16000", 16000), ("opus", "8000", 48000), ("x", "", 8000)],

@@ -17,7 +17,7 @@ from ..model.amd import AmdParameters
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
 from ..registry import Body, Rest, command
-from ..schemas import AppId, Flag, Nested, Payload, RoomToJoin, Text, TextList, TextMap, Whole, about
+from ..schemas import INT32, AppId, Flag, Nested, Payload, RoomToJoin, Text, TextList, TextMap, Whole, about
 from ..switch import commands as builder
 from .answering import require_codec, usable_codecs
 
@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 NO_LIMIT_S = 86_400.0
 """How long a call may ring when the client set no limit: the switch wants a number."""
+
+LONGEST_S = 366 * 24 * 3600
+"""Longest time in seconds that a request may name, as in the settings. The switch counts in 32 bits."""
 
 MISSING = {
     "websocket": "create_leg type websocket is not implemented by this server yet: it needs live streams",
@@ -44,13 +47,18 @@ class Auth(Payload):
     password = Text(limit=256)
 
 
+def _milliseconds(text: str) -> Whole:
+    """A threshold, of which the detection's own rules say more."""
+    return Whole(*INT32, metadata=about(text, minimum=0))
+
+
 class Amd(Payload):
-    initial_silence_timeout = Whole(metadata=about("Silence in ms that means no_speech; 0 for 2500."))
-    greeting_duration = Whole(metadata=about("Speech in ms that means machine; 0 for 1500."))
-    after_greeting_silence = Whole(metadata=about("Silence in ms behind speech that means human; 0 for 800."))
-    total_analysis_time = Whole(metadata=about("Longest analysis in ms, then not_sure; 0 for 5000."))
-    minimum_word_length = Whole(metadata=about("Bursts of fewer ms are noise; 0 for 100."))
-    beep_timeout = Whole(metadata=about("How long in ms a machine's beep is waited for; 0 for not at all."))
+    initial_silence_timeout = _milliseconds("Silence in ms that means no_speech; 0 for 2500.")
+    greeting_duration = _milliseconds("Speech in ms that means machine; 0 for 1500.")
+    after_greeting_silence = _milliseconds("Silence in ms behind speech that means human; 0 for 800.")
+    total_analysis_time = _milliseconds("Longest analysis in ms, then not_sure; 0 for 5000.")
+    minimum_word_length = _milliseconds("Bursts of fewer ms are noise; 0 for 100.")
+    beep_timeout = _milliseconds("How long in ms a machine's beep is waited for; 0 for not at all.")
 
 
 class CreateLeg(Payload):
@@ -59,8 +67,14 @@ class CreateLeg(Payload):
     uri = Text(limit=1024, metadata=about("Older name of `to`."))
     from_ = Text(data_key="from", limit=512, metadata=about("Caller: a user part, or a SIP URI."))
     privacy = Text(limit=128, metadata=about("Value of the Privacy header, such as id."))
-    ring_timeout = Whole(metadata=about("Longest ringing in seconds; 0 for no limit."))
-    max_duration = Whole(metadata=about("Longest call in seconds, from the answer; 0 for no limit."))
+    ring_timeout = Whole(
+        -LONGEST_S, LONGEST_S, metadata=about("Longest ringing in seconds; 0 or less for no limit.")
+    )
+    max_duration = Whole(
+        -LONGEST_S,
+        LONGEST_S,
+        metadata=about("Longest call in seconds, from the answer; 0 or less for no limit."),
+    )
     codecs = TextList(metadata=about("Codecs to offer, in order of preference."))
     headers = TextMap(metadata=about("SIP headers of the INVITE."))
     room_id = RoomToJoin(metadata=about("Room to join when the call has media; made when there is none."))

@@ -8,7 +8,7 @@ from ..model.leg import RINGING, Leg
 from ..model.owner import Owner, of_leg, of_room
 from ..model.room import Room
 from ..registry import Body, Rest, command
-from ..schemas import Payload, PlaybackId, Text, Whole, about
+from ..schemas import INT32, Payload, PlaybackId, Text, Whole, about
 from ..sound import player
 from .legs import LegPayload
 from .rooms import RoomPayload
@@ -20,15 +20,15 @@ MAX_REPEAT = 1_000_000
 NOT_PLAYING = "no playback in progress"
 
 
-VOLUME = Whole(metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
+VOLUME = Whole(*INT32, metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
 
 
 class PlayStart(Payload):
     url = Text(limit=MAX_URL, metadata=about("WAV or MP3 by http or https; or `tone`."))
     tone = Text(metadata=about("A tone such as dial or us_ringback; or `url`."))
     mime_type = Text(metadata=about("What the URL holds, when its server does not say."))
-    repeat = Whole(metadata=about("How often; 0 and 1 once, -1 for ever."))
-    volume = Whole(metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
+    repeat = Whole(*INT32, metadata=about("How often; 0 and 1 once, -1 for ever."))
+    volume = Whole(*INT32, metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
 
 
 class LegPlayStart(LegPayload, PlayStart):

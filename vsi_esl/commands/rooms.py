@@ -14,7 +14,7 @@ from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..model.owner import of_room
 from ..model.room import SAMPLE_RATES, Room
 from ..registry import Body, Rest, command
-from ..schemas import AppId, Flag, Label, LegId, NewId, Payload, RoomId, RoomToJoin, Text, Whole, about
+from ..schemas import INT32, AppId, Flag, Label, LegId, NewId, Payload, RoomId, RoomToJoin, Text, Whole, about
 from ..sound import bridges, player, recorder
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
@@ -29,7 +29,7 @@ class CreateRoom(Payload):
     webhook_url = Text(metadata=about("Where the room's events go."))
     webhook_secret = Text(metadata=about("Signs them."))
     app_id = AppId(metadata=about("The application it belongs to."))
-    sample_rate = Whole(metadata=about("Hz; 0 for the configured one.", enum=[0, 8000, 16000, 48000]))
+    sample_rate = Whole(*INT32, metadata=about("Hz; 0 for the configured one.", enum=[0, 8000, 16000, 48000]))
 
 
 class AddLegToRoom(Payload):

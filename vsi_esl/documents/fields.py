@@ -37,7 +37,7 @@ def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
     if isinstance(field, schemas.Text):
         return {"type": "string", "maxLength": field.limit}
     if isinstance(field, schemas.Whole):
-        return {"type": "integer"}
+        return _whole(field)
     if isinstance(field, schemas.Flag):
         return {"type": "boolean"}
     if isinstance(field, schemas.TextList):
@@ -49,6 +49,14 @@ def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
     if isinstance(field, Roles):
         return ROLES
     return {}
+
+
+def _whole(field: schemas.Whole) -> Schema:
+    """The field's range, unless its metadata has a narrower one, or the values there are."""
+    if "enum" in field.metadata:
+        return {"type": "integer"}
+    low, high = field.metadata.get("minimum", field.low), field.metadata.get("maximum", field.high)
+    return {"type": "integer", "minimum": low, "maximum": high}
 
 
 def payload(schema: marshmallow.Schema | None) -> Schema:

@@ -16,6 +16,9 @@ CODEC_MODULES = {"G722": "mod_spandsp", "opus": "mod_opus"}
 """The module a codec needs; the others are part of FreeSWITCH itself."""
 
 MAX_SDP_LINES = 500
+MAX_PAYLOAD = 127
+"""RTP payload types have 7 bits (RFC 3550)."""
+MAX_RATE = (1 << 31) - 1
 
 
 def codec_name(text: str) -> str | None:
@@ -36,14 +39,14 @@ def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
             words = line[2:].split()
             in_audio = bool(words) and words[0] == "audio"
             if in_audio:
-                payloads = [int(word) for word in words[3:] if word.isascii() and word.isdigit()]
+                numbers = (_number(word, MAX_PAYLOAD) for word in words[3:])
+                payloads = [number for number in numbers if number is not None]
         elif in_audio and line.startswith("a=rtpmap:"):
-            number, _, rest = line[9:].partition(" ")
+            payload_text, _, rest = line[9:].partition(" ")
             encoding, _, rate = rest.strip().partition("/")
-            rate = rate.partition("/")[0]
-            if number.isascii() and number.isdigit():
-                known_rate = int(rate) if rate.isascii() and rate.isdigit() else 0
-                maps[int(number)] = (encoding, known_rate)
+            mapped = _number(payload_text, MAX_PAYLOAD)
+            if mapped is not None:
+                maps[mapped] = (encoding, _number(rate.partition("/")[0], MAX_RATE) or 0)
     found: list[OfferedCodec] = []
     for payload in payloads:
         encoding, rate_hz = maps.get(payload, (STATIC_PAYLOADS.get(payload, ""), 0))
@@ -51,6 +54,14 @@ def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
         if known and all(codec.name != known for codec in found):
             found.append(OfferedCodec(known, payload, rate_hz or CLOCK_RATES[known], len(found) + 1))
     return tuple(found)
+
+
+def _number(text: str, most: int) -> int | None:
+    """The number a caller wrote, None when it is none or above `most`; its digits can be many thousands."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0") or "0"
+    return int(digits) if len(digits) <= len(str(most)) and int(digits) <= most else None
 
 
 def sample_rate(codec: str, read_rate: str) -> int:

@@ -65,7 +65,7 @@ def _response(ctx: Context, leg: Leg, message: str, cseq: str) -> None:
     if not cseq.endswith(" INVITE"):
         return
     status, _, phrase = message[8:].partition(" ")
-    code = int(status) if status.isascii() and status.isdigit() else 0
+    code = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
     if code >= 200 and code not in (401, 407):  # a challenge is answered by the switch
         ctx.waits.fulfil("reinvite", leg.id, value=(code, phrase))
 
