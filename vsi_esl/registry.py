@@ -33,9 +33,7 @@ class Body(Enum):
     """There is none; one that is sent is ignored."""
     REQUIRED = "required"
     OPTIONAL = "optional"
-    """May be absent; a malformed one is refused."""
-    LENIENT = "lenient"
-    """May be absent; a malformed one counts as absent."""
+    """May be absent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Shared marshmallow fields for command payloads, and the loader that applies the protocol's JSON rules.
 
-The rules: unknown members are ignored, names match in any case (exact case wins), null is the same as
-absent, and a wrong JSON type is an error: "1", 1.0 and true are no integers.
+The rules: unknown members are ignored, names match in any case (the last one counts), null is the same as
+absent, in an array or map the same as empty, and a wrong JSON type is an error: "1", 1.0 and true are no
+integers.
 """
 
 from __future__ import annotations
@@ -141,6 +142,15 @@ class Flag(fields.Field[bool]):
         return value
 
 
+def strings(value: Any) -> list[str]:
+    """A JSON array of strings, in which null is an empty one. ValidationError for anything else."""
+    if isinstance(value, list):
+        texts = ["" if item is None else item for item in value]
+        if all(isinstance(item, str) for item in texts):
+            return texts
+    raise ValidationError("must be an array of strings")
+
+
 class TextList(fields.Field[list[str]]):
     """A JSON array of strings."""
 
@@ -149,11 +159,10 @@ class TextList(fields.Field[list[str]]):
         self.limit = limit
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ValidationError("must be an array of strings")
-        if len(value) > self.limit:
+        texts = strings(value)
+        if len(texts) > self.limit:
             raise ValidationError(f"more than {self.limit} entries")
-        return value
+        return texts
 
 
 class TextMap(fields.Field[dict[str, str]]):
@@ -164,11 +173,14 @@ class TextMap(fields.Field[dict[str, str]]):
         self.limit = limit
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, str]:
-        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        if not isinstance(value, dict):
             raise ValidationError("must be an object with string values")
-        if len(value) > self.limit:
+        texts = {key: "" if item is None else item for key, item in value.items()}
+        if not all(isinstance(item, str) for item in texts.values()):
+            raise ValidationError("must be an object with string values")
+        if len(texts) > self.limit:
             raise ValidationError(f"more than {self.limit} members")
-        return value
+        return texts
 
 
 class Nested(fields.Nested):
@@ -181,6 +193,18 @@ class Nested(fields.Nested):
         if not isinstance(value, Mapping):
             raise ValidationError("must be an object")
         return super()._deserialize(_known_members(self.schema, value), attr, data, partial, **more)
+
+
+class Rows(fields.List):
+    """A JSON array of such objects; null is one without members."""
+
+    def __init__(self, schema: type[Payload], **more: Any) -> None:
+        super().__init__(Nested(schema), load_default=list, **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise ValidationError("must be an array")
+        return super()._deserialize([{} if row is None else row for row in value], attr, data, **more)
 
 
 def check_ids(schema: Schema) -> None:
@@ -225,9 +249,9 @@ def _known_members(schema: Schema, payload: Mapping[str, Any]) -> dict[str, Any]
     members: dict[str, Any] = {}
     for key, value in payload.items():
         name = names.get(key.lower())
-        if name is not None and (key == name or name not in payload):
-            members[name] = value
-    return {name: value for name, value in members.items() if value is not None}
+        if name is not None and value is not None:
+            members[name] = value  # of spellings that differ in case the last counts
+    return members
 
 
 def _first_problem(messages: Any) -> str:

@@ -45,6 +45,8 @@ def test_replies_come_in_request_order(client):
         "nul",
         '{"type":5}',
         '{"type":"list_legs","request_id":7}',
+        "{} and more",
+        "nullx",
         '{"a":NaN}',
         "[" * 5000,
     ],
@@ -53,6 +55,51 @@ def test_what_is_no_command_frame_is_invalid_json(client, frame):
     client.ws.send(frame)
     assert client.frame("error") == {"type": "error", "data": {"code": 400, "message": "invalid JSON"}}
     assert client.ok("list_legs") == []
+
+
+def test_a_frame_whose_type_is_none_is_refused_under_its_request_id(client):
+    client.ws.send('{"type":["list_legs"],"request_id":"7"}')
+    assert client.reply("7")["data"] == {"code": 400, "message": "invalid JSON"}
+
+
+def test_null_is_a_frame_without_members(client):
+    client.ws.send("null")
+    assert client.frame("error") == {"type": "error", "data": {"code": 400, "message": "unknown command: "}}
+
+
+@pytest.mark.parametrize(
+    ("payload", "room"),
+    [
+        (r'{"id":"a\ud800b"}', "a\ufffdb"),
+        (r'{"id":"\udc00\ud83d\ude00\ud83d"}', "\ufffd😀\ufffd"),
+        ('{"id":"a","x":1e999}', "a"),
+        ('{"id":"a","x":-' + "9" * 5000 + "}", "a"),
+        ('{"id":"a","ID":"b"}', "b"),
+    ],
+)
+def test_what_can_be_read_is_read_as_the_reference_reads_it(client, payload, room):
+    client.ws.send(f'{{"type":"create_room","request_id":"x","payload":{payload}}}')
+    assert client.reply("x")["data"]["id"] == room
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"sample_rate":1e999}',
+        '{"sample_rate":99999999999999999999}',
+        '{"sample_rate":' + "9" * 5000 + "}",
+        '{"sample_rate":8e3}',
+        '{"id":1e999}',
+        '{"id":["a"]}',
+        "[null]",
+        "1e999",
+    ],
+)
+def test_what_cannot_be_read_is_refused_under_its_request_id(client, payload):
+    client.ws.send(f'{{"type":"create_room","request_id":"x","payload":{payload}}}')
+    refused = client.reply("x")["data"]
+    assert (refused["code"], refused["message"].partition(":")[0]) == (400, "invalid payload")
+    assert client.ok("list_rooms") == []
 
 
 def test_unknown_command(client):

@@ -64,8 +64,9 @@ def test_errors_have_a_body(http):
         ("POST", "/v1/legs/x/answer", 400, "invalid request body: "),
         ("POST", "/v1/legs/x/early-media", 400, "invalid request body: "),
         ("DELETE", "/v1/legs/x", 400, "invalid request body: "),
-        ("POST", "/v1/legs/x/record", 404, "leg not found"),
-        ("POST", "/v1/rooms/x/record", 404, "room not found"),
+        ("POST", "/v1/legs/x/record", 400, "invalid request body: "),
+        ("POST", "/v1/rooms/x/record", 400, "invalid request body: "),
+        ("POST", "/v1/rooms", 400, "invalid request body: "),
         ("POST", "/v1/legs/x/mute", 404, "leg not found"),
     ],
 )
@@ -74,22 +75,79 @@ def test_bodies_that_cannot_be_read(http, method, path, status, error, body):
     answer = http(method, path, raw=body)
     assert answer.status == status
     assert answer.body["error"].startswith(error)
+    assert http("GET", "/v1/rooms").body == []
 
 
 def test_bodies_may_be_left_out(http):
     assert http("POST", "/v1/rooms").status == 201
-    assert http("POST", "/v1/rooms", raw=b"{broken").status == 201
+    assert http("POST", "/v1/rooms", raw=b"\x0b").error[0] == 400, "no blank of JSON's"
     assert http("POST", "/v1/rooms", raw=b"  ").status == 201
     for method, path in (("POST", "/v1/legs/x/answer"), ("DELETE", "/v1/legs/x")):
         assert http(method, path).error == (404, "leg not found")
     assert http("POST", "/v1/legs").error == (400, "invalid JSON")
 
 
+NOTHING = (b"null", b" null\n", b"nullx", b"{}", b"{} and more", b"{}}", b'{}{"id":"y"}', b'{"id":null}')
+
+
+@pytest.mark.parametrize("body", NOTHING)
+def test_bodies_that_mean_nothing(http, body):
+    """Go's decoder takes the first value, and from `null` nothing."""
+    for method, path, error in (
+        ("POST", "/v1/legs", (400, 'unknown leg type ""')),
+        ("POST", "/v1/legs/x/answer", (404, "leg not found")),
+        ("DELETE", "/v1/legs/x", (404, "leg not found")),
+        ("POST", "/v1/legs/x/record", (404, "leg not found")),
+        ("POST", "/v1/legs/x/dtmf", (404, "leg not found")),
+        ("PATCH", "/v1/legs/x/role", (404, "leg x not found")),
+    ):
+        answer = http(method, path, raw=body)
+        assert (answer.status, "JSON" in answer.body["error"]) == (error[0], False), (path, answer)
+        if error[0] == 404:
+            assert answer.error == error
+    assert http("POST", "/v1/rooms", raw=body).status == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "room"),
+    [
+        (rb'{"id":"a\ud800b"}', "a\ufffdb"),
+        (rb'{"id":"\\ud800"}', r"\ud800"),
+        (b'{"id":"a\xe2\x82b"}', "a\ufffd\ufffdb"),
+        (b'{"id":"a","x":1e999}', "a"),
+        (b'{"id":"a","x":' + b"9" * 5000 + b"}", "a"),
+        (b'{"id":"a"}garbage', "a"),
+        (b'{"id":"a","ID":"b"}', "b"),
+        (b'{"ID":"b","id":"a","Id":null}', "a"),
+    ],
+)
+def test_what_can_be_read_is_read_as_the_reference_reads_it(http, body, room):
+    created = http("POST", "/v1/rooms", raw=body)
+    assert (created.status, created.body["id"]) == (201, room)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id":"a","sample_rate":1e999}',
+        b'{"id":"a","sample_rate":' + b"9" * 5000 + b"}",
+        b'{"id":"a","sample_rate":99999999999999999999}',
+        b'{"id":"a","sample_rate":"8000"}',
+        b'{"id":"a\n"}',
+        b'{"id":"a"',
+        b'{"id":"a","x":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    ],
+)
+def test_what_cannot_be_read_creates_nothing(http, body):
+    assert http("POST", "/v1/rooms", raw=body).status == 400
+    assert http("GET", "/v1/rooms").body == []
+
+
 def test_members_of_the_path_win(http):
     http("POST", "/v1/rooms", {"id": "a"})
     http("POST", "/v1/rooms", {"id": "b"})
     created = http(
-        "POST", "/v1/rooms/a/bridges", {"id": "x", "room_id": "b", "bridge_id": "y", "ROOM_ID": "a"}
+        "POST", "/v1/rooms/a/bridges", {"id": "x", "room_id": "a", "bridge_id": "y", "ROOM_ID": "b"}
     )
     assert (created.status, created.body["id"], created.body["room_id"]) == (201, "x", "b")
     patched = http("PATCH", "/v1/rooms/a/bridges/x", {"direction": "send", "bridge_id": "z", "room_id": "c"})
@@ -172,3 +230,12 @@ def test_streams_to_come(http, path, what):
     assert http("GET", path, Connection="Upgrade", Upgrade="websocket", **key).error == (501, message)
     other = http("GET", "/v1/legs", Connection="Upgrade", Upgrade="websocket", **key)
     assert other.error == (404, "no WebSocket here")
+
+
+@pytest.mark.parametrize("path", ["/v1/rooms", "/v1/rooms/r", "/v1/rooms/none", "/healthz", "/v1/nothing"])
+def test_head_is_get_without_the_body(http, path):
+    http("POST", "/v1/rooms", {"id": "r"})
+    there, head = http("GET", path), http("HEAD", path)
+    assert (head.status, head.raw) == (there.status, b"")
+    assert head.headers["Content-Length"] == str(len(there.raw))
+    assert http("HEAD", "/v1/legs/x/mute").status == 405

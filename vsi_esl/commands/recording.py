@@ -46,7 +46,7 @@ class RoomRecordStart(RoomPayload, RecordStart):
     "leg_record_start",
     LegRecordStart,
     result="RecordingStart",
-    rest=Rest("POST", "/legs/{id}/record", body=Body.LENIENT),
+    rest=Rest("POST", "/legs/{id}/record", body=Body.OPTIONAL),
 )
 def leg_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
@@ -62,7 +62,7 @@ def leg_record_start(
     "room_record_start",
     RoomRecordStart,
     result="RecordingStart",
-    rest=Rest("POST", "/rooms/{id}/record", body=Body.LENIENT),
+    rest=Rest("POST", "/rooms/{id}/record", body=Body.OPTIONAL),
 )
 def room_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str

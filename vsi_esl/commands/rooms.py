@@ -58,7 +58,7 @@ def get_room(ctx: Context, id: str) -> dict[str, Any]:
     return ctx.rooms.get(id).view()
 
 
-@command("create_room", CreateRoom, result="RoomView", rest=Rest("POST", "/rooms", 201, body=Body.LENIENT))
+@command("create_room", CreateRoom, result="RoomView", rest=Rest("POST", "/rooms", 201, body=Body.OPTIONAL))
 def create_room(
     ctx: Context, *, id: str, app_id: str, sample_rate: int, webhook_url: str, webhook_secret: str
 ) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..events import types
 from ..model.room import Room
 from ..model.routing import Matrix
 from ..registry import Body, Rest, command
-from ..schemas import Label, LegId, Payload, RoomId, about
+from ..schemas import Label, LegId, Payload, RoomId, Rows, about, strings
 from .rooms import RoomPayload
 
 MAX_ROLES = 256
@@ -24,13 +24,12 @@ class Roles(fields.Field[list[str]]):
     """A JSON array of roles; doubles collapse."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
-        if not isinstance(value, list) or not all(isinstance(role, str) for role in value):
-            raise ValidationError("must be an array of strings")
-        if len(value) > MAX_ROLES or any(len(role) > MAX_ROLE_LENGTH for role in value):
+        roles = strings(value)
+        if len(roles) > MAX_ROLES or any(len(role) > MAX_ROLE_LENGTH for role in roles):
             raise ValidationError(
                 f"more than {MAX_ROLES} roles, or one of more than {MAX_ROLE_LENGTH} characters"
             )
-        return list(dict.fromkeys(value))
+        return list(dict.fromkeys(roles))
 
 
 class MatrixField(fields.Field[Matrix]):
@@ -43,7 +42,7 @@ class MatrixField(fields.Field[Matrix]):
             raise ValidationError(
                 f"more than {MAX_ROLES} rows, or a role of more than {MAX_ROLE_LENGTH} characters"
             )
-        return {role: Roles().deserialize(row or [], role) for role, row in value.items()}
+        return {role: Roles().deserialize([] if row is None else row, role) for role, row in value.items()}
 
 
 class SetLegRole(Payload):
@@ -63,9 +62,7 @@ class RowUpdate(Payload):
 
 class RoutingUpdate(Payload):
     room_id = RoomId()
-    updates = fields.List(
-        fields.Nested(RowUpdate), load_default=list, metadata=about("Rows to change, in order.", needed=True)
-    )
+    updates = Rows(RowUpdate, metadata=about("Rows to change, in order.", needed=True))
 
 
 @command(

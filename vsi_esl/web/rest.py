@@ -22,6 +22,7 @@ from ..context import Context
 from ..errors import Invalid, NotFound, NotSupported, VsiError
 from ..pending import PENDING, STREAMS, stream
 from ..registry import Body, Rest
+from . import jsontext
 
 log = structlog.get_logger(__name__)
 
@@ -122,34 +123,28 @@ def _body(rest: Rest, path: dict[str, str]) -> dict[str, Any]:
     """The members of the body under their names in the payload; those that the path gives are left out."""
     if rest.body is Body.NONE:
         return {}
-    members = _read(rest.body)
     renamed = set(rest.names.values()) | set(path)
     found: dict[str, Any] = {}
-    for key, value in members.items():
-        lower = key.lower()
-        if key != lower and lower in members:
-            continue  # the exact name wins
-        if lower in rest.names:
-            found[rest.names[lower]] = value
-        elif lower not in renamed:
+    for key, value in jsontext.members_of(_read(rest.body)).items():
+        if key in rest.names:
+            found[rest.names[key]] = value
+        elif key not in renamed:
             found[key] = value
     return found
 
 
 def _read(body: Body) -> dict[str, Any]:
     data = request.get_data(cache=False)
-    if not data.strip() and body is not Body.REQUIRED:
+    if not data.strip(jsontext.BLANK) and body is not Body.REQUIRED:
         return {}
     try:
-        members = orjson.loads(data)
-        problem = "" if isinstance(members, dict) else "not an object"
-    except orjson.JSONDecodeError as error:
-        problem = str(error)
-    if not problem:
-        return dict(members)
-    if body is Body.LENIENT:
-        return {}
-    raise Invalid(f"invalid request body: {problem}" if body is Body.OPTIONAL else "invalid JSON")
+        members = jsontext.read(data, rest_ignored=True)
+        problem = "" if isinstance(members, dict | None) else "not an object"
+    except ValueError as error:
+        members, problem = None, str(error)
+    if problem:
+        raise Invalid(f"invalid request body: {problem}" if body is Body.OPTIONAL else "invalid JSON")
+    return members or {}
 
 
 def _give_request_id() -> None:

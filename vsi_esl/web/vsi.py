@@ -16,9 +16,10 @@ import structlog
 from .. import logs
 from ..access import OPEN, Access
 from ..context import Context
-from ..errors import VsiError
+from ..errors import Invalid, VsiError
 from ..protocol import COMMANDS
 from ..registry import dispatch
+from . import jsontext
 from .replay import EventStream
 from .websocket import HardenedWebSocket, WebSocketClosed
 
@@ -70,11 +71,11 @@ class VsiSession:
 
     def _serve(self, frame: str) -> bool:
         """Handle one frame; False when the client asked to stop."""
-        request = parse_request(frame)
-        if request is None:
-            self._ws.send_text(error_frame(None, 400, "invalid JSON"))
+        try:
+            name, request_id, payload = parse_request(frame)
+        except BadFrame as bad:
+            self._ws.send_text(error_frame(bad.request_id, bad.code, bad.message))
             return True
-        name, request_id, payload = request
         if name == "pong":
             return True
         if name == "stop":
@@ -112,23 +113,31 @@ class VsiSession:
             pass
 
 
-def parse_request(frame: str) -> tuple[str, str | None, Any] | None:
-    """Type, request id and payload of a command frame; None when it is not one."""
+class BadFrame(Invalid):
+    """A frame that is no command, with its request id if that could be read."""
+
+    def __init__(self, request_id: str | None = None) -> None:
+        super().__init__("invalid JSON")
+        self.request_id = request_id
+
+
+def parse_request(frame: str) -> tuple[str, str | None, Any]:
+    """Type, request id and payload of a command frame. BadFrame when it is not one."""
     try:
-        request = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return None
+        request = jsontext.read(frame)
+    except ValueError:
+        raise BadFrame from None
+    if request is None:
+        request = {}
     if not isinstance(request, dict):
-        return None
-    members: dict[str, Any] = {}
-    for key, value in request.items():
-        lower = key.lower()
-        if lower in ("type", "request_id", "payload") and (key == lower or lower not in request):
-            members[lower] = value
-    name, request_id = members.get("type"), members.get("request_id")
-    if not isinstance(name, (str, type(None))) or not isinstance(request_id, (str, type(None))):
-        return None
-    return name or "", request_id or None, members.get("payload")
+        raise BadFrame
+    members = jsontext.members_of(request)
+    name, request_id = members.get("type", ""), members.get("request_id", "")
+    if not isinstance(request_id, str):
+        raise BadFrame
+    if not isinstance(name, str):
+        raise BadFrame(request_id)
+    return name, request_id or None, members.get("payload")
 
 
 def result_frame(name: str, request_id: str | None, data: Any) -> bytes:
