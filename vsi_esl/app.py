@@ -10,7 +10,7 @@ import gevent
 import structlog
 from gevent.pool import Pool
 
-from . import registry, resync
+from . import clock, registry, resync
 from .config import Config, ConfigError
 from .config.loading import listen_host
 from .context import Context
@@ -57,6 +57,7 @@ class Service:
             raise ConfigError([f"http.addr: {config.http.addr!r}: {problem}"])
         registry.load_commands()
         state = StateStore(config.state.path)  # first: it makes this the only service on what is beside it
+        clock.carry_on(state)
         self.config = config
         self.stopped = False
         node = SwitchNode(

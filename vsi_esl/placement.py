@@ -6,13 +6,11 @@ RTP and gives no speaking events. Moves run in the leg's worker, one after the o
 
 from __future__ import annotations
 
-import time
-
 import gevent
 import structlog
 from gevent.event import AsyncResult
 
-from . import lifecycle, routing
+from . import clock, lifecycle, routing
 from .context import Context
 from .errors import Invalid, LegGone, SwitchUnavailable, VsiError
 from .events import types
@@ -148,7 +146,7 @@ def arm_hold_limit(ctx: Context, leg: Leg) -> None:
     limit = ctx.config.media.hold_timeout
     if not leg.held:
         return
-    leg.held_since = leg.held_since or time.time()
+    leg.held_since = leg.held_since or clock.now()
     ctx.switch.remember(leg, "held_since")
     if limit:
         ctx.timers.at(leg.id, "hold", leg.held_since + limit, hang_up, ctx, leg, "rtp_timeout")
@@ -156,7 +154,7 @@ def arm_hold_limit(ctx: Context, leg: Leg) -> None:
 
 def arm_auto_answer(ctx: Context, leg: Leg) -> None:
     """Report an add whose answer does not come about."""
-    deadline = time.time() + AUTO_ANSWER_TIMEOUT_S
+    deadline = clock.now() + AUTO_ANSWER_TIMEOUT_S
     ctx.timers.at(leg.id, "auto_answer", deadline, _auto_answer_expired, ctx, leg)
 
 
@@ -173,10 +171,10 @@ def hang_up(ctx: Context, leg: Leg, reason: str) -> None:
     leg.ending = reason
     ctx.legs.retire(leg)
     ctx.timers.cancel(leg.id)
-    ctx.timers.at(leg.id, "report", time.time() + HANGUP_REPORT_TIMEOUT_S, _never_reported, ctx, leg)
+    ctx.timers.at(leg.id, "report", clock.now() + HANGUP_REPORT_TIMEOUT_S, _never_reported, ctx, leg)
     try:
         if not ctx.switch.hangup(leg, reason):
-            lifecycle.disconnected(ctx, leg, reason, time.time())
+            lifecycle.disconnected(ctx, leg, reason, clock.now())
     except SwitchUnavailable as error:
         # the call may well be up; when the switch is back it is killed, see resync
         log.warning("hangup not delivered", leg_id=leg.id, error=error.message)
@@ -185,7 +183,7 @@ def hang_up(ctx: Context, leg: Leg, reason: str) -> None:
 def _never_reported(ctx: Context, leg: Leg) -> None:
     if ctx.node.ready:
         log.warning("the switch never reported the end of a leg", leg_id=leg.id)
-        lifecycle.disconnected(ctx, leg, leg.ending, time.time())
+        lifecycle.disconnected(ctx, leg, leg.ending, clock.now())
     else:
-        deadline = time.time() + HANGUP_REPORT_TIMEOUT_S
+        deadline = clock.now() + HANGUP_REPORT_TIMEOUT_S
         ctx.timers.at(leg.id, "report", deadline, _never_reported, ctx, leg)

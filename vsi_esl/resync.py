@@ -13,7 +13,7 @@ from functools import partial
 import gevent
 import structlog
 
-from . import lifecycle, placement, routing
+from . import clock, lifecycle, placement, routing
 from .context import Context
 from .errors import SwitchUnavailable
 from .events.translate import SwitchEvent
@@ -89,7 +89,7 @@ def _adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, recor
     if leg is None:
         if record is None and not _taken(dump):
             return  # between the dialplan and its park: CHANNEL_PARK will announce it
-        leg = translate.leg_from(dump)
+        leg = translate.leg_from(ctx, dump)
         if record is None:
             if ctx.draining:
                 return
@@ -123,7 +123,7 @@ def _catch_up(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership 
     if answer_state == "early" and leg.state == RINGING and (not leg.inbound or leg.early_media_asked):
         lifecycle.early_media(ctx, leg)
     if answer_state == "answered" and leg.state in (RINGING, EARLY_MEDIA):
-        answered = translate.seconds(dump, "Caller-Channel-Answered-Time") or time.time()
+        answered = ctx.node.clock.time_of(dump, "Caller-Channel-Answered-Time") or clock.now()
         lifecycle.connected(ctx, leg, answered)
     _catch_up_conference(ctx, leg, dump, membership)
     _catch_up_hold(ctx, leg, dump)
@@ -194,7 +194,7 @@ def _report_gone(ctx: Context, missing: list[Leg], reason: str) -> None:
     gevent.sleep(UNSEEN_GRACE_S)
     for leg in missing:
         if leg.unseen:
-            lifecycle.disconnected(ctx, leg, leg.ending or reason, time.time())
+            lifecycle.disconnected(ctx, leg, leg.ending or reason, clock.now())
 
 
 def lost(ctx: Context) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import gevent
+
+from . import clock
 
 
 class Timers:
@@ -16,9 +17,9 @@ class Timers:
         self._timers: dict[str, dict[str, gevent.Greenlet]] = {}
 
     def at(self, owner: str, name: str, when: float, action: Callable[..., Any], *args: Any) -> None:
-        """Call `action(*args)` at Unix time `when`, at once if that is past. Replaces the same name."""
+        """Call `action(*args)` when `clock` says `when`, at once if that is past. Replaces the same name."""
         self.cancel(owner, name)
-        timer = gevent.spawn_later(max(0.0, when - time.time()), self._fire, owner, name, action, args)
+        timer = gevent.spawn_later(max(0.0, when - clock.now()), self._fire, owner, name, action, args)
         self._timers.setdefault(owner, {})[name] = timer
 
     def pending(self, owner: str, name: str) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from tests.support.drivers import eventually
 from vsi_esl.sandbox.calls import GONE, STUCK
 from vsi_esl.sound import bridges, internal
+from vsi_esl.storage.state import StateStore
 
 from .test_sound_races import held, in_room
 
@@ -115,3 +116,24 @@ def test_a_leg_hangs_up_while_its_bot_is_made(switch, client, service):
         hold.release()
     eventually(lambda: "pb-" not in switch.esl("show channels as json"), "no bot is left")
     assert not len(service.ctx.playbacks)
+
+
+def test_what_nobody_knows_of_after_a_restart_is_ended(switch, client, service, start):
+    """Its playback, its recording and its bridge ended while nobody watched."""
+    in_room(switch, client, "a")
+    _, leg = in_room(switch, client, "b")
+    client.ok("leg_play_start", id=leg, tone="dial")
+    client.event("playback.started")
+    client.ok("room_record_start", id="a")
+    client.ok("bridge_create", room_id="a", bridge_id="x", peer_room_id="b")
+    for prefix in ("pb-", "rec-", "br-"):
+        eventually(lambda p=prefix: p in switch.esl("show channels as json"), f"{prefix} is there")
+    service.stop()
+    state = StateStore(service.config.state.path)
+    for kind in ("playback", "recording", "bridge"):
+        for body in state.items(kind):
+            state.forget_item(kind, body["id"])
+    state.close()
+    start()
+    for prefix in ("pb-", "rec-", "br-"):
+        eventually(lambda p=prefix: p not in switch.esl("show channels as json"), f"no {prefix} is left")

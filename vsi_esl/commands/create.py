@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from typing import Any
 
 import gevent
 import structlog
 
-from .. import lifecycle, placement
+from .. import clock, lifecycle, placement
 from ..context import Context
 from ..delivery.targets import requested
 from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable
@@ -117,7 +116,7 @@ def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
         builder.sip_uri(target)
     except BadArgument as error:
         raise Invalid(error.message) from error
-    now = time.time()
+    now = clock.now()
     speech = request["speech_detection"]
     return Leg(
         id=str(uuid.uuid4()),
@@ -194,4 +193,4 @@ def _dial(ctx: Context, leg: Leg, variables: dict[str, str]) -> None:
     if not result.startswith("+OK") and not leg.ending:
         # a call that had a channel has reported its end already; this one never came to be
         log.info("dialling failed", leg_id=leg.id, result=result[:80])
-        lifecycle.disconnected(ctx, leg, "invite_failed", time.time())
+        lifecycle.disconnected(ctx, leg, "invite_failed", clock.now())

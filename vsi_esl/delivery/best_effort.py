@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 
 import gevent
 import structlog
 from gevent.event import Event as Flag
 
+from .. import clock
 from .counts import Counts
 from .failure import Undelivered
 from .post import Poster
@@ -45,7 +45,7 @@ class BestEffort:
             log.warning("webhook dropped: the queue is full", event_id=event_id, event_type=kind)
             return
         self._counts.enqueued += 1
-        self._queue.append((target, event_id, kind, frame, time.time()))
+        self._queue.append((target, event_id, kind, frame, clock.now()))
         self._changed()
         self._there.set()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+
+from .. import clock
 
 
 @dataclass(slots=True)
@@ -26,4 +27,4 @@ class Counts:
     @property
     def oldest_age(self) -> float:
         """Seconds since the oldest event that waits was published; 0 when none does."""
-        return max(0.0, time.time() - self.oldest) if self.oldest and self.pending else 0.0
+        return max(0.0, clock.now() - self.oldest) if self.oldest and self.pending else 0.0

@@ -6,7 +6,6 @@ An event is in a file of arrivals when `take` returns, and in the outbox, on the
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from gevent.event import Event as Flag
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
+from .. import clock
 from ..storage.database import Alone, StateError
 from .arrivals import Arrival, Arrivals
 from .counts import Counts
@@ -95,7 +95,7 @@ class Desk:
         counts = self.counts
         if counts.pending >= self._max_pending or len(self._changes.added) >= MAX_UNWRITTEN:
             return self._refuse("too many events wait")
-        arrival = Arrival(self._number + 1, target, event_id, kind, time.time(), frame)
+        arrival = Arrival(self._number + 1, target, event_id, kind, clock.now(), frame)
         try:
             self._arrivals.append(arrival)
         except OSError as error:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import gevent
 import structlog
 
+from .. import clock
 from ..events.types import Event
 from ..storage.database import StateError, open_database
 
@@ -103,7 +104,7 @@ class History:
         """Remember an event. A sink of the bus; does not wait."""
         if not self.max_events:
             return
-        self._pending.append((self.newest, time.time(), event.app_id or "", frame))
+        self._pending.append((self.newest, clock.now(), event.app_id or "", frame))
         if len(self._pending) >= FLUSH_AT:
             self.flush()
         elif self._writer is None or self._writer.dead:
@@ -131,7 +132,7 @@ class History:
         ).fetchone()
         if row is not None:
             self._db.execute("DELETE FROM events WHERE cursor <= ?", row)
-        self._db.execute("DELETE FROM events WHERE at < ?", (time.time() - self._max_age,))
+        self._db.execute("DELETE FROM events WHERE at < ?", (clock.now() - self._max_age,))
         self._db.execute(
             "DELETE FROM gaps WHERE last < (SELECT MIN(cursor) FROM events) - ?", (10 * CURSOR_STEP,)
         )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import clock
 from ..storage.database import StateError, open_database
 from .arrivals import Arrival
 
@@ -113,7 +113,7 @@ class Outbox:
 
     def _bury(self, ids: Iterable[int]) -> int:
         """Make dead letters of these; how many older ones had to go."""
-        now = time.time()
+        now = clock.now()
         for id in ids:
             self._db.execute(
                 f"INSERT INTO dead SELECT id, {COLUMNS}, ? FROM events WHERE id = ?",  # noqa: S608
@@ -210,7 +210,7 @@ class Outbox:
 
         Their age counts anew. A service that runs on the file notices within a second.
         """
-        now = time.time()
+        now = clock.now()
         columns = COLUMNS.replace("since, attempts", f"{now}, 0")
         copy = f"INSERT INTO events ({COLUMNS}) SELECT {columns} FROM dead"  # noqa: S608
         with self._transaction() as db:

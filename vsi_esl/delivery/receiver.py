@@ -20,6 +20,7 @@ import structlog
 from gevent.event import Event as Flag
 from gevent.pool import Pool
 
+from .. import clock
 from .breaker import Backoff, Breaker
 from .desk import Desk
 from .failure import ANSWERED, Undelivered
@@ -71,7 +72,7 @@ class Receiver:
         self._pool = pool
         self._backoff = backoff
         self._give_up_after = give_up_after
-        self._started = time.time()
+        self._started = clock.now()
         self._wake = Flag()
         self._more = True
         self._emptied = False
@@ -260,8 +261,8 @@ class Receiver:
             log.info("webhook receiver is back", endpoint=self.endpoint or "global")
             return
         self.breaker.failed(row.key, failure)
-        if self._started + self._give_up_after < time.time():
-            self._desk.expire(self.endpoint, time.time() - self._give_up_after)
+        if self._started + self._give_up_after < clock.now():
+            self._desk.expire(self.endpoint, clock.now() - self._give_up_after)
 
     def _try(self, row: Waiting) -> Undelivered | None:
         try:
@@ -275,7 +276,7 @@ class Receiver:
 
     def _expired(self, row: Waiting) -> bool:
         # what a service found at its start gets its time, however long nobody was there to deliver it
-        return max(row.since, self._started) + self._give_up_after < time.time()
+        return max(row.since, self._started) + self._give_up_after < clock.now()
 
     def _report(self, row: Waiting, failure: Undelivered | None, expired: bool) -> None:
         if failure is None:

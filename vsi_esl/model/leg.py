@@ -37,7 +37,7 @@ class Webhook:
 
 @dataclass(slots=True)
 class Leg:
-    """A call between the switch and one SIP peer. `id` is the channel's UUID. Times are Unix seconds."""
+    """A call between the switch and one SIP peer. `id` is the channel's UUID. Times are those of `clock`."""
 
     id: str
     type: str

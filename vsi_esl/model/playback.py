@@ -21,7 +21,7 @@ def playback_id() -> str:
 
 @dataclass(slots=True)
 class Playback:
-    """Belongs to a leg or to a room. Times in Unix seconds, volume in VSI's steps of 3 dB."""
+    """Belongs to a leg or to a room. Times in Unix seconds by `clock`, volume in VSI's steps of 3 dB."""
 
     id: str
     app_id: str = ""

@@ -64,7 +64,7 @@ class Recording:
     state: str = ARMED
     paused: bool = False
     started_at: float = 0.0
-    """When the first sample was recorded, Unix seconds; 0 when there is none."""
+    """When the first sample was recorded, Unix seconds by `clock`; 0 when there is none."""
     stopped_at: float = 0.0
     multi_file: str = ""
     """Where the tracks are merged to; empty unless the recording is multi-channel."""

@@ -6,11 +6,11 @@ when the switch, or somebody at it, ended it.
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 import structlog
 
+from .. import clock
 from ..context import Context
 from ..errors import Conflict, NotFound, VsiError
 from ..events import sound as events
@@ -117,7 +117,7 @@ def ended(ctx: Context, channel: str) -> None:
 
 
 def _renew_soon(ctx: Context, bridge: Bridge) -> None:
-    ctx.timers.at(_worker(bridge), "renew", time.time() + RETRY_S, _submit_renewal, ctx, bridge)
+    ctx.timers.at(_worker(bridge), "renew", clock.now() + RETRY_S, _submit_renewal, ctx, bridge)
 
 
 def _submit_renewal(ctx: Context, bridge: Bridge) -> None:

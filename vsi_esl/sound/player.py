@@ -10,11 +10,11 @@ takes its direct playback along: it is continued by a bot, where it was.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import structlog
 
+from .. import clock
 from ..context import Context
 from ..errors import SwitchUnavailable, VsiError
 from ..events import sound as events
@@ -86,7 +86,7 @@ def begin_soon(ctx: Context, playback: Playback) -> None:
 def _begin(ctx: Context, playback: Playback) -> None:
     if playback.ended or playback.conference or not playback.path:
         return
-    played = playback.played_ms(time.time())
+    played = playback.played_ms(clock.now())
     if playback.total_ms is not None and played >= playback.total_ms:
         finish(ctx, playback, COMPLETED)
         return
@@ -104,7 +104,7 @@ def _begin(ctx: Context, playback: Playback) -> None:
         _failed_to_begin(ctx, playback, error)
         return
     if playback.conference:
-        playback.playing_since = time.time()
+        playback.playing_since = clock.now()
     if volume != playback.volume:
         set_volume(ctx, playback, playback.volume)
     _announce(ctx, playback)
@@ -227,7 +227,7 @@ def finish(ctx: Context, playback: Playback, reason: str) -> None:
     if playback.conference and not playback.announced:
         playback.over = reason  # its start has to be reported first, which is about to happen
         return
-    now = time.time()
+    now = clock.now()
     played = playback.total_ms if reason == COMPLETED and playback.total_ms else playback.played_ms(now)
     _forget(ctx, playback)
     ctx.emit(events.PlaybackFinished.of(playback, reason=reason, played_ms=played))
@@ -265,9 +265,9 @@ def _arm_end(ctx: Context, playback: Playback) -> None:
     """A file that the switch repeats is stopped by us, when it is to be. For all others, the switch may
     have told of the end while nobody listened."""
     if playback.total_ms is not None:
-        left = playback.total_ms - playback.played_ms(time.time())
+        left = playback.total_ms - playback.played_ms(clock.now())
         grace = 0.0 if playback.loop else UNTOLD_GRACE_S
-        ctx.timers.at(playback.id, "end", time.time() + left / 1000 + grace, _time_up, ctx, playback)
+        ctx.timers.at(playback.id, "end", clock.now() + left / 1000 + grace, _time_up, ctx, playback)
 
 
 def _time_up(ctx: Context, playback: Playback) -> None:
@@ -286,7 +286,7 @@ def done(ctx: Context, playback_id: str, conference: str) -> None:
         return  # stopped by us, or its leg went elsewhere and takes it along
     total = playback.total_ms
     complete = total is not None and (
-        not playback.playing_since or playback.played_ms(time.time()) >= total - DONE_TOLERANCE_MS
+        not playback.playing_since or playback.played_ms(clock.now()) >= total - DONE_TOLERANCE_MS
     )
     finish(ctx, playback, COMPLETED if complete else STOPPED)
 
@@ -295,7 +295,7 @@ def left_conference(ctx: Context, leg: Leg, conference: str) -> None:
     """The leg is out of a conference that ends with that: what was played into it has stopped."""
     for playback in ctx.playbacks.of(of_leg(leg.id)):
         if playback.conference == conference and not playback.bot:
-            playback.suspend(time.time())
+            playback.suspend(clock.now())
             ctx.timers.cancel(playback.id)
 
 
@@ -323,7 +323,7 @@ def readopt(ctx: Context, snapshot: Snapshot) -> None:
     for playback in ctx.playbacks:
         if not playback.path:
             continue
-        now = time.time()
+        now = clock.now()
         if playback.total_ms is not None and playback.played_ms(now) >= playback.total_ms:
             _time_up(ctx, playback)
         elif playback.playing_since and playback.conference in snapshot.conferences:

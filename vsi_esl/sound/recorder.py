@@ -15,6 +15,7 @@ import gevent
 import structlog
 from gevent.event import AsyncResult
 
+from .. import clock
 from ..context import Context
 from ..errors import Internal, SwitchUnavailable, VsiError
 from ..events import sound as events
@@ -117,7 +118,7 @@ def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
         if ctx.legs.find(leg.id) is not leg or leg.ending:
             return  # it hung up meanwhile: an empty recording, reported with the leg's end
         raise
-    _began(recording, time.time())
+    _began(recording, clock.now())
     if recording.paused:
         ctx.sound.mask_recording([(leg.id, recording.part)], True)
 
@@ -197,7 +198,7 @@ def stop(ctx: Context, recording: Recording) -> AsyncResult[Recording]:
     """
     report = ctx.publisher.expect(recording)
     if recording.running:
-        now = time.time()
+        now = clock.now()
         _closing(ctx, recording, now)
         ctx.workers.submit(recording.id, _close, ctx, recording)
     return report
@@ -227,7 +228,7 @@ def _close(ctx: Context, recording: Recording) -> None:
             gevent.wait([one for one, now in zip(closed, ending, strict=True) if now], CLOSE_TIMEOUT_S)
     except SwitchUnavailable as error:
         ctx.publisher.postpone(recording, error)
-        ctx.timers.at(recording.id, "close", time.time() + RETRY_S, _close_later, ctx, recording)
+        ctx.timers.at(recording.id, "close", clock.now() + RETRY_S, _close_later, ctx, recording)
         return
     if recording.recorder:
         ctx.sound.dismiss(recording.recorder)
@@ -268,7 +269,7 @@ def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recordin
         reports += [ctx.publisher.expect(one) for one in ctx.recordings.unfinished(of_room(room_id))]
     for recording in ctx.recordings.unfinished(of_leg(leg.id)):
         if recording.running:
-            _closing(ctx, recording, 0.0 if leg.unseen else time.time())
+            _closing(ctx, recording, 0.0 if leg.unseen else clock.now())
             ctx.workers.submit(recording.id, ctx.publisher.publish, ctx, recording)
         reports.append(ctx.publisher.expect(recording))
     return reports
@@ -281,7 +282,7 @@ def left_room(ctx: Context, room: Room, leg: Leg) -> None:
         return
     track = recording.track_of(leg.id)
     if track is not None:
-        track.end_ms = recording.elapsed_ms(time.time())
+        track.end_ms = recording.elapsed_ms(clock.now())
     if not room.legs:
         stop(ctx, recording)
     elif track is not None:
@@ -338,7 +339,7 @@ def _readopt_room(ctx: Context, recording: Recording, snapshot: Snapshot) -> Non
         ctx.workers.submit(recording.id, _close, ctx, recording)
     elif room is None or not room.legs:
         # the tracks ended with the calls, unseen
-        recording.state, recording.stopped_at = CLOSING, time.time()
+        recording.state, recording.stopped_at = CLOSING, clock.now()
         kept.save(ctx, recording)
         ctx.workers.submit(recording.id, _close, ctx, recording)
     else:

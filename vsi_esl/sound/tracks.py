@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 
 import structlog
 
+from .. import clock
 from ..context import Context
 from ..errors import SwitchUnavailable
 from ..model.leg import Leg
@@ -36,7 +36,7 @@ def end_of_leavers(ctx: Context, recording: Recording, room: Room) -> None:
     """Who left while its file was being opened was not seen to leave."""
     for track in recording.tracks:
         if track.end_ms < 0 and track.leg_id not in room.legs:
-            track.end_ms = recording.elapsed_ms(time.time())
+            track.end_ms = recording.elapsed_ms(clock.now())
             stop(ctx, recording, track)
 
 

@@ -22,6 +22,7 @@ from gevent.event import AsyncResult
 from gevent.lock import RLock
 from greenswitch.esl import NotConnectedError
 
+from .. import clock
 from .codec import CodecError, Decoder, Frame, decode_event, encode_command
 
 log = structlog.get_logger(__name__)
@@ -269,7 +270,7 @@ def _ignore(_: Frame | Exception) -> None:
 def _timed_resolver(result: AsyncResult[tuple[str, float]]) -> Resolve:
     def resolve(outcome: Frame | Exception) -> None:
         if isinstance(outcome, Frame):
-            result.set((reply_text(outcome), time.time()))
+            result.set((reply_text(outcome), clock.now()))
         else:
             result.set_exception(outcome)
 

@@ -18,6 +18,7 @@ import structlog
 from gevent.event import Event as Flag
 from greenswitch.esl import NotConnectedError
 
+from ..clock import SwitchClock
 from ..errors import NotSupported, SwitchUnavailable
 from ..model.codecs import CODEC_MODULES
 from . import commands
@@ -98,6 +99,7 @@ class SwitchNode:
         self._supervisor: gevent.Greenlet | None = None
         self.jobs = Jobs()
         self.facts = SwitchFacts()
+        self.clock = SwitchClock()
         self.reconnects = 0
         self.events_handled = 0
         self.last_error = "not connected yet"
@@ -308,6 +310,7 @@ class SwitchNode:
 
     def _handle(self, event: dict[str, Any]) -> None:
         self.events_handled += 1
+        self.clock.learn(event)
         kind = event.get("Event-Name")
         if kind == "BACKGROUND_JOB":
             self.jobs.finished(event)

@@ -13,7 +13,7 @@ from ..errors import SwitchUnavailable
 from . import commands, memory
 from .node import SwitchNode
 
-INTERNAL_ID = re.compile(r"(pb|rec|br)-[0-9a-f]{8,16}\Z")
+INTERNAL_ID = re.compile(r"(?:(?:pb|rec)-[0-9a-f]{8,12}|br)(?:-[0-9a-f]{6,16})?\Z")
 DUMPS_AT_ONCE = 200
 SNAPSHOT_TIMEOUT_S = 15.0
 
@@ -57,6 +57,7 @@ def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:
         for answer in node.command_many(batch, SNAPSHOT_TIMEOUT_S):
             if answer.startswith("{"):
                 dump = _json(answer, dict)
+                node.clock.learn(dump)
                 marked = dump.get(f"variable_{memory.LEG}") in ("inbound", "outbound")
                 if marked and dump.get(f"variable_{memory.INTERNAL}") != "true":
                     channels[dump["Unique-ID"]] = dump

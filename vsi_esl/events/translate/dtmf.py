@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import structlog
 
+from ... import clock
 from ...errors import VsiError
 from ...events import types
 from ...model.leg import CONNECTED, Leg
@@ -46,7 +46,7 @@ def remember_count(ctx: Context, leg: Leg, name: str) -> None:
     """Keep a count on the channel: at once, and then at most every so often while it keeps changing."""
     if not ctx.timers.pending(leg.id, name):
         ctx.switch.remember(leg, name)
-        due = time.time() + REMEMBER_EVERY_S
+        due = clock.now() + REMEMBER_EVERY_S
         ctx.timers.at(leg.id, name, due, _remember_later, ctx, leg, name, getattr(leg, name))
 
 

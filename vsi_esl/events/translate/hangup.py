@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
-from ... import lifecycle
+from ... import clock, lifecycle
 from ...model.leg import CONNECTED, Leg
 from ...sound import bridges, internal
 from . import SwitchEvent, on_event
-from .legs import seconds, text_of
+from .legs import text_of
 
 if TYPE_CHECKING:
     from ...context import Context
@@ -42,7 +41,7 @@ def channel_hangup_complete(ctx: Context, event: SwitchEvent) -> None:
         internal.ended(ctx, event.get("Unique-ID", ""))
         bridges.ended(ctx, event.get("Unique-ID", ""))
         return
-    ended_at = seconds(event, "Caller-Channel-Hangup-Time") or time.time()
+    ended_at = ctx.node.clock.time_of(event, "Caller-Channel-Hangup-Time") or clock.now()
     lifecycle.disconnected(ctx, leg, leg.ending or reason(leg, event), ended_at, quality(event))
 
 

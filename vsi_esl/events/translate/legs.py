@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from ... import lifecycle, placement
+from ... import clock, lifecycle, placement
 from ...delivery.targets import of_call
 from ...model import codecs
 from ...model.leg import CONNECTED, EARLY_MEDIA, RINGING, SIP_INBOUND, SIP_OUTBOUND, Leg
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 MAX_HEADERS = 64
 X_HEADER_PREFIX = "variable_sip_h_X-"
 NEVER_SHOWN = "x-webhook-secret"
-
-
-def seconds(event: SwitchEvent, header: str) -> float:
-    """A `Caller-Channel-...-Time` in Unix seconds; 0 when it has not happened."""
-    text = event.get(header, "0")
-    return int(text) / 1_000_000 if isinstance(text, str) and text.isascii() and text.isdigit() else 0.0
 
 
 def text_of(event: SwitchEvent, header: str) -> str:
@@ -48,7 +41,7 @@ def x_headers(event: SwitchEvent) -> dict[str, str]:
     return found
 
 
-def leg_from(event: SwitchEvent) -> Leg:
+def leg_from(ctx: Context, event: SwitchEvent) -> Leg:
     """A leg built from a channel's event or dump."""
     inbound = event.get(f"variable_{memory.LEG}") == "inbound"
     headers = {}
@@ -57,7 +50,7 @@ def leg_from(event: SwitchEvent) -> Leg:
     leg = Leg(
         id=event["Unique-ID"],
         type=SIP_INBOUND if inbound else SIP_OUTBOUND,
-        created_at=seconds(event, "Caller-Channel-Created-Time") or time.time(),
+        created_at=ctx.node.clock.time_of(event, "Caller-Channel-Created-Time") or clock.now(),
         headers=headers,
         parked=True,
     )
@@ -97,7 +90,7 @@ def channel_park(ctx: Context, event: SwitchEvent) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
         if is_ours(event) and event.get("Answer-State") == "ringing" and not ctx.draining:
-            arrived(ctx, leg_from(event), event)
+            arrived(ctx, leg_from(ctx, event), event)
         return
     leg.parked = True
     leg.unseen = False
@@ -137,7 +130,7 @@ def channel_answer(ctx: Context, event: SwitchEvent) -> None:
     if leg is None or leg.state not in (RINGING, EARLY_MEDIA) or leg.ending:
         return
     learn_codec(leg, event)
-    answered = seconds(event, "Caller-Channel-Answered-Time") or time.time()
+    answered = ctx.node.clock.time_of(event, "Caller-Channel-Answered-Time") or clock.now()
     learn_text(ctx, leg, event)
     lifecycle.connected(ctx, leg, answered)
     placement.media_up(ctx, leg)

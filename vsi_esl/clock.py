@@ -1,0 +1,77 @@
+"""Unix time that never jumps: for everything that is subtracted, or waited for.
+
+The wall clock is set, by hand or by NTP, also while calls are up. A duration that is the difference of two of
+its readings is wrong by that step, and so is a deadline. `now` is the wall clock as it was when the service
+first read it after the machine was started, and from there on the monotonic clock. Only what is shown to
+somebody (timestamps of events, file names) comes from the wall clock itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+MAX_LAG_S = 60.0
+"""An event that seems to be older than that is of a switch whose clock was set."""
+
+_begun = {"offset": time.time() - time.monotonic()}
+
+
+class Facts(Protocol):
+    """Where the start of the clock is remembered (storage.state)."""
+
+    def fact(self, name: str) -> str | None: ...
+    def save_fact(self, name: str, value: str) -> None: ...
+
+
+def now() -> float:
+    """Unix time in seconds, without the steps of the wall clock."""
+    return time.monotonic() + _begun["offset"]
+
+
+def carry_on(facts: Facts) -> None:
+    """Go on with the clock of the process before, if the machine has not been started anew since: what that
+    process remembered is to be compared with what this one reads."""
+    boot = _boot_id()
+    known = (facts.fact("clock") or "").split(" ")
+    if boot and len(known) == 2 and known[0] == boot:
+        _begun["offset"] = float(known[1])
+    else:
+        facts.save_fact("clock", f"{boot} {_begun['offset']!r}")
+
+
+def _boot_id() -> str:
+    try:
+        with open(BOOT_ID) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+class SwitchClock:
+    """The switch's times in ours. The switch has a clock of its own, which may be wrong or be set."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+
+    def learn(self, event: Mapping[str, Any]) -> None:
+        """Take note of when an event was fired. The one that came fastest tells the difference best."""
+        fired = microseconds(event, "Event-Date-Timestamp")
+        if not fired:
+            return
+        ahead = now() - fired
+        if self._ahead is None or not 0 <= ahead - self._ahead <= MAX_LAG_S:
+            self._ahead = ahead
+
+    def time_of(self, event: Mapping[str, Any], header: str) -> float:
+        """When something happened that the switch dates in microseconds, in our time; 0 when it has not."""
+        at = microseconds(event, header)
+        return at + (self._ahead or 0.0) if at else 0.0
+
+
+def microseconds(event: Mapping[str, Any], header: str) -> float:
+    """A header with Unix time in microseconds, in seconds; 0 when there is none."""
+    text = event.get(header)
+    return int(text) / 1_000_000 if isinstance(text, str) and text.isascii() and text.isdigit() else 0.0
