@@ -82,7 +82,7 @@ def test_values(name, given, read):
         ("HTTP_ADDR", "x:99999"),
         ("DEFAULT_SAMPLE_RATE", "44100"),
         ("LOG_LEVEL", "loud"),
-        ("SIP_CODECS", "G729"),
+        ("SIP_CODECS", ","),
         ("SIP_AUTO_RINGING", "maybe"),
         ("VSI_ESL_SOFIA_PROFILE", "a b"),
     ],

@@ -276,8 +276,25 @@ def test_ports_out_of_range(given):
 def test_codecs(settings_file):
     assert load(None, {"SIP_CODECS": "OPUS, pcma,opus"}).config.sip.codecs == ("opus", "PCMA")
     assert load(settings_file("sip: {codecs: [G722, PCMU]}"), {}).config.sip.codecs == ("G722", "PCMU")
-    assert "must name codecs of PCMU" in problems(None, {"SIP_CODECS": "PCMU,GSM"})[0]
     assert "must name codecs of PCMU" in problems(settings_file("sip: {codecs: []}"), {})[0]
+    assert "must name codecs of PCMU" in problems(None, {"SIP_CODECS": " , "})[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "used", "left_out"),
+    [
+        ("AMR-WB,pcma,G729,PCMA", ("PCMA",), "AMR-WB, G729 left out"),
+        ("AMR-WB", ("PCMU", "PCMA", "G722", "opus"), "AMR-WB left out"),
+    ],
+)
+def test_unknown_codecs_are_left_out_with_a_warning(settings_file, given, used, left_out):
+    for loaded, where in (
+        (load(None, {"SIP_CODECS": given}), "SIP_CODECS: "),
+        (load(settings_file(f"sip: {{codecs: [{given}]}}"), {}), "sip.codecs: "),
+    ):
+        assert loaded.config.sip.codecs == used
+        (warning,) = loaded.warnings
+        assert warning.startswith(where) and left_out in warning
 
 
 @pytest.mark.parametrize(("given", "used"), [("16", 16), ("1", 16), ("-4", 16), ("2000000", 1_000_000)])

@@ -12,6 +12,7 @@ from typing import Any
 from . import yamlfile
 from .elsewhere import SET_IN_FREESWITCH
 from .settings import Config
+from .values import Partly
 
 OWN_PREFIX = "VSI_ESL_"
 NOT_SETTINGS = frozenset(("VSI_ESL_CONFIG", "VSI_ESL_URL", "VSI_ESL_TOKEN", "VSI_ESL_PROGRAM_HINT"))
@@ -87,7 +88,11 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
         for key, one in given.items():
             shown = HIDDEN if settings[key].metadata["secret"] else repr(one.value)[:MAX_SHOWN]
             try:
-                chosen[key] = settings[key].metadata["parse"](one.value)
+                parsed = settings[key].metadata["parse"](one.value)
+                if isinstance(parsed, Partly):
+                    warnings.append(f"{one.origin}: {shown}: {parsed.warning}")
+                    parsed = parsed.value
+                chosen[key] = parsed
             except ValueError as error:
                 problems.append(f"{one.origin}: {shown}: {error}")
                 bad.add(key)

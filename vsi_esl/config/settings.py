@@ -14,6 +14,8 @@ from .declare import default_state_path, setting
 from .sound import PlaybackSettings, S3Settings
 from .web import AccessSettings, ReplaySettings, WebhookSettings
 
+CODECS = ("PCMU", "PCMA", "G722", "opus")
+
 
 def random_id(_: Mapping[str, str]) -> str:
     """A new UUID."""
@@ -136,8 +138,8 @@ class SipSettings:
     )
     codecs: tuple[str, ...] = setting(
         "SIP_CODECS",
-        values.codecs,
-        ("PCMU", "PCMA", "G722", "opus"),
+        values.codecs(CODECS),
+        CODECS,
         "Codecs used when a command names none: the first of the caller's offer that is listed here.",
     )
 

@@ -1,11 +1,12 @@
 """Parsers of setting values. Each takes a string or a list of strings, as YAML or the environment gave it,
-and raises ValueError with what would be allowed."""
+and raises ValueError with what would be allowed. A few return a part of it with a warning (`Partly`)."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from .. import access
@@ -22,6 +23,14 @@ HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})\Z")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 EVENT_BUFFER_LOW, EVENT_BUFFER_HIGH = 16, 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """A value of which something was left out; `warning` says what."""
+
+    value: Any
+    warning: str
 
 
 def text(value: Any) -> str:
@@ -163,13 +172,25 @@ def choice(*allowed: str) -> Any:
     return parse
 
 
-def codecs(value: Any) -> tuple[str, ...]:
-    """Codec names, as a list or separated by commas, in order of preference."""
-    words = value if isinstance(value, list) else text(value).split(",")
-    names = [codec_name(str(word).strip()) for word in words]
-    if not names or None in names:
-        raise ValueError(f"must name codecs of {', '.join(CLOCK_RATES)}")
-    return tuple(dict.fromkeys(name for name in names if name))
+def codecs(default: tuple[str, ...]) -> Any:
+    """Codec names, as a list or separated by commas, in order of preference.
+
+    As in the reference, unknown ones are left out, and the default takes the place of a list of unknown ones
+    only; here with a warning.
+    """
+
+    def parse(value: Any) -> tuple[str, ...] | Partly:
+        words = value if isinstance(value, list) else text(value).split(",")
+        found = {word: codec_name(word) for one in words if (word := str(one).strip())}
+        if not found:
+            raise ValueError(f"must name codecs of {', '.join(CLOCK_RATES)}")
+        known = tuple(dict.fromkeys(name for name in found.values() if name)) or default
+        unknown = [word for word, name in found.items() if name is None]
+        if not unknown:
+            return known
+        return Partly(known, f"{', '.join(unknown)} left out: the codecs are {', '.join(CLOCK_RATES)}")
+
+    return parse
 
 
 def name(value: Any) -> str:
