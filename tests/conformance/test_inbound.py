@@ -59,6 +59,21 @@ def test_ringing_tells_who_calls_whom_with_what(switch, client):
     assert client.ok("list_legs") == [view]
 
 
+def test_names_of_a_callers_headers_have_no_case(switch, client):
+    switch.call(
+        headers={"x-app-id": "sales", "x-customer": "42", "X-CUSTOMER": "43", "x-WEBHOOK-secret": "s"}
+    )
+    event = client.event("leg.ringing")
+    assert event["app_id"] == "sales"
+    assert event["sip_headers"] == {"x-app-id": "sales", "x-customer": "42", "X-CUSTOMER-1": "43"}
+    assert client.ok("get_leg", id=event["leg_id"])["app_id"] == "sales"
+
+
+def test_a_secret_that_is_there_twice_is_not_shown(switch, client):
+    switch.call(headers={"X-Webhook-Secret": "s", "X-WEBHOOK-SECRET": "t", "X-Webhook-Secret-Name": "n"})
+    assert client.event("leg.ringing")["sip_headers"] == {"X-Webhook-Secret-Name": "n"}
+
+
 def test_answer_and_hang_up(switch, client):
     peer, leg = ring(switch, client)
     assert client.ok("answer_leg", id=leg) == {"status": "answering"}

@@ -172,14 +172,20 @@ def test_a_leg_that_ended_unseen_is_reported_to_its_own_webhook(switch, start, c
     assert signed(receiver.event("leg.disconnected", "/leg", leg_id=leg), "l")
 
 
-def test_a_call_from_a_trusted_network_may_bring_its_webhook(switch, start, connect, receiver):
+@pytest.mark.parametrize(
+    ("url_name", "secret_name"),
+    [("X-Webhook-URL", "X-Webhook-Secret"), ("x-webhook-url", "x-webhook-secret")],
+)
+def test_a_call_from_a_trusted_network_may_bring_its_webhook(
+    switch, start, connect, receiver, url_name, secret_name
+):
     hooks = {"url": receiver.url("/global"), "allow_private_urls": True}
-    headers = {"X-Webhook-URL": receiver.url("/caller"), "X-Webhook-Secret": "c", "X-Other": "o"}
+    headers = {url_name: receiver.url("/caller"), secret_name: "c", "X-Other": "o"}
     client = connect(start(webhooks=hooks | {"from_sip_networks": networks("127.0.0.0/8")}))
     _, leg = ring(switch, client, headers=headers)
     request = receiver.event("leg.ringing", "/caller", leg_id=leg)
     assert signed(request, "c")
-    assert "X-Webhook-Secret" not in request.event["sip_headers"]
+    assert secret_name not in request.event["sip_headers"]
     assert request.event["sip_headers"]["X-Other"] == "o"
     assert "secret" not in str(client.ok("get_leg", id=leg)).lower()
 

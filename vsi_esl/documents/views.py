@@ -45,7 +45,7 @@ VIEWS: dict[str, Schema] = {
         held=YES,
         role=TEXT,
         app_id=TEXT,
-        sip_headers={**TEXTS, "description": "X- and P- headers of an inbound INVITE."},
+        sip_headers={**TEXTS, "description": "Headers of an inbound INVITE whose name begins with X-."},
         headers={**TEXTS, "description": "The same."},
     ),
     "RoomView": _object(

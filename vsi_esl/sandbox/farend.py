@@ -72,7 +72,7 @@ class FarEnds:
         for name, value in dict(request.get("headers", {})).items():
             # the switch drops what looks like a variable, and what is empty
             if value and "${" not in str(value):
-                channel.variables[f"sip_h_{text(name)}"] = text(value)
+                _set_header(channel, text(name), text(value))
         self._switch.add(channel)
         self._route(channel)
         return channel
@@ -263,6 +263,16 @@ class FarEnds:
             if "Replaces=" not in target:
                 error = {"Error-Type": "blind_transfer", "Full-Refer-To": f"<{target}>"}
                 self._switch.fire("CUSTOM", channel.with_variables() | error, subclass="sofia::error")
+
+
+def _set_header(channel: Channel, name: str, value: str) -> None:
+    """A repeated header gets a number behind its name; variables have no case, so `x-a` repeats `X-A`."""
+    taken = {key.lower() for key in channel.variables}
+    key, repeated = f"sip_h_{name}", 0
+    while key.lower() in taken:
+        repeated += 1
+        key = f"sip_h_{name}-{repeated}"
+    channel.variables[key] = value
 
 
 def text(value: object) -> str:

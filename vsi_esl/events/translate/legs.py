@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ... import clock, lifecycle, placement
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from ...context import Context
 
 MAX_HEADERS = 64
-X_HEADER_PREFIX = "variable_sip_h_X-"
-NEVER_SHOWN = "x-webhook-secret"
+X_HEADER_PREFIX = "variable_sip_h_x-"
+APP_ID = "x-app-id"
+NEVER_SHOWN = re.compile(r"(?i)x-webhook-secret(?:-[0-9]+)?\Z")
+"""Also when it is there several times."""
 
 
 def text_of(event: SwitchEvent, header: str) -> str:
@@ -29,14 +32,14 @@ def text_of(event: SwitchEvent, header: str) -> str:
 
 
 def x_headers(event: SwitchEvent) -> dict[str, str]:
-    """The caller's headers whose name starts with `X-`, names as received.
+    """The caller's headers whose name starts with `X-` in any case (RFC 3261, 7.3.1), names as received.
 
     A folded header still has its line end in it. Of repeated ones the last counts; the switch numbers
     them `X-Name-1`, which also is a legal name, so those stay as they are.
     """
     found: dict[str, str] = {}
     for key in event:
-        if key[:17] == X_HEADER_PREFIX and len(found) < MAX_HEADERS:
+        if key[:17].lower() == X_HEADER_PREFIX and len(found) < MAX_HEADERS:
             found[key[15:]] = " ".join(text_of(event, key).split("\r\n"))
     return found
 
@@ -46,7 +49,7 @@ def leg_from(ctx: Context, event: SwitchEvent) -> Leg:
     inbound = event.get(f"variable_{memory.LEG}") == "inbound"
     headers = {}
     if inbound:
-        headers = {name: value for name, value in x_headers(event).items() if name.lower() != NEVER_SHOWN}
+        headers = {name: value for name, value in x_headers(event).items() if not NEVER_SHOWN.match(name)}
     leg = Leg(
         id=event["Unique-ID"],
         type=SIP_INBOUND if inbound else SIP_OUTBOUND,
@@ -55,7 +58,7 @@ def leg_from(ctx: Context, event: SwitchEvent) -> Leg:
         parked=True,
     )
     if inbound:
-        leg.app_id = headers.get("X-App-ID", "")[:256]
+        leg.app_id = next((value for name, value in headers.items() if name.lower() == APP_ID), "")[:256]
         leg.from_user = text_of(event, "variable_sip_from_user")
         leg.to_user = text_of(event, "variable_sip_to_user")
         leg.offered_codecs = codecs.offered_codecs(text_of(event, "variable_switch_r_sdp"))
