@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 
 from tests.support.drivers import eventually
 
@@ -48,6 +49,13 @@ def test_view_and_events_of_an_answered_call(switch, client):
 
 def test_uri_is_the_old_name_of_to(switch, client):
     leg = client.ok("create_leg", type="sip", uri=switch.uri("instant"))["id"]
+    client.event("leg.connected", leg_id=leg)
+
+
+def test_the_scheme_of_a_uri_has_no_case(switch, client):
+    uri = switch.uri("instant").replace("sip:", "SIP:")
+    leg = client.ok("create_leg", type="sip", to=uri)["id"]
+    assert client.event("leg.ringing", leg_id=leg)["uri"] == uri
     client.event("leg.connected", leg_id=leg)
 
 
@@ -169,6 +177,79 @@ def test_codecs_are_offered_in_order(switch, client):
     assert switch.callee().codec == "PCMA"
 
 
+def invite_of(switch, client, **request):
+    """What the callee reads in the INVITE of an answered call."""
+    leg = dial(switch, client, "instant", **request)
+    client.event("leg.connected", leg_id=leg)
+    return switch.callee().header
+
+
+@pytest.mark.parametrize(
+    ("from_", "expected"),
+    [
+        ("sip:alice@pbx.example.com", '"alice" <sip:alice@pbx.example.com>'),
+        ("SIP:Alice@PBX.Example.COM:5070;transport=tcp", '"Alice" <sip:Alice@pbx.example.com>'),
+        ("sips:alice@pbx.example.com", '"alice" <sip:alice@pbx.example.com>'),
+        ('"Alice B" <sip:alice@pbx.example.com>', '"Alice B" <sip:alice@pbx.example.com>'),
+        ("alice@pbx.example.com", '"alice" <sip:alice@pbx.example.com>'),
+    ],
+)
+def test_from_keeps_its_host(switch, client, from_, expected):
+    header = invite_of(switch, client, from_=from_)
+    assert header("From").partition(";tag=")[0] == expected
+    assert header("P-Asserted-Identity") == expected
+
+
+@pytest.mark.parametrize("request_", [{"privacy": "id"}, {"headers": {"privacy": "id"}}])
+def test_a_wish_for_privacy_is_the_only_one(switch, client, request_):
+    header = invite_of(switch, client, from_="+15550100", **request_)
+    assert header("Privacy") == "id"
+    assert header("P-Asserted-Identity") == ""
+
+
+def test_no_session_timer_unless_it_is_asked_for(switch, client):
+    header = invite_of(switch, client)
+    assert (header("Session-Expires"), header("Min-SE")) == ("", "")
+    assert "timer" in header("Supported")
+
+
+@pytest.mark.parametrize("name", ["Session-Expires", "x"])
+def test_a_session_timer_that_is_asked_for(switch, client, name):
+    header = invite_of(switch, client, headers={name: "600", "supported": "timer", "Min-SE": "120"})
+    assert header("Session-Expires") == "600;refresher=uac"
+    assert header("Min-SE") == "90"
+
+
+def test_what_the_switch_says_of_itself_is_left_out(switch, client, service):
+    with structlog.testing.capture_logs() as lines:
+        header = invite_of(switch, client, headers={"k": "100rel", "Allow-Events": "x", "X-Order": "42"})
+    assert "100rel" not in header("Supported")
+    assert header("Allow-Events") != "x"
+    assert header("X-Order") == "42"
+    (line,) = [line for line in lines if line["event"].startswith("headers left out")]
+    assert (line["log_level"], line["names"]) == ("warning", ["k", "Allow-Events"])
+
+
+def test_a_proxy_is_a_loose_route(switch, client):
+    proxy = switch.uri("").replace("sip:@", "SIP:ignored@")
+    leg = client.ok("create_leg", type="sip", to="sip:instant@192.0.2.1", outbound_proxy=proxy)["id"]
+    client.event("leg.connected", leg_id=leg)
+    assert switch.callee().header("Route") == f"<{switch.uri('').replace('@', '')};lr>"
+
+
+@pytest.mark.parametrize("name", ["i", "I", "call-id", "V", "m", "from", "t", "Content-Encoding", "e"])
+def test_headers_of_the_switch_are_refused_by_all_their_names(client, name):
+    refused = client.error("create_leg", type="sip", to="sip:a@b", headers={name: "x"})
+    assert refused == (400, f'headers: "{name}" is written by the switch')
+
+
+@pytest.mark.parametrize("name", [" i", "i ", "\ti", "Call-ID:"])
+def test_header_names_with_something_around_them(client, name):
+    code, _ = client.error("create_leg", type="sip", to="sip:a@b", headers={name: "x"})
+    assert code == 400
+    assert client.ok("list_legs") == []
+
+
 def test_outbound_legs_cannot_be_rung_or_answered(switch, client):
     leg = dial(switch, client, "ring")
     client.event("leg.ringing")
@@ -200,6 +281,16 @@ def test_outbound_legs_cannot_be_rung_or_answered(switch, client):
             "invalid payload: ring_timeout: must be from -31622400 to 31622400",
         ),
         ({"type": "sip", "to": "sip:a@b", "codecs": ["x"]}, 400, "unknown codec: x"),
+        (
+            {"type": "sip", "to": "sip:a@b", "outbound_proxy": "not-a-uri"},
+            400,
+            "invalid outbound_proxy: invalid SIP URI: 'not-a-uri'",
+        ),
+        (
+            {"type": "sip", "to": "sip:a@b", "from": "sip:pbx"},
+            400,
+            "from: needs a user and a host, not 'sip:pbx'",
+        ),
         (
             {"type": "sip", "to": "sip:a@b", "headers": {"Via": "x"}},
             400,

@@ -8,7 +8,7 @@ from typing import Any
 
 import gevent
 
-from vsi_esl.sandbox import SandboxSwitch, api
+from vsi_esl.sandbox import SandboxSwitch, api, invite
 from vsi_esl.sandbox.channels import Channel, now_us
 
 from .freeswitch import PrivateSwitch
@@ -100,7 +100,7 @@ class SandboxPeer:
         self._act(self._switch.far_ends.reject, self._channel, code)
 
     def header(self, name: str) -> str:
-        return self._channel.variables.get(f"sip_h_{name}", "")
+        return invite.headers(self._channel).get(name.lower(), "")
 
 
 class SandboxDriver:

@@ -19,6 +19,9 @@ SHORT = {
     "m": "contact",
     "l": "content-length",
     "c": "content-type",
+    "k": "supported",
+    "x": "session-expires",
+    "u": "allow-events",
 }
 
 

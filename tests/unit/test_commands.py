@@ -72,6 +72,11 @@ def test_good_uris(uri):
     assert commands.sip_uri(uri) == uri
 
 
+@pytest.mark.parametrize("scheme", ["SIP", "Sip", "sIP"])
+def test_the_scheme_of_a_uri_has_no_case(scheme):
+    assert commands.sip_uri(f"{scheme}:Bob@my_host.Example:5060") == "sip:Bob@my_host.Example:5060"
+
+
 @pytest.mark.parametrize(
     "uri",
     [
@@ -79,6 +84,9 @@ def test_good_uris(uri):
         "bob",
         "tel:+1555",
         "sips:bob@example.com",
+        "SIPS:bob@example.com",
+        "SIP:a@b;FS_PATH=sip:evil",
+        "SIP:a@b:99999",
         "sip:",
         "sip:bob@",
         "sip:a@b,sip:c@d",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..model.leg import SIP_OUTBOUND, Leg
 from ..registry import Body, Rest, command
 from ..schemas import INT32, AppId, Flag, Nested, Payload, RoomToJoin, Text, TextList, TextMap, Whole, about
 from ..switch import commands as builder
+from ..switch import headers, identity
 from .answering import require_codec, usable_codecs
 
 log = structlog.get_logger(__name__)
@@ -33,12 +35,6 @@ MISSING = {
     "whatsapp": "create_leg type whatsapp is not supported: it needs SIP over TLS with WebRTC media",
     "livekit_room": "create_leg type livekit_room is not supported by this server",
 }
-
-RESERVED_HEADERS = frozenset(
-    "via from to contact call-id cseq max-forwards route record-route content-type content-length "
-    "authorization proxy-authorization require proxy-require supported allow".split()
-)
-"""Headers that the switch writes itself; a second one would break the request."""
 
 
 class Auth(Payload):
@@ -64,7 +60,14 @@ class CreateLeg(Payload):
     type = Text(limit=64, metadata=about("The kind of leg.", needed=True, enum=["sip"]))
     to = Text(limit=1024, metadata=about("SIP URI to dial."))
     uri = Text(limit=1024, metadata=about("Older name of `to`."))
-    from_ = Text(data_key="from", limit=512, metadata=about("Caller: a user part, or a SIP URI."))
+    from_ = Text(
+        data_key="from",
+        limit=512,
+        metadata=about("Caller: a user part, a SIP URI, or a name with a SIP URI in angle brackets."),
+    )
+    outbound_proxy = Text(
+        limit=1024, metadata=about("SIP URI of the proxy that the INVITE is sent to, as a loose Route.")
+    )
     privacy = Text(limit=128, metadata=about("Value of the Privacy header, such as id."))
     ring_timeout = Whole(
         -LONGEST_S, LONGEST_S, metadata=about("Longest ringing in seconds; 0 or less for no limit.")
@@ -99,7 +102,7 @@ def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
     if not ctx.node.ready:
         raise SwitchUnavailable(f"not connected to the switch: {ctx.node.last_error}")
     leg = _leg(ctx, request)
-    variables = _dial_variables(ctx, request)
+    variables = _dial_variables(ctx, leg, request)
     # quoted now, so that what the switch cannot carry is refused before there is a leg
     builder.originate(leg.uri, variables, ctx.config.switch.sofia_profile)
     if leg.target_room:
@@ -137,14 +140,16 @@ def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
     )
 
 
-def _dial_variables(ctx: Context, request: dict[str, Any]) -> dict[str, str]:
+def _dial_variables(ctx: Context, leg: Leg, request: dict[str, Any]) -> dict[str, str]:
     """The request as channel variables, not yet quoted."""
-    variables: dict[str, str] = {}
-    for name, value in request["headers"].items():
-        if name.lower() in RESERVED_HEADERS:
-            raise Invalid(f'headers: "{name}" is written by the switch')
-        variables[f"sip_h_{name}"] = value
-    variables |= _identity(ctx, request["from_"], request["privacy"])
+    given = [*leg.headers.items(), *([("Privacy", request["privacy"])] if request["privacy"] else [])]
+    invite = headers.of_invite(given)
+    if invite.dropped:
+        log.warning("headers left out: the switch writes its own", leg_id=leg.id, names=invite.dropped)
+    variables = invite.variables
+    variables |= identity.variables(request["from_"], invite.privacy, ctx.config.sip.domain)
+    if request["outbound_proxy"]:
+        variables["sip_invite_route_uri"] = _route(request["outbound_proxy"])
     if request["codecs"]:
         names = []
         for wanted in request["codecs"]:
@@ -164,22 +169,15 @@ def _dial_variables(ctx: Context, request: dict[str, Any]) -> dict[str, str]:
     return variables
 
 
-def _identity(ctx: Context, from_: str, privacy: str) -> dict[str, str]:
-    """From and P-Asserted-Identity (RFC 3325). With a privacy wish the identity header is written out,
-    because the switch adds a `Privacy: none` to the one it makes."""
-    variables = {}
-    user = from_
-    if from_.startswith("sip:"):
-        variables["sip_from_uri"] = builder.sip_uri(from_)
-        user = from_[4:].partition("@")[0]
-    elif from_ and ctx.config.sip.domain:
-        variables["sip_from_uri"] = builder.sip_uri(f"sip:{from_}@{ctx.config.sip.domain}")
-    variables["origination_caller_id_number"] = user or "vsi"
-    variables["origination_caller_id_name"] = user or "vsi"
-    if privacy:
-        variables["sip_h_Privacy"] = privacy
-    variables["sip_cid_type"] = "pid" if user and not privacy else "none"
-    return variables
+def _route(proxy: str) -> str:
+    """The Route of the INVITE: where it is sent, whatever the host of its Request-URI (RFC 3261, 16.12.1)."""
+    try:
+        uri = builder.sip_uri(proxy.strip())
+    except BadArgument as error:
+        raise Invalid(f"invalid outbound_proxy: {error.message}") from error
+    host = uri[4:].rpartition("@")[2]  # a hop is a proxy, not a user at it
+    loose = "" if re.search(r";lr(?:[;=]|\Z)", host) else ";lr"
+    return f"<sip:{host}{loose}>"
 
 
 def _dial(ctx: Context, leg: Leg, variables: dict[str, str]) -> None:

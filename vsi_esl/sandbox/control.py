@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import orjson
 
+from . import invite
 from .channels import Channel
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def _seen(channel: Channel) -> Request:
         "digits": channel.far.digits,
         "talking": channel.far.talking,
         "texts": channel.far.texts,
+        "invite": invite.headers(channel) if channel.direction == "outbound" else {},
     }
 
 

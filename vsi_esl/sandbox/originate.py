@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROFILE = "vsi"
 SOFIA = re.compile(r"sofia/([A-Za-z0-9_.-]+)/(.*)", re.DOTALL)
-SIP_URI = re.compile(r"sip:(?:([^@]*)@)?(\[[0-9A-Fa-f:.]+\]|[^@:;,|]+)(?::([0-9]+))?(?:;[^,|]*)?")
+SIP_URI = re.compile(r"(?i:sip):(?:([^@]*)@)?(\[[0-9A-Fa-f:.]+\]|[^@:;,|]+)(?::([0-9]+))?(?:;[^,|]*)?")
 APPLICATION = re.compile(r"&([a-z_]+)(?:\((.*)\))?")
 HERE = ("127.0.0.1", "localhost", "sandbox", "[::1]")
 CLOSED_PORT = "1"
@@ -57,7 +57,7 @@ def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
     profile = SOFIA.fullmatch(target)
     if profile is not None and profile[1] != PROFILE:
         return "-ERR INVALID_PROFILE\n"
-    if profile is None or not profile[2].startswith("sip:"):
+    if profile is None or not profile[2].lower().startswith("sip:"):
         return "-ERR USER_NOT_REGISTERED\n"
     uri = SIP_URI.fullmatch(profile[2])
     if uri is None:
@@ -75,8 +75,16 @@ def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
     _begin(switch, channel)
     switch.calls.fire("CHANNEL_ORIGINATE", channel)
     channel.timers.later(_patience(variables), _give_up, switch, channel)
-    switch.far_ends.dialled(channel, user, host in HERE and port != CLOSED_PORT)
+    switch.far_ends.dialled(channel, user, _is_here(variables.get("sip_invite_route_uri"), host, port))
     return channel.outcome
+
+
+def _is_here(route: str | None, host: str, port: str | None) -> bool:
+    """Whether somebody answers where the INVITE is sent: to its Route, else to its Request-URI's host."""
+    if route is not None:
+        hop = SIP_URI.fullmatch(route.strip("<>"))
+        host, port = (hop[2], hop[3]) if hop else ("", None)
+    return host in HERE and port != CLOSED_PORT
 
 
 def _applications(extension: str) -> list[tuple[str, str]] | None:

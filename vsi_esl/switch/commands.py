@@ -27,8 +27,8 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z")
 DIGITS = re.compile(r"[0-9*#A-D]{1,128}\Z")
 CAUSE = re.compile(r"[A-Z_]{3,64}\Z")
 SIP_URI = re.compile(
-    r"sip:(?:[A-Za-z0-9_.!~*()&=+$/%;:-]{1,256}@)?"
-    r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+    r"(?i:sip):(?:[A-Za-z0-9_.!~*()&=+$/%;:-]{1,256}@)?"
+    r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
     r"(?:;[A-Za-z0-9_.!~*+$%-]{1,64}(?:=[A-Za-z0-9_.!~*+$%:\[\]-]{1,128})?){0,16}\Z"
 )
 MAX_VALUE_BYTES = 16 * 1024
@@ -81,7 +81,8 @@ def header_name(value: str) -> str:
 
 
 def sip_uri(value: str) -> str:
-    """A dialable SIP URI, with everything refused that `originate` would take for syntax.
+    """A dialable SIP URI, its scheme in lower case, with everything refused that `originate` would take for
+    syntax.
 
     A comma, `|` or `:_:` dials a second destination, `fs_path` sends the INVITE elsewhere, `?` adds
     headers, `^` rewrites To. A comma may be written `%2C`. Raises BadArgument.
@@ -94,7 +95,7 @@ def sip_uri(value: str) -> str:
     port = re.search(r":(\d{1,5})(?:;|\Z)", value.rpartition("@")[2] if "@" in value else value[4:])
     if port and not 0 < int(port[1]) < 65536:
         raise BadArgument(f"invalid SIP URI: port {port[1]}")
-    return value
+    return f"sip:{value[4:]}"
 
 
 def text_argument(value: str, what: str = "value") -> str:
