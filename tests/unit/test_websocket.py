@@ -16,7 +16,8 @@ from gevent.pywsgi import WSGIServer
 from geventwebsocket.handler import WebSocketHandler
 
 from vsi_esl.web import wsframes
-from vsi_esl.web.websocket import HardenedHandler, HardenedWebSocket, WebSocketClosed
+from vsi_esl.web.handler import HardenedHandler
+from vsi_esl.web.websocket import HardenedWebSocket, WebSocketClosed
 
 from .test_wsframes import masked
 

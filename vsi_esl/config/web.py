@@ -110,6 +110,20 @@ class AccessSettings:
         0,
         "Requests and commands per second and token, with bursts of twice that; 0 for no limit.",
     )
+    connections_per_address: int = setting(
+        "VSI_ESL_CONNECTIONS_PER_ADDRESS",
+        values.integer(0, 100_000),
+        128,
+        "Most connections of one address (of an IPv6 /64) beside VSI clients, of 256 in all. For another, the"
+        " one that waits longest is closed. 0 for no limit, as behind a proxy.",
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "VSI_ESL_ALLOWED_HOSTS",
+        values.words,
+        (),
+        "Names under which the service may be asked while there are no tokens, beside addresses and"
+        " localhost; * for all.",
+    )
     open_without_tokens: bool = setting(
         "VSI_ESL_OPEN_WITHOUT_TOKENS",
         values.boolean,

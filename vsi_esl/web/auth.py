@@ -39,21 +39,26 @@ class Gate:
         self._networks = settings.allowed_ips
         self._trust_proxy = settings.trust_proxy_headers
         self._tokens = Tokens(settings.tokens, settings.rate_limit)
+        self._hosts = frozenset(name.lower() for name in (*settings.allowed_hosts, config.http.host))
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
 
     @property
     def needs_token(self) -> bool:
         return bool(self._tokens)
 
-    def admit(self, environ: dict[str, Any]) -> Access:
-        """What the request may do. Forbidden, Unauthorized or TooMany when it may not even ask."""
+    def admit(self, environ: dict[str, Any], route: str | None = None) -> Access:
+        """What the request may do. Forbidden, Unauthorized or TooMany when it may not even ask.
+
+        `route` is where it leads to, if it is known; the path may be written in more than one way.
+        """
         self.check_address(environ)
         origin = environ.get("HTTP_ORIGIN", "")
         if origin and not self.allows_origin(origin, environ):
             raise Forbidden("origin not allowed")
-        path = environ.get("PATH_INFO", "")
+        path = environ.get("PATH_INFO", "") if route is None else route
         if path in PUBLIC or path == PUBLIC_FOLDER or path.startswith(f"{PUBLIC_FOLDER}/"):
             return OPEN
+        self.check_host(environ)
         access = self._token_of(environ)
         if path in OVER_ALL and access.confined:
             raise Forbidden("not for a token that is confined to an app_id")
@@ -76,11 +81,27 @@ class Gate:
         if not any(address in network for network in self._networks):
             raise Forbidden("forbidden")
 
+    def check_host(self, environ: dict[str, Any]) -> None:
+        """Forbidden, without tokens, for a name that is not known to lead here.
+
+        A page whose own name was made to lead to this machine (DNS rebinding) may read what it asks for, and
+        no origin is sent with GET. It cannot ask for an address, since it does not come from there.
+        """
+        if self._tokens or "*" in self._hosts or "*" in self._origins:
+            return
+        asked = environ.get("HTTP_HOST", "")
+        try:
+            name = urlsplit(f"//{asked}").hostname or ""
+        except ValueError:
+            name = asked
+        if asked and not _is_address(name) and name not in self._hosts:
+            raise Forbidden("host not allowed: ask for an address, or list the name in access.allowed_hosts")
+
     def allows_origin(self, origin: str, environ: dict[str, Any]) -> bool:
         """Whether a page from there may talk to us: one that is listed, or our own.
 
         Our own is one whose host is the one asked for. Without tokens that alone proves nothing, since a
-        name of the attacker's can lead to this machine: then only loopback and addresses count.
+        name of the attacker's can lead to this machine: then only loopback, addresses and listed hosts count.
         """
         if "*" in self._origins or origin.lower() in self._origins:
             return True
@@ -91,7 +112,9 @@ class Gate:
             return False
         if self._tokens:
             return own
-        return (own and _is_address(host)) or (is_loopback(host) and _reached_by_loopback(environ))
+        if own and (_is_address(host) or host in self._hosts):
+            return True
+        return is_loopback(host) and _reached_by_loopback(environ)
 
     def cors(self, environ: dict[str, Any]) -> dict[str, str]:
         """The headers that let an allowed page read the answer."""
@@ -155,7 +178,7 @@ def register(app: Flask, gate: Gate, refuse: Callable[[VsiError], Response]) -> 
             g.access = admitted  # at the upgrade
             return None
         try:
-            g.access = gate.admit(request.environ)
+            g.access = gate.admit(request.environ, request.url_rule.rule if request.url_rule else None)
         except VsiError as error:
             refused = refuse(error)
             refused.headers.update(headers_of(error))

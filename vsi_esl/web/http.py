@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,9 +18,10 @@ from ..access import ConfinedFilter
 from ..context import Context
 from ..documents import routes as documents
 from ..errors import Invalid, SwitchUnavailable, VsiError
-from . import auth, replay, rest
+from . import auth, connections, replay, rest
+from .connections import Connection, Connections
+from .handler import HardenedHandler
 from .vsi import VsiSession
-from .websocket import HardenedHandler
 
 log = structlog.get_logger(__name__)
 
@@ -28,9 +30,12 @@ GOING_AWAY = 1001
 CLOSE_TIMEOUT_S = 2.0
 
 HTTP_CONNECTIONS = 256
-"""Connections beside those of VSI clients; more wait to be accepted."""
+"""Connections beside those of VSI clients; for more, those leave that wait longest."""
+LEAVING = 64
+"""Connections that are on their way out beside those."""
 REQUEST_TIMEOUT_S = 30.0
-"""Longest silence of a client in the middle of a request, and between two on one connection."""
+"""Longest silence of a client between two requests on one connection, and longest time for an answer."""
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
 
 
 class HttpFace:
@@ -41,15 +46,18 @@ class HttpFace:
         self._sessions: set[VsiSession] = set()
         self._access = auth.Gate(ctx.config)
         self.flask = self._build()
-        port = ctx.config.http.port
-        self.server = WSGIServer(
-            (host, port),
-            rest.keep_escapes(self.flask),
+        descriptors = connections.room_for(ctx.config.vsi.max_clients + HTTP_CONNECTIONS)
+        requests = min(HTTP_CONNECTIONS, descriptors // 2)
+        self._max_sessions = min(ctx.config.vsi.max_clients, descriptors - requests)
+        self.server = Listener(
+            (host, ctx.config.http.port),
+            rest.one_path(self.flask),
             handler_class=HardenedHandler,
-            spawn=ctx.config.vsi.max_clients + HTTP_CONNECTIONS,
+            spawn=self._max_sessions + requests + LEAVING,
             log=None,
             error_log=_ErrorLog(),
         )
+        self.server.connections = Connections(requests, ctx.config.access.connections_per_address)
         self.server.request_timeout = REQUEST_TIMEOUT_S
         self.server.ws_gate = self.gate
         self.server.ws_max_bytes = ctx.config.vsi.max_frame_bytes
@@ -79,11 +87,11 @@ class HttpFace:
         """Decide on an upgrade before it happens: None to go on, or the refusal."""
         try:
             access = environ["vsi_esl.access"] = self._access.admit(environ)
-            if environ.get("PATH_INFO") != VSI_PATH:
-                raise rest.no_websocket(rest.raw_path(environ))
+            if (path := rest.raw_path(environ)) != VSI_PATH:
+                raise rest.no_websocket(path)
             if self._ctx.draining:
                 raise SwitchUnavailable("the service is shutting down")
-            if len(self._sessions) >= self._ctx.config.vsi.max_clients:
+            if len(self._sessions) >= self._max_sessions:
                 raise SwitchUnavailable("too many VSI connections")
             query = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32)
             environ["vsi_esl.app_filter"] = ConfinedFilter(query.get("app_id", [""])[0], access)
@@ -161,6 +169,25 @@ class HttpFace:
                 "vsi_clients": self.clients,
             }
         return Response(self._body(members), 200 if ready else 503, content_type="application/json")
+
+
+class Listener(WSGIServer):
+    """gevent's WSGI server, which lets in whom there is room for."""
+
+    connections: Connections
+
+    def handle(self, sock: Any, address: Any) -> None:
+        connection = Connection(sock, address, self.connections)
+        if not self.connections.enter(connection):
+            with suppress(OSError):
+                sock.sendall(BUSY)
+            return
+        try:
+            handler = self.handler_class(sock, address, self)
+            handler.connection = connection
+            handler.handle()
+        finally:
+            self.connections.leave(connection)
 
 
 class _ErrorLog:

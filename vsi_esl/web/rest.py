@@ -77,13 +77,20 @@ def raw_path(environ: dict[str, Any]) -> str:
     return str(sent).partition("?")[0]
 
 
-def keep_escapes(application: Callable[..., Any]) -> Callable[..., Any]:
-    """WSGI middleware: below /v1, routes are found by the path as it was sent; ids are unescaped later."""
+def one_path(application: Callable[..., Any]) -> Callable[..., Any]:
+    """WSGI middleware: no path leads where another one does.
+
+    Below /v1, routes are found by the path as it was sent; ids are unescaped later. Elsewhere an escaped
+    character is the character. werkzeug would drop all slashes at the beginning but one; with a segment in
+    front such a path is what it is, one that nothing has.
+    """
 
     def with_raw_path(environ: dict[str, Any], start_response: Any) -> Any:
         path = raw_path(environ)
         if path.startswith(f"{BASE}/"):
             environ["PATH_INFO"] = path
+        elif not environ["PATH_INFO"].startswith("/") or environ["PATH_INFO"].startswith("//"):
+            environ["PATH_INFO"] = f"/.{environ['PATH_INFO']}"
         return application(environ, start_response)
 
     return with_raw_path

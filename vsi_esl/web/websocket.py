@@ -1,9 +1,8 @@
-"""gevent-websocket, with its measured defects closed.
+"""The WebSocket of gevent-websocket, with its measured defects closed.
 
-gevent-websocket 0.10.1 gives the upgrade inside gevent's WSGI server. As shipped it has no size limit and
-no deadlines, takes unmasked frames, breaks close codes and binary pings, lets two writers mix their
-frames, and upgrades before the application is asked. Reading, writing and closing are overridden here; the
-framing is in `wsframes`, the rules of the upgrade in `wshandshake`.
+As shipped (0.10.1) it has no size limit and no deadlines, takes unmasked frames, breaks close codes and
+binary pings, and lets two writers mix their frames. Reading, writing and closing are overridden here; the
+framing is in `wsframes`, the upgrade in `handler`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from gevent.lock import BoundedSemaphore
 from geventwebsocket.handler import WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
-from . import sockets, wsframes, wshandshake
+from . import sockets, wsframes
 
 log = structlog.get_logger(__name__)
 
@@ -223,89 +222,3 @@ class HardenedWebSocket(WebSocket):
         reaper, self._reaper = self._reaper, None
         if reaper is not None and reaper is not gevent.getcurrent():
             reaper.kill(block=False)
-
-
-class HardenedHandler(WebSocketHandler):
-    """Asks `server.ws_gate(environ)` before an upgrade, and makes hardened connections.
-
-    The gate returns None to go on, or (status line, headers, body) to send instead. The server may also
-    carry `ws_max_bytes`, `ws_write_timeout` and `ws_read_timeout`, and `request_timeout` for the silence of
-    clients that are no WebSockets.
-    """
-
-    def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
-        sock.settimeout(getattr(server, "request_timeout", None))
-        # head and body of an answer are two writes; without this the second waits 40 ms for the client's ACK
-        sockets.tune(sock)
-        super().__init__(sock, address, server, rfile)
-
-    def get_environ(self) -> dict[str, Any]:
-        """With the request target as it was sent: PATH_INFO does not tell a slash from an escaped one."""
-        environ: dict[str, Any] = super().get_environ()
-        environ["REQUEST_URI"] = self.path
-        return environ
-
-    def upgrade_websocket(self) -> list[bytes] | None:
-        """Switch protocols, or return the body of a refusal; None as well for a request that asks for no
-        WebSocket."""
-        if not wshandshake.wants_upgrade(self.environ):
-            return None
-        refusal = wshandshake.refusal(self.environ)
-        if refusal is None:
-            gate = getattr(self.server, "ws_gate", None)
-            refusal = gate(self.environ) if gate is not None else None
-        if refusal is not None:
-            return self._refuse(*refusal)
-        self.upgrade_connection()
-        return None
-
-    def _refuse(self, status: str, headers: list[tuple[str, str]], body: bytes) -> list[bytes]:
-        log.info("websocket refused", status=status)
-        self.start_response(status, headers)
-        # frames that the client has sent already must not be read as its next request, nor a body waited for
-        self.close_connection = True
-        self.wsgi_input.content_length, self.wsgi_input.chunked_input = 0, False
-        return [body]
-
-    def upgrade_connection(self) -> None:
-        """Answer 101 and make the connection object, which the application finds as `wsgi.websocket`."""
-        self.socket.settimeout(None)  # it has deadlines of its own
-        self.websocket = HardenedWebSocket(
-            self.environ,
-            Stream(self),
-            self,
-            max_bytes=getattr(self.server, "ws_max_bytes", DEFAULT_MAX_BYTES),
-            write_timeout=getattr(self.server, "ws_write_timeout", DEFAULT_WRITE_TIMEOUT_S),
-            read_timeout=getattr(self.server, "ws_read_timeout", None),
-        )
-        self.environ["wsgi.websocket"] = self.websocket
-        self.environ["wsgi.websocket_version"] = wshandshake.VERSION
-        accept = wshandshake.accept(self.environ["HTTP_SEC_WEBSOCKET_KEY"])
-        headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
-        self.start_response("101 Switching Protocols", headers)
-
-    def run_websocket(self) -> None:
-        """Run the application on the connection, then close it whatever became of the application."""
-        ws = self.websocket
-        try:
-            response = self.application(self.environ, lambda *_: None)
-            try:
-                for _ in response:
-                    pass  # an application may be a generator; there is no HTTP response to write to
-            finally:
-                getattr(response, "close", lambda: None)()
-        except Exception:
-            ws.close(wsframes.INTERNAL_ERROR, "internal error")
-            raise
-        finally:
-            try:
-                ws.finish()
-            finally:
-                self.environ["wsgi.websocket"] = None
-                # gevent's close wakes whoever still waits in this socket. The server's own closes the bare
-                # descriptor, and the event loop aborts the process when it finds a waiter on it.
-                self.rfile.close()
-                self.socket.close()
-
-    def log_request(self) -> None:
-        """Requests are logged by who serves them, not by the transport."""
