@@ -29,6 +29,7 @@ from .sound import bridges
 from .sound.player import MAX_FETCHES
 from .sound.publisher import Publisher
 from .storage.state import StateStore
+from .storage.thread import StorageThread
 from .storage.uploads import Uploads
 from .switch.actions import Switch
 from .switch.node import SwitchNode
@@ -44,6 +45,7 @@ EVENTS_FILE = "events.sqlite3"
 WEBHOOKS_FILE = "webhooks.sqlite3"
 DRAIN_POLL_S = 0.05
 MIN_WEBHOOK_STOP_S = 1.0
+STORAGE_STOP_S = 1.0
 LONGEST_AUDIO_S = 3600.0
 """Of one file: decoded it takes 350 MB at 48 kHz."""
 
@@ -75,7 +77,8 @@ class Service:
             backoff_max=config.switch.backoff_max,
         )
         waits = Waits()
-        history = _history(config)
+        self._thread = StorageThread()
+        history = _history(config, self._thread)
         legs, rooms = Legs(), Rooms()
         self.ctx = Context(
             config=config,
@@ -135,6 +138,7 @@ class Service:
         ctx.webhooks.stop(max(MIN_WEBHOOK_STOP_S, deadline - time.monotonic()))
         ctx.history.close()
         ctx.state.close()
+        self._thread.stop(STORAGE_STOP_S)
         self.stopped = True
         log.info("stopped", calls_left_up=len(ctx.legs))
 
@@ -149,9 +153,9 @@ class Service:
         resync.lost(self.ctx)
 
 
-def _history(config: Config) -> History:
-    path = _beside_state(config, EVENTS_FILE)
-    return History(path, config.replay.max_events, config.replay.max_age)
+def _history(config: Config, thread: StorageThread) -> History:
+    path, replay = _beside_state(config, EVENTS_FILE), config.replay
+    return History(path, replay.max_events, replay.max_age, replay.max_bytes, thread)
 
 
 def _webhooks(config: Config, legs: Legs, rooms: Rooms) -> Webhooks:

@@ -13,7 +13,7 @@ import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from tests.bench import commands, events, faces, restart, sound, webhooks  # noqa: E402
+from tests.bench import commands, events, faces, fairness, restart, sound, webhooks  # noqa: E402
 from vsi_esl import logs  # noqa: E402
 
 BENCHMARKS = {
@@ -26,6 +26,8 @@ BENCHMARKS = {
     "rest": faces.rest,
     "fan-out": faces.fan_out,
     "replay": faces.replay,
+    "replays": fairness.replays,
+    "stalled": fairness.stalled,
     "webhooks": webhooks.delivered,
 }
 

@@ -9,22 +9,27 @@ import socket
 import sys
 
 UPGRADE = (
-    "GET /v1/vsi HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET /v1/vsi{query} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
 )
+
+
+def connect(address: str, query: str = "") -> tuple[socket.socket, bytes]:
+    """A VSI connection, and what was read behind its first frame."""
+    host, _, port = address.partition(":")
+    sock = socket.create_connection((host, int(port)), timeout=60)
+    sock.sendall(UPGRADE.format(address=address, query=query).encode())
+    data = b""
+    while b'"connected"}' not in data:
+        data += sock.recv(4096)
+    return sock, data.partition(b'"connected"}')[2]
 
 
 class Watcher:
     """One connection; `events` and `dropped` count what came."""
 
     def __init__(self, address: str) -> None:
-        host, _, port = address.partition(":")
-        self.sock = socket.create_connection((host, int(port)), timeout=10)
-        self.sock.sendall(UPGRADE.format(address=address).encode())
-        self._data = b""
-        while b'"connected"}' not in self._data:
-            self._data += self.sock.recv(4096)
-        self._data = self._data.partition(b'"connected"}')[2]
+        self.sock, self._data = connect(address)
         self.sock.setblocking(False)
         self.events = self.dropped = 0
 

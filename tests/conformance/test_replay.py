@@ -125,15 +125,17 @@ def test_a_reader_that_is_slower_than_the_history_forgets(start, connect):
     make_events(service, 1)
     last = client.event("room.deleted")["event_id"]
     make_events(service, 1000)
-    stream_of = service.ctx.history.after
+    pages_of = service.ctx.history.after
+    overtaken = []
 
-    def overtaken(cursor: int):
-        page = stream_of(cursor)
-        service.ctx.history.after = stream_of
-        make_events(service, 1200)
+    def after(cursor: int):
+        page = pages_of(cursor)
+        if not overtaken:
+            overtaken.append(True)
+            make_events(service, 1200)
         return page
 
-    service.ctx.history.after = overtaken
+    service.ctx.history.after = after
     again = connect(service, f"?since={last}")
     client.close()
     again._wait(lambda: "r1199" in rooms(again)[-1:] or None, "the last event", 15)

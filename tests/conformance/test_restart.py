@@ -22,6 +22,7 @@ def crash(service) -> None:
     service.ctx.workers.stop()
     service.http.stop(0)
     service.ctx.webhooks.abandon()
+    service.ctx.history.abandon()
     service.ctx.state.close()
     service.stopped = True
 

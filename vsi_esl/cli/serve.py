@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from dataclasses import replace
@@ -44,6 +45,7 @@ def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
     if sandbox:
         switch, config = _with_sandbox(config)
     service = Service(config)
+    _settle_memory()
     stop = Flag()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, _asked_to_stop, stop)
@@ -54,6 +56,16 @@ def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
     service.stop()
     if switch is not None:
         switch.stop()
+
+
+def _settle_memory() -> None:
+    """Have the garbage collector leave alone what is there for good: modules, schemas, routes.
+
+    It looked at all of it in each full collection, and nothing else ran meanwhile: 75 ms and more were
+    measured, most often while many events were on their way.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _asked_to_stop(stop: Flag) -> None:

@@ -17,6 +17,7 @@ SECONDS = {None: 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 LONGEST_S = 366 * 24 * 3600.0
 SIZE = re.compile(r"([0-9]{1,12})\s*(KiB|MiB|GiB)?\Z")
 BYTES = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+SMALLEST_DISK_BYTES, LARGEST_DISK_BYTES = 1 << 20, 1 << 40
 LARGEST_BYTES = 1 << 30
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
 HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})\Z")
@@ -108,11 +109,23 @@ def duration(value: Any) -> float:
 
 def size(value: Any) -> int:
     """Bytes: a plain number, or one with KiB, MiB or GiB behind it. From 1 byte to 1 GiB."""
-    match = SIZE.match(text(value).strip())
-    number = int(match[1]) * BYTES[match[2]] if match else 0
+    number = _bytes(value)
     if not 0 < number <= LARGEST_BYTES:
         raise ValueError('must be a size such as 65536, "64KiB" or "1MiB", at most 1GiB')
     return number
+
+
+def disk_size(value: Any) -> int:
+    """Bytes of a file that is meant to hold much: from 1 MiB to 1024 GiB."""
+    number = _bytes(value)
+    if not SMALLEST_DISK_BYTES <= number <= LARGEST_DISK_BYTES:
+        raise ValueError('must be a size such as "256MiB" or "1GiB", from 1MiB to 1024GiB')
+    return number
+
+
+def _bytes(value: Any) -> int:
+    match = SIZE.match(text(value).strip())
+    return int(match[1]) * BYTES[match[2]] if match else 0
 
 
 def _is_ip(word: str, version: int) -> bool:

@@ -78,6 +78,9 @@ class ReplaySettings:
         "VSI_ESL_REPLAY_EVENTS", values.integer(0, 10_000_000), 100_000, "Most events kept; 0 for none."
     )
     max_age: float = setting("VSI_ESL_REPLAY_AGE", values.duration, 3600.0, "How long they are kept.")
+    max_bytes: int = setting(
+        "VSI_ESL_REPLAY_BYTES", values.disk_size, 256 << 20, "Most bytes of disk they take; the oldest go."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,141 +1,180 @@
-"""The events of the recent past, for clients that reconnect: bounded in number and age, kept over restarts.
+"""The events of the recent past, for clients that reconnect: bounded in number, bytes and age, kept over
+restarts.
 
 Each event has a cursor, a number that only grows. It is part of the event's id (a UUID of version 8, RFC
 9562), so that for an id too old to be kept it is still known how many events are gone. The other part is
 the epoch, drawn when the file is made: ids of another file mean nothing here.
 
-Writing is behind publishing by `FLUSH_EVERY_S` at most; what a kill -9 takes along is that much.
+The newest events are in memory, the others in full blocks in the file, see `blocks`. Writing is behind
+publishing by `FLUSH_EVERY_S`; what a kill -9 takes along is that much.
 """
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-import time
 import uuid
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 import gevent
 import structlog
+from gevent.event import Event as Flag
+from gevent.lock import BoundedSemaphore
 
 from .. import clock
 from ..events.types import Event
-from ..storage.database import StateError, open_database
+from ..storage.database import StateError
+from ..storage.thread import StorageThread
+from .blocks import EPOCH_BITS, Blocks, Kept, Limits
 
 log = structlog.get_logger(__name__)
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE events (
-    cursor INTEGER PRIMARY KEY, at REAL NOT NULL, app_id TEXT NOT NULL, frame BLOB NOT NULL
-) STRICT;
-CREATE TABLE epoch (value INTEGER NOT NULL, reserved INTEGER NOT NULL, closed INTEGER NOT NULL) STRICT;
-CREATE TABLE gaps (first INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
-"""
-
+BLOCK_EVENTS = 256
+BLOCK_BYTES = 128 * 1024
 FLUSH_EVERY_S = 0.1
-FLUSH_AT = 2000
-PRUNE_EVERY_S = 5.0
-PAGE = 500
+PRUNE_EVERY_S = 1.0
+RETRY_S = 1.0
+CLOSE_S = 3.0
+MAX_UNWRITTEN = 20_000
+MAX_UNWRITTEN_BYTES = 64 << 20
+"""Events and bytes that wait for a disk which takes none; of more the oldest are dropped, and told so."""
 CURSOR_BITS = 48
 CURSOR_STEP = 100_000
 """Cursors are reserved in blocks. What a crash leaves of a block is a gap: given out or not, nobody knows."""
 
+_cursor = attrgetter("cursor")
+
 
 @dataclass(slots=True, frozen=True)
-class Kept:
-    """One event that was kept."""
+class Page:
+    """The next events after a cursor, without a hole between them. `lost` is how many were before them that
+    are not kept, `last` the cursor to go on with."""
 
-    cursor: int
-    app_id: str
-    frame: bytes
+    lost: int
+    events: list[Kept]
+    last: int
 
 
 class History:
-    """The file at `path` (or `:memory:`). `max_age` in seconds; `max_events` 0 keeps nothing."""
+    """The file at `path` (or `:memory:`), which is read and written in `thread`.
 
-    def __init__(self, path: str, max_events: int, max_age: float) -> None:
-        self.max_events = max_events
-        self._max_age = max_age
-        self._pending: list[tuple[int, float, str, bytes]] = []
-        self._writer: gevent.Greenlet | None = None
-        self._pruned_at = time.monotonic()
-        self._db = open_database(path, "event history", SCHEMA_VERSION, SCHEMA)
-        try:
-            self._epoch, self.newest = self._opened()
-        except sqlite3.Error as error:
-            raise StateError(f"cannot open the event history {path}: {error}") from error
-        self._reserved = 0
+    `max_age` in seconds; `max_events` 0 keeps nothing. Raises StateError when there can be no such file.
+    """
+
+    def __init__(
+        self, path: str, max_events: int, max_age: float, max_bytes: int, thread: StorageThread
+    ) -> None:
+        self._max_events, self._max_age, self._max_bytes = max_events, max_age, max_bytes
+        self._thread = thread
+        self._file = Blocks(path, BLOCK_EVENTS)
+        known = self._file.known
+        self._epoch, self.newest, self._gaps = known.epoch, known.newest, known.gaps
+        self._sealed = known.sealed
+        """The last cursor that is in a full block."""
+        self._tail = known.tail
+        self._bytes = sum(len(one.frame) for one in self._tail)
+        self._written = self._tail[-1].cursor if self._tail else self._sealed
+        self._reserved = self.newest
+        self._turn = BoundedSemaphore(1)
+        self._work = Flag()
+        self._failing = False
+        self._more = False
         self._reserve()
-
-    def _opened(self) -> tuple[int, int]:
-        row = self._db.execute("SELECT value, reserved, closed FROM epoch").fetchone()
-        if row is None:
-            row = (secrets.randbits(30), 0, 1)
-            self._db.execute("INSERT INTO epoch VALUES (?, ?, ?)", row)
-        epoch, reserved, closed = row
-        if not closed:
-            (written,) = self._db.execute("SELECT COALESCE(MAX(cursor), 0) FROM events").fetchone()
-            self._db.execute("INSERT INTO gaps VALUES (?, ?)", (written + 1, reserved))
-        return epoch, reserved
+        self._writer = gevent.spawn(self._write_on)
 
     def _reserve(self) -> None:
+        """At the start, on the event loop: no id may be given out before."""
+        try:
+            self._file.write(self._written, [], self._limits(), self.newest + CURSOR_STEP)
+        except sqlite3.Error as error:
+            raise StateError(f"cannot write to the event history: {error}") from error
         self._reserved = self.newest + CURSOR_STEP
-        self._db.execute("UPDATE epoch SET reserved = ?, closed = 0", (self._reserved,))
 
     def close(self) -> None:
-        """Write what is not written yet."""
-        if self._writer is not None:
-            self._writer.kill()
-        self.flush()
-        self._db.execute("UPDATE epoch SET reserved = ?, closed = 1", (self.newest,))
-        self._db.close()
+        """Write what is not written yet, for a few seconds at most."""
+        self._writer.kill()
+        with gevent.Timeout(CLOSE_S, False):
+            self.flush()
+            whole = not self._tail or self._written == self._tail[-1].cursor
+            self._thread.run(self._file.close, self.newest if whole else None)
+
+    def abandon(self) -> None:
+        """Let go of the file as it is, as a crash would."""
+        self._writer.kill()
 
     def next_id(self) -> str:
         """The id of the next event."""
         self.newest += 1
-        if self.newest >= self._reserved:
-            self._reserve()
+        if self._reserved - self.newest < CURSOR_STEP // 2:
+            self._work.set()
         number = (self.newest << 80) | (8 << 76) | (secrets.randbits(12) << 64)
         number |= (2 << 62) | (self._epoch << 32) | secrets.randbits(32)
         return str(uuid.UUID(int=number))
 
     def keep(self, event: Event, event_id: str, frame: bytes) -> None:
         """Remember an event. A sink of the bus; does not wait."""
-        if not self.max_events:
+        if not self._max_events:
             return
-        self._pending.append((self.newest, clock.now(), event.app_id or "", frame))
-        if len(self._pending) >= FLUSH_AT:
+        self._tail.append(Kept(self.newest, clock.now(), event.app_id or "", frame))
+        self._bytes += len(frame)
+        if len(self._tail) > MAX_UNWRITTEN or self._bytes > MAX_UNWRITTEN_BYTES:
+            self._drop(len(self._tail) // 2)
+        self._work.set()
+
+    def _drop(self, count: int) -> None:
+        """Forget the oldest events that are in memory."""
+        self._bytes -= sum(len(one.frame) for one in self._tail[:count])
+        del self._tail[:count]
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    def _write_on(self) -> None:
+        while True:
+            if not self._more:
+                self._work.wait(PRUNE_EVERY_S)
+            gevent.sleep(RETRY_S if self._failing else FLUSH_EVERY_S)
+            self._work.clear()
             self.flush()
-        elif self._writer is None or self._writer.dead:
-            self._writer = gevent.spawn_later(FLUSH_EVERY_S, self.flush)
 
     def flush(self) -> None:
-        """Write what was kept in one transaction, and let go of what is too much or too old."""
-        rows, self._pending = self._pending, []
-        try:
-            if rows:
-                self._db.execute("BEGIN")
-                self._db.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)", rows)
-                self._db.execute("COMMIT")
-            if time.monotonic() - self._pruned_at > PRUNE_EVERY_S or len(rows) >= FLUSH_AT:
-                self._prune()
-        except sqlite3.Error as error:
-            log.error("events not kept", count=len(rows), error=str(error))
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+        """Write what is new: as a small block, until there is enough for full ones in the place of those."""
+        with self._turn:
+            tail = list(self._tail)
+            full = len(tail) >= BLOCK_EVENTS or self._bytes >= BLOCK_BYTES
+            behind = self._sealed if full else self._written
+            blocks = list(_blocks(tail if full else tail[bisect_right(tail, behind, key=_cursor) :]))
+            reserved = self.newest + CURSOR_STEP
+            try:
+                self._more = self._thread.run(self._file.write, behind, blocks, self._limits(), reserved)
+            except sqlite3.Error as error:
+                if not self._failing:
+                    log.error("events not kept on disk", waiting=len(tail), error=str(error))
+                self._failing, self._more = True, False
+                return
+            self._failing, self._reserved = False, reserved
+            if blocks:
+                self._written = tail[-1].cursor
+                if full:
+                    self._sealed = self._written
+                    self._drop(bisect_right(self._tail, self._sealed, key=_cursor))
 
-    def _prune(self) -> None:
-        self._pruned_at = time.monotonic()
-        row = self._db.execute(
-            "SELECT cursor FROM events ORDER BY cursor DESC LIMIT 1 OFFSET ?", (self.max_events,)
-        ).fetchone()
-        if row is not None:
-            self._db.execute("DELETE FROM events WHERE cursor <= ?", row)
-        self._db.execute("DELETE FROM events WHERE at < ?", (clock.now() - self._max_age,))
-        self._db.execute(
-            "DELETE FROM gaps WHERE last < (SELECT MIN(cursor) FROM events) - ?", (10 * CURSOR_STEP,)
-        )
+    def _limits(self) -> Limits:
+        return Limits(self._floor(), clock.now() - self._max_age, self._max_bytes)
+
+    def _floor(self) -> int:
+        """The last cursor before the `max_events` newest events."""
+        high, wanted = self.newest, self._max_events
+        for first, last in reversed(self._gaps):
+            if high - last >= wanted:
+                break
+            wanted -= high - last
+            high = first - 1
+        return max(0, high - wanted)
+
+    # -- reading -------------------------------------------------------------------------------------------
 
     def cursor_of(self, event_id: str) -> int | None:
         """Where an event stands; None for an id that was not given out here."""
@@ -144,34 +183,67 @@ class History:
         except ValueError:
             return None
         cursor = number >> (128 - CURSOR_BITS)
-        ours = (number >> 76) & 0xF == 8 and (number >> 32) & 0x3FFFFFFF == self._epoch
+        ours = (number >> 76) & 0xF == 8 and (number >> 32) & ((1 << EPOCH_BITS) - 1) == self._epoch
         return cursor if ours and cursor <= self.newest else None
 
-    @property
-    def oldest(self) -> int:
-        """The cursor of the oldest event that is kept; of the next one when there is none."""
-        self.flush()
-        (found,) = self._db.execute("SELECT MIN(cursor) FROM events").fetchone()
-        return self.newest + 1 if found is None else int(found)
+    def after(self, cursor: int) -> Page | None:
+        """The next events after a cursor, oldest first; waits when they are not in memory. None when there
+        are none, and then it has not waited since it saw that."""
+        position = cursor
+        while True:
+            position = max(position, self._floor())
+            sealed = self._sealed
+            if position >= sealed:
+                events = self._from_memory(position)
+                break
+            block = self._read(position)
+            events = self._still_kept(block, position)
+            if events:
+                break
+            position = block[-1].cursor if block else sealed
+        if events:
+            first, last = events[0].cursor, events[-1].cursor
+            return Page(self._lost(cursor + 1, first - 1), events, last)
+        lost = self._lost(cursor + 1, self.newest)
+        return Page(lost, [], self.newest) if lost else None
 
-    def gone(self, cursor: int) -> int:
-        """How many of the events after this one are not kept any more."""
-        self.flush()
-        self._prune()
-        first, last = cursor + 1, self.oldest - 1
-        never = self._db.execute(
-            "SELECT COALESCE(SUM(MIN(last, ?) - MAX(first, ?) + 1), 0) FROM gaps"
-            " WHERE last >= ? AND first <= ?",
-            (last, first, first, last),
-        ).fetchone()[0]
-        return max(0, int(last - first + 1 - never))
+    def _read(self, position: int) -> list[Kept]:
+        while True:
+            try:
+                return self._thread.run(self._file.read, position)
+            except sqlite3.Error as error:
+                log.warning("event history not read", error=str(error))
+                gevent.sleep(RETRY_S)
 
-    def after(self, cursor: int) -> list[Kept]:
-        """The next events after a cursor, oldest first, at most a page; empty when there is none."""
-        if self._pending:
-            self.flush()
-        rows = self._db.execute(
-            "SELECT cursor, app_id, frame FROM events WHERE cursor > ? ORDER BY cursor LIMIT ?",
-            (cursor, PAGE),
+    def _from_memory(self, position: int) -> list[Kept]:
+        start = bisect_right(self._tail, position, key=_cursor)
+        for block in _blocks(self._still_kept(self._tail[start : start + BLOCK_EVENTS], position)):
+            return block
+        return []
+
+    def _still_kept(self, events: list[Kept], position: int) -> list[Kept]:
+        """Those after a cursor, without what is too old but not yet deleted."""
+        before = clock.now() - self._max_age
+        return [one for one in events if one.cursor > position and one.at >= before]
+
+    def _lost(self, first: int, last: int) -> int:
+        """How many events had these cursors."""
+        never = sum(
+            max(0, min(last, gap_last) - max(first, gap_first) + 1) for gap_first, gap_last in self._gaps
         )
-        return [Kept(*row) for row in rows]
+        return max(0, last - first + 1 - never)
+
+
+def _blocks(events: list[Kept]) -> Iterator[list[Kept]]:
+    """Cut into blocks, each without a hole and no longer than it should be."""
+    block: list[Kept] = []
+    size = 0
+    for event in events:
+        hole = block and event.cursor != block[-1].cursor + 1
+        if hole or len(block) >= BLOCK_EVENTS or size >= BLOCK_BYTES:
+            yield block
+            block, size = [], 0
+        block.append(event)
+        size += len(event.frame)
+    if block:
+        yield block

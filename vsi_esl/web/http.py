@@ -45,6 +45,7 @@ class HttpFace:
         self._ctx = ctx
         self._sessions: set[VsiSession] = set()
         self._access = auth.Gate(ctx.config)
+        self._turns = replay.Turns()
         self.flask = self._build()
         descriptors = connections.room_for(ctx.config.vsi.max_clients + HTTP_CONNECTIONS)
         requests = min(HTTP_CONNECTIONS, descriptors // 2)
@@ -143,7 +144,9 @@ class HttpFace:
 
     def _serve(self, environ: dict[str, Any]) -> None:
         # before the first frame, so that no event after the upgrade is missed
-        events = replay.EventStream(self._ctx, environ["vsi_esl.app_filter"], environ["vsi_esl.since"])
+        events = replay.EventStream(
+            self._ctx, environ["vsi_esl.app_filter"], environ["vsi_esl.since"], self._turns
+        )
         session = VsiSession(self._ctx, environ["wsgi.websocket"], events, environ["vsi_esl.access"])
         self._sessions.add(session)
         try:

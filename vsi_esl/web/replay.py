@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import uuid
 
+import gevent
 import orjson
+from gevent.lock import BoundedSemaphore
 
 from ..context import Context
 from ..delivery.bus import AppFilter, Subscription
@@ -17,6 +19,9 @@ from ..errors import Invalid
 
 BEFORE_ALL = -1
 """The id was given out by another history (its file is gone): all that is kept is after it."""
+
+PATIENCE_S = 0.02
+"""How long a page of the past gives way to everything else, so that it is sent at last."""
 
 
 def since(history: History, event_id: str) -> int | None:
@@ -36,12 +41,26 @@ def dropped_frame(count: int) -> bytes:
     return orjson.dumps({"count": count, "type": "events_dropped"})
 
 
+class Turns:
+    """Pages of the past are sent one at a time, and each when nothing else is to be done: many clients that
+    come back together are served like one."""
+
+    def __init__(self) -> None:
+        self._turn = BoundedSemaphore(1)
+
+    def wait(self) -> None:
+        """Wait for the next turn; at most `PATIENCE_S` for a moment of idleness, which may never come."""
+        with self._turn, gevent.Timeout(PATIENCE_S, False):
+            gevent.idle()
+
+
 class EventStream:
     """What is to be sent to one client, in order. Until it has caught up it reads from the history, at its
     own pace; then it has a queue of its own."""
 
-    def __init__(self, ctx: Context, app_filter: AppFilter, cursor: int | None) -> None:
+    def __init__(self, ctx: Context, app_filter: AppFilter, cursor: int | None, turns: Turns) -> None:
         self._ctx = ctx
+        self._turns = turns
         self._filter = app_filter
         self._cursor = cursor
         self._live: Subscription | None = None if cursor is not None else self._subscribe()
@@ -75,20 +94,19 @@ class EventStream:
 
     def _replayed(self) -> list[bytes]:
         """A page of the past; at its end the live events begin, with nothing in between."""
-        frames = []
-        history, cursor = self._ctx.history, self._cursor or 0
-        if self._cursor == BEFORE_ALL:
-            frames.append(dropped_frame(1))  # at least: nobody knows how many there were
-            cursor = history.oldest - 1
-            self._lost_before += 1
-        elif (gone := history.gone(cursor)) > 0:
-            frames.append(dropped_frame(gone))
-            self._lost_before += gone
-            cursor = max(cursor, history.oldest - 1)
-        page = history.after(cursor)
-        frames += [kept.frame for kept in page if self._filter.passes(kept.app_id)]
-        self._cursor = page[-1].cursor if page else cursor
-        if not page:
-            # no event can be published between the empty page and this: nothing waits here
+        unknown = self._cursor == BEFORE_ALL
+        page = self._ctx.history.after(0 if unknown else self._cursor or 0)
+        if page is None or not page.events:
+            # no event can be published between this answer and the subscription: nothing waits here
             self._live = self._subscribe()
+        frames = []
+        lost = 1 if unknown else page.lost if page else 0  # at least 1: nobody knows how many there were
+        if lost:
+            frames.append(dropped_frame(lost))
+            self._lost_before += lost
+        if page is not None:
+            frames += [kept.frame for kept in page.events if self._filter.passes(kept.app_id)]
+            self._cursor = page.last
+        if self._live is None:
+            self._turns.wait()
         return frames
