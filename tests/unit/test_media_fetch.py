@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import gzip
 import ipaddress
+import os
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -70,6 +75,21 @@ def server():
     one.server.stop()
 
 
+@pytest.fixture
+def silent(server):
+    """An address where nothing answers on the server's port: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.9", server.port))
+        listener.listen(0)
+        for _ in range(3):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(listener.getsockname())
+        yield "127.0.0.9"
+
+
 def fetcher(guard: AddressGuard = OPEN, *, timeout: float = 5, max_bytes: int = 100_000, **more) -> Fetcher:
     return Fetcher(guard, timeout=timeout, max_bytes=max_bytes, **more)
 
@@ -128,9 +148,61 @@ def test_other_statuses(server, status):
     assert refused(server.url()) == f"fetch audio: status {status[:3]}"
 
 
-def test_an_encoding_nobody_asked_for(server):
-    server.answers = [http(b"x", Content_Encoding="gzip")]
-    assert refused(server.url()) == 'fetch audio: content encoding "gzip" is not supported'
+@pytest.mark.parametrize("coding", ["gzip", "GZip", " x-gzip "])
+@pytest.mark.parametrize("size", [0, 1, 70_000, 100_000])
+def test_gzip_is_decoded(server, coding, size):
+    body = os.urandom(size // 2) + bytes(size - size // 2)
+    two = gzip.compress(body[:1000]) + gzip.compress(body[1000:])
+    server.answers = [http(gzip.compress(body), Content_Encoding=coding), http(two, Content_Encoding=coding)]
+    for _ in "12":
+        assert fetcher().get(server.url(), {}).body == body
+
+
+def test_a_few_bytes_of_gzip_that_are_too_many(server):
+    server.answers = [http(gzip.compress(bytes(50_000_000)), Content_Encoding="gzip")]
+    assert refused(server.url()) == "fetch audio: larger than 100000 bytes"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (gzip.compress(b"audio")[:-3], "answer is cut short"),
+        (b"RIFF", "the answer is not valid gzip"),
+        (gzip.compress(b"audio") + b"RIFF", "the answer is not valid gzip"),
+    ],
+    ids=["cut", "something else", "something behind"],
+)
+def test_what_is_no_gzip(server, body, message):
+    server.answers = [http(body, Content_Encoding="gzip")]
+    assert refused(server.url()) == f"fetch audio: {message}"
+
+
+@pytest.mark.parametrize("coding", ["identity", "br", "utf-8", "audio/wav", "gzip, gzip"])
+def test_other_codings_are_ignored(server, coding):
+    server.answers = [http(b"RIFF", Content_Encoding=coding)]
+    assert fetcher().get(server.url(), {}).body == b"RIFF"
+
+
+# -- interim answers --
+
+
+@pytest.mark.parametrize("interim", ["100 Continue", "102 Processing", "103 Early Hints", "199 Odd"])
+@pytest.mark.parametrize("times", [1, 16])
+def test_an_interim_answer_is_not_the_answer(server, interim, times):
+    before = f"HTTP/1.1 {interim}\r\nLink: </x>; rel=preload\r\n\r\n".encode() * times
+    server.answers = [before + http(b"audio", ETag='"1"')]
+    response = fetcher().get(server.url(), {})
+    assert (response.status, response.body, response.etag) == (200, b"audio", '"1"')
+
+
+def test_interim_answers_without_end_end(server):
+    server.answers = [endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n")]
+    assert refused(server.url()) == "fetch audio: not a valid HTTP answer"
+
+
+def test_another_protocol_is_an_answer(server):
+    server.answers = [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"]
+    assert refused(server.url()) == "fetch audio: status 101"
 
 
 @pytest.mark.parametrize(
@@ -272,6 +344,24 @@ def test_line_ends_in_a_url_stay_in_it(server):
     assert "X-Evil: 1" not in server.heads[0].split("\r\n")
 
 
+@pytest.mark.parametrize(
+    ("userinfo", "pair"),
+    [
+        ("u:p", "u:p"),
+        ("us%65r%40example:p%3Aa%2fs%25s", "user@example:p:a/s%s"),
+        ("u:p:q", "u:p:q"),
+        ("u", "u:"),
+        (":p", ":p"),
+        ("%C3%BC:\u00e9", "\u00fc:\u00e9"),
+    ],
+)
+def test_userinfo_is_decoded(server, userinfo, pair):
+    server.answers = [http(b"x")]
+    fetcher().get(server.url(host=f"{userinfo}@127.0.0.1"), {})
+    sent = base64.b64encode(pair.encode()).decode()
+    assert f"Authorization: Basic {sent}" in server.heads[0].split("\r\n")
+
+
 def test_userinfo_is_sent_and_not_told(server):
     server.answers = [http(b"x"), http(status="404 No")]
     url = server.url(host="user:secret@127.0.0.1")
@@ -282,7 +372,55 @@ def test_userinfo_is_sent_and_not_told(server):
     assert "secret" not in refused(url)
 
 
+def test_a_url_goes_out_as_it_was_written(server):
+    server.answers = [http(b"x")]
+    path = "/a%2fb%2F/../c/./d;v=1,2/é e%zz?sig=a%2fb+c%3D&x=[1]|é&&y='#part"
+    fetcher().get(server.url(path), {})
+    sent = "/a%2fb%2F/../c/./d;v=1,2/%C3%A9%20e%25zz?sig=a%2fb+c%3D&x=[1]%7C%C3%A9&&y='"
+    assert server.heads[0].split("\r\n")[0] == f"GET {sent} HTTP/1.1"
+
+
+def test_a_host_with_other_than_ascii_letters(server):
+    asked = []
+
+    def resolver(host, port):
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    server.answers = [http(b"x")]
+    fetcher(resolver=resolver).get(server.url(host="Bücher.example"), {})
+    assert asked == ["xn--bcher-kva.example"]
+    assert f"Host: xn--bcher-kva.example:{server.port}" in server.heads[0]
+
+
 # -- redirects --
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("/caf\u00e9?x=\u00fc", "/caf%C3%A9?x=%C3%BC"),  # UTF-8 that nobody encoded
+        ("/caf%C3%A9%2f", "/caf%C3%A9%2f"),
+        ("d/../e", "/e"),
+        ("?x", "/a?x"),
+    ],
+)
+def test_where_a_location_leads(server, location, path):
+    server.answers = [redirect(location), http(b"x")]
+    fetcher().get(server.url("/a"), {})
+    assert server.heads[1].split()[1] == path
+
+
+def test_a_whole_location_is_taken_as_it_is(server):
+    server.answers = [redirect(server.url("/%2e%2f/../x?")), http(b"x")]
+    fetcher().get(server.url("/a"), {})
+    assert server.heads[1].split()[1] == "/%2e%2f/../x?"
+
+
+def test_a_location_in_no_encoding_at_all(server):
+    server.answers = [redirect("/caf\u00e9").replace(b"\xc3\xa9", b"\xe9"), http(b"x")]
+    fetcher().get(server.url("/a"), {})
+    assert server.heads[1].split()[1] == "/caf%E9"
 
 
 def test_redirects_are_followed(server):
@@ -326,11 +464,14 @@ PRIVATE = """
 127.0.0.1 127.9.9.9 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 255.255.255.255
 224.0.0.1 239.1.1.1 240.0.0.1 192.0.2.1 198.18.0.1 ::1 :: fe80::1 fc00::1 fd12::1 ff02::1 fec0::1
 ::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::10.0.0.1 64:ff9b:1::1 2002:0a00:0001:: 2002:7f00:1:: ::10.0.0.1
-2001:db8::1 2001::1 100::1 ::8.8.8.8 4000::1
+2001:db8::1 2001::1 100::1 ::8.8.8.8 4000::1 192.0.0.9 192.0.0.170 192.88.99.1 198.51.100.1 203.0.113.1
+2001:20::1 2001:1::1 3fff::1 3fff:fff::1 5f00::1 64:ff9b::127.0.0.1 ::ffff:100.64.0.1 ::ffff:0.0.0.0
+fe80::1%1 ::ffff:127.0.0.1%1
 """.split()
 PUBLIC = (
-    "8.8.8.8 100.128.0.1 172.32.0.1 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::8.8.8.8 2002:0808:0808::1".split()
-)
+    "8.8.8.8 100.128.0.1 172.32.0.1 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::8.8.8.8 2002:0808:0808::1"
+    " 1.0.0.1 223.255.255.255 192.0.1.1 198.20.0.1 2001:200::1 3fff:1000::1 2001:4860:4860::8888"
+).split()
 
 
 @pytest.mark.parametrize("ip", PRIVATE)
@@ -384,6 +525,24 @@ def test_the_checked_address_is_the_one_connected_to(server):
     assert fetcher(resolver=rebinding).get(server.url(host="h.example"), {}).body == b"x"
     assert asked == ["h.example"]
     assert f"Host: h.example:{server.port}" in server.heads[0]
+
+
+def test_a_dead_first_address_does_not_take_its_share_of_the_time(server, silent):
+    server.answers = [http(b"x")]
+    by = fetcher(timeout=60, resolver=lambda host, port: [silent, "127.0.0.1"])
+    with gevent.Timeout(10):
+        assert by.get(server.url(host="h.example"), {}).body == b"x"
+
+
+def test_all_addresses_dead(server, silent):
+    by = fetcher(timeout=0.5, resolver=lambda host, port: [silent] * 3)
+    assert refused(server.url(host="h.example"), by) == "fetch audio: no complete answer within 0.5 s"
+
+
+@pytest.mark.parametrize("addresses", [["8.8.8.8", "10.0.0.1"], ["2606:4700::1", "8.8.8.8", "fd00::1"]])
+def test_every_address_is_checked_before_the_first_is_tried(addresses):
+    by = fetcher(AddressGuard(False), timeout=0.5, resolver=lambda host, port: addresses)
+    assert "has a private address" in refused("http://h.example/", by)
 
 
 def test_the_next_address_is_tried(server):

@@ -6,8 +6,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from urllib3.util import parse_url
-
 from ..app import webhook_path
 from ..config import Config
 from ..delivery.outbox import Outbox
@@ -15,6 +13,7 @@ from ..delivery.targets import endpoint_of
 from ..media import MediaError
 from ..media.connect import FAILURES, Connector, reason
 from ..media.guard import AddressGuard
+from ..media.url import parsed
 from ..storage.database import StateError
 from .findings import FAIL, OK, WARN, Check, writable
 
@@ -46,7 +45,9 @@ def _receiver(url: str) -> Check:
     """Connect to the global webhook, without sending anything."""
     name, where = "webhook receiver", endpoint_of(url)
     try:
-        Connector(AddressGuard(True), CONNECT_TIMEOUT_S, name).connect(parse_url(url), guarded=False).close()
+        Connector(AddressGuard(True), CONNECT_TIMEOUT_S, name).connect(
+            parsed(url, name), guarded=False
+        ).close()
     except MediaError as error:
         problem = error.message
     except FAILURES as error:

@@ -8,27 +8,65 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    IncompleteRead,
-    LocationParseError,
-    ProtocolError,
-)
-from urllib3.util import Url, parse_url
+import urllib3.connection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, IncompleteRead, ProtocolError
 
 from . import MediaError
 from .guard import AddressGuard
+from .race import interleaved, race
+from .url import WebUrl
 
-MAX_ADDRESSES = 4
+MAX_ADDRESSES = 8
 """Addresses of a host that are tried."""
+MAX_INTERIM = 16
+"""Interim answers before the answer. More are no HTTP server's."""
 
 FAILURES = (HTTPError, http.client.HTTPException, OSError, ValueError)
 """What an exchange can fail with; `reason` puts it into words."""
 
-Connection = HTTPConnection | HTTPSConnection
 Resolver = Callable[[str, int], list[str]]
+
+
+class FinalAnswer(http.client.HTTPResponse):
+    """The answer to a request, however many interim ones (1xx) come before it (RFC 9110 section 15.2).
+
+    http.client itself skips 100 only. 101 is an answer: nobody asked for another protocol.
+    """
+
+    def begin(self) -> None:
+        for _ in range(MAX_INTERIM + 1):
+            super().begin()
+            if not 100 <= self.status < 200 or self.status == http.client.SWITCHING_PROTOCOLS:
+                return
+            self.headers = self.msg = None  # type: ignore[assignment]  # what begin() starts from
+        raise http.client.HTTPException("too many interim answers")
+
+
+class _Dialled(urllib3.connection.HTTPConnection):
+    """To an address by number. A socket that did not connect is closed, whatever ended the attempt."""
+
+    response_class = FinalAnswer
+
+    def _new_conn(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(self.timeout)
+            # getaddrinfo of a number asks nobody, and knows what the zone of a link-local address is
+            (*_, where), *_ = socket.getaddrinfo(self.host, self.port, family, socket.SOCK_STREAM)
+            sock.connect(where)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+class _DialledTls(_Dialled, urllib3.connection.HTTPSConnection):
+    """The same, by TLS."""
+
+
+Connection = _Dialled
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -37,13 +75,15 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def trust() -> ssl.SSLContext:
-    """The certificate authorities of the system, and those of certifi if that is installed."""
+def trust(*files: str) -> ssl.SSLContext:
+    """Trust in the authorities of the system, those of certifi if that is installed, and of PEM `files`."""
     context = ssl.create_default_context()
     with contextlib.suppress(ImportError, OSError):
         import certifi  # noqa: PLC0415  (not required)
 
         context.load_verify_locations(certifi.where())
+    for file in files:
+        context.load_verify_locations(file)
     return context
 
 
@@ -51,7 +91,8 @@ class Connector:
     """Opens connections. `timeout` in seconds is for the whole exchange; `what` begins each message.
 
     Every address is checked by the guard and then connected to by number, so that a name server cannot give
-    one address to the check and another one to the connection.
+    one address to the check and another one to the connection. Several are tried at once when the first
+    does not answer (see `race`); a name with one address that must not be used is refused as a whole.
     """
 
     def __init__(
@@ -68,67 +109,38 @@ class Connector:
         self._tls = tls or trust()
         self._resolve = resolver
 
-    def connect(self, url: Url, guarded: bool = True) -> Connection:
+    def connect(self, url: WebUrl, guarded: bool = True) -> Connection:
         """An open connection to the URL's host. `guarded=False` is for hosts of the operator's.
 
-        Raises MediaError when there is no address that may be used, else one of FAILURES.
+        Raises Forbidden when the guard refuses, MediaError when there is no address, else one of FAILURES.
         """
-        host, port = host_of(url), port_of(url)
-        addresses = self._resolve(host, port)
+        addresses = self._resolve(url.host, url.port)
         if guarded:
             for address in addresses:
-                self.guard.check(host, address, self.what)
+                self.guard.check(url.host, address, self.what)
         if not addresses:
-            raise MediaError(f"{self.what}: cannot resolve {host}")
-        addresses = addresses[:MAX_ADDRESSES]
-        failure: Exception | None = None
-        for address in addresses:
-            # one that does not answer must leave time for the next
-            connection = self._connection(url, address, port, self.timeout / len(addresses))
-            try:
-                connection.connect()
-            except (HTTPError, OSError) as error:
-                connection.close()
-                failure = error
-                continue
-            except BaseException:
-                connection.close()
-                raise
-            # a little more than the deadline: that one speaks
-            connection.timeout = self.timeout + 1
-            connection.sock.settimeout(connection.timeout)
-            return connection
-        assert failure is not None  # noqa: S101  (there was an address, and it returned or failed)
-        raise failure
+            raise MediaError(f"{self.what}: cannot resolve {url.host}")
+        found = interleaved(addresses)[:MAX_ADDRESSES]
+        connection = race(found, lambda address: self._open(url, address), _Dialled.close)
+        # a little more than the deadline: that one speaks
+        connection.timeout = self.timeout + 1
+        connection.sock.settimeout(connection.timeout)
+        return connection
 
-    def _connection(self, url: Url, address: str, port: int, timeout: float) -> Connection:
+    def _open(self, url: WebUrl, address: str) -> Connection:
+        connection: Connection
         if url.scheme == "http":
-            return HTTPConnection(address, port, timeout=timeout)
-        return HTTPSConnection(
-            address, port, timeout=timeout, ssl_context=self._tls, server_hostname=host_of(url)
-        )
-
-
-def parsed(url: str, what: str) -> Url:
-    """An http or https URL, in parts. Raises MediaError, beginning with `what`."""
-    try:
-        found = parse_url(url.strip())
-    except LocationParseError:
-        raise MediaError(f"{what}: invalid URL") from None
-    if found.scheme not in ("http", "https"):
-        raise MediaError(f"{what}: only http and https URLs are supported")
-    if not found.host:
-        raise MediaError(f"{what}: invalid URL")
-    return found
-
-
-def host_of(url: Url) -> str:
-    """The host without the brackets of an IPv6 address."""
-    return (url.host or "").strip("[]")
-
-
-def port_of(url: Url) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
+            connection = _Dialled(address, url.port, timeout=self.timeout)
+        else:
+            connection = _DialledTls(
+                address, url.port, timeout=self.timeout, ssl_context=self._tls, server_hostname=url.host
+            )
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 def reason(error: BaseException) -> str:

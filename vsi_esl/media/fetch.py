@@ -6,15 +6,15 @@ import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 import gevent
 from urllib3 import HTTPResponse
-from urllib3.util import Url, make_headers
 
 from . import MediaError
-from .connect import FAILURES, Connection, Connector, Resolver, parsed, reason, resolve
+from .connect import FAILURES, Connection, Connector, Resolver, reason, resolve
 from .guard import AddressGuard
+from .gunzip import Gunzip
+from .url import WebUrl, joined, parsed
 
 WHAT = "fetch audio"
 BLOCK = 1 << 16
@@ -71,7 +71,7 @@ class Fetcher:
         """The error of an exchange that took longer than it may."""
         return MediaError(f"fetch audio: no complete answer within {self.timeout:g} s")
 
-    def _follow(self, url: Url, validators: Mapping[str, str]) -> Response:
+    def _follow(self, url: WebUrl, validators: Mapping[str, str]) -> Response:
         for _ in range(self.max_redirects + 1):
             connection = self._connector.connect(url)
             with contextlib.closing(connection):
@@ -80,7 +80,7 @@ class Fetcher:
                     location = answer.headers.get("Location")
                     if answer.status not in REDIRECTS or not location:
                         return self._response(answer, bool(validators))
-            target = parsed(urljoin(url.url, location), WHAT)
+            target = joined(url, location, WHAT)
             if url.scheme == "https" and target.scheme == "http":
                 raise MediaError("fetch audio: redirect from https to http refused")
             url = target
@@ -89,9 +89,6 @@ class Fetcher:
     def _response(self, answer: HTTPResponse, conditional: bool) -> Response:
         if answer.status != 200 and not (answer.status == 304 and conditional):
             raise MediaError(f"fetch audio: status {answer.status}")
-        encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-        if encoding not in ("", "identity"):
-            raise MediaError(f'fetch audio: content encoding "{encoding[:20]}" is not supported')
         return Response(
             answer.status,
             self._body(answer) if answer.status == 200 else b"",
@@ -105,14 +102,19 @@ class Fetcher:
         declared = answer.headers.get("Content-Length", "")
         if declared.isdecimal() and int(declared[:20]) > self.max_bytes:
             raise self._too_large()
-        blocks, length = [], 0
+        # other codings are left as they are: nobody asked for one, and servers call audio all sorts of things
+        coding = answer.headers.get("Content-Encoding", "").strip().lower()
+        gunzip = Gunzip(WHAT) if coding in ("gzip", "x-gzip") else None
+        body = bytearray()
         # read(), not stream(): the latter reads the line of a chunk's length without a limit
         while block := answer.read(BLOCK, decode_content=False):
-            length += len(block)
-            if length > self.max_bytes:
-                raise self._too_large()
-            blocks.append(block)
-        return b"".join(blocks)
+            for piece in gunzip.pieces(block) if gunzip else (block,):
+                body += piece
+                if len(body) > self.max_bytes:
+                    raise self._too_large()
+        if gunzip:
+            gunzip.end()
+        return bytes(body)
 
     def _too_large(self) -> MediaError:
         return MediaError(f"fetch audio: larger than {self.max_bytes} bytes")
@@ -132,15 +134,15 @@ def max_age(cache_control: str, age: str = "") -> int | None:
     return seconds
 
 
-def _send(connection: Connection, url: Url, validators: Mapping[str, str]) -> None:
+def _send(connection: Connection, url: WebUrl, validators: Mapping[str, str]) -> None:
     headers = {
-        "Host": url.netloc or "",
+        "Host": url.host_header,
         "User-Agent": "vsi_esl",
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "Connection": "close",
         **validators,
     }
-    if url.auth:
-        headers |= make_headers(basic_auth=url.auth)
-    connection.request("GET", url.request_uri, headers=headers, preload_content=False, decode_content=False)
+    if url.authorization:
+        headers["Authorization"] = url.authorization
+    connection.request("GET", url.target, headers=headers, preload_content=False, decode_content=False)
