@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sqlite3
@@ -19,11 +20,12 @@ from tests.support.drivers import eventually
 from tests.support.receiver import Received, Receiver
 from vsi_esl.config.web import WebhookSettings
 from vsi_esl.delivery import best_effort
+from vsi_esl.delivery import durable as delivering
 from vsi_esl.delivery import receiver as receiving
 from vsi_esl.delivery.bus import EventBus
 from vsi_esl.delivery.outbox import BUSY_TIMEOUT_S
 from vsi_esl.delivery.post import signature
-from vsi_esl.delivery.targets import Router
+from vsi_esl.delivery.targets import GLOBAL, Router, endpoint_of
 from vsi_esl.delivery.webhooks import Webhooks
 from vsi_esl.events.types import DtmfReceived, LegDisconnected
 from vsi_esl.media.connect import resolve
@@ -147,9 +149,8 @@ def test_a_dead_receiver_delays_no_other_and_holds_nothing(publisher, receivers)
     # in a queue behind 300 legs of the one that hangs it would take minutes
     healthy.wait(lambda: len(healthy.taken) == 50, "the healthy receiver's events")
     durable = one.webhooks._delivery
-    dead = [durable._receivers[url.removesuffix("/hook")][0] for url in (hanging.url(), refusing.url())]
-    eventually(lambda: all(each.breaker.open and each._workers == 0 for each in dead), "left alone")
-    assert all(each._loaded == 0 and not each._lanes for each in dead)
+    dead = [endpoint_of(url) for url in (hanging.url(), refusing.url())]
+    eventually(lambda: all(durable.left_alone(each) for each in dead), "left alone")
     assert len(hanging.received) <= 3
     assert one.webhooks.pending == 1200
 
@@ -179,6 +180,89 @@ def test_a_path_that_fails_does_not_stop_the_others_of_the_host(publisher, recei
     receiver.wait(lambda: len(receiver.taken) == 3, "the other path")
 
 
+def test_a_path_that_never_answers_does_not_hold_up_the_others_of_the_host(publisher, receiver):
+    receiver.behave["/hung"] = "hang"
+    one = publisher(url="", timeout=60.0)
+    for leg in range(30):
+        one.leg(f"hung{leg}", receiver.url("/hung"))
+        one.digits(f"hung{leg}", 1, 2)
+    receiver.wait(lambda: receiver.received, "the first request of the path that hangs")
+    for leg in range(9):
+        one.leg(f"fine{leg}", receiver.url(f"/tenant{leg % 3}"))
+        one.digits(f"fine{leg}", 1, 2, 3, 4, 5)
+    receiver.wait(lambda: len(receiver.taken) == 45, "all 45 events of the other paths")
+    assert all(numbers(receiver.taken, f"fine{leg}") == [1, 2, 3, 4, 5] for leg in range(9))
+
+
+def test_many_paths_that_never_answer_leave_room_for_one_that_does(publisher, receiver, monkeypatch):
+    monkeypatch.setattr(delivering, "MAX_PER_HOST", 40)
+    receiver.behave[""] = lambda request: "ok" if request.path == "/fine" else "hang"
+    one = publisher(url="", timeout=0.3, backoff_min=60.0, backoff_max=60.0)
+    one.leg("fine", receiver.url("/fine"))
+    one.digits("fine", 1)
+    receiver.wait(lambda: receiver.taken, "the first event")
+    for leg in range(200):  # more than there are places, and more than there may be receivers
+        one.leg(f"hung{leg}", receiver.url(f"/call/{leg}"))
+        one.digits(f"hung{leg}", 1)
+    receiver.wait(lambda: len(receiver.received) > 10, "requests that hang")
+    one.digits("fine", *range(2, 101))
+    receiver.wait(lambda: len(receiver.taken) == 100, "the events of the path that answers")
+    receiver.wait(lambda: len({request.path for request in receiver.received}) == 201, "a turn for each", 20)
+
+
+def test_paths_that_are_dead_for_long_hold_nothing(publisher, receivers, monkeypatch):
+    monkeypatch.setattr(delivering, "MAX_PER_HOST", 10)
+    gone = receivers()
+    gone.stop()
+    one = publisher(url="", backoff_min=60.0, backoff_max=60.0)
+    for leg in range(50):
+        one.leg(f"dead{leg}", gone.url(f"/call/{leg}"))
+        one.digits(f"dead{leg}", 1)
+    durable = one.webhooks._delivery
+    dead = [endpoint_of(gone.url(f"/call/{leg}")) for leg in range(50)]
+    eventually(lambda: all(durable.left_alone(each) for each in dead), "all left alone")
+    again = receivers(gone.port)
+    one.leg("new", again.url("/new"))
+    one.digits("new", 1)
+    again.wait(lambda: numbers(again.taken, "new") == [1], "the new one's turn")
+
+
+def test_paths_of_a_host_share_its_connections(publisher, receiver):
+    one = publisher(url="")
+    for leg in range(5):
+        one.leg(f"leg{leg}", receiver.url(f"/call/{leg}"))
+        one.digits(f"leg{leg}", 1)
+        receiver.wait(lambda wanted=leg + 1: len(receiver.taken) == wanted, "delivery")
+    assert receiver.connections == 1
+
+
+def test_an_interim_answer_is_not_the_answer(publisher, receiver):
+    receiver.behave[""] = "early"
+    one = publisher(url=receiver.url())
+    one.digits("a", 1, 2, 3)
+    receiver.wait(lambda: not one.webhooks.pending, "delivery")
+    assert [request.event["seq"] for request in receiver.received] == [1, 2, 3]
+    assert one.webhooks.failed_attempts == 0
+
+
+def test_a_url_goes_out_as_it_was_written(publisher, receiver):
+    asked = []
+
+    def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    one = publisher(resolver, url="")
+    one.leg("a", f"http://us%65r:p%3As@Bücher.example:{receiver.port}/%2fé/../x;y?sig=a%2fb+c#part")
+    one.digits("a", 1)
+    receiver.wait(lambda: receiver.taken, "delivery")
+    (request,) = receiver.taken
+    assert request.path == "/%2f%C3%A9/../x;y?sig=a%2fb+c"
+    assert request.headers["host"] == f"xn--bcher-kva.example:{receiver.port}"
+    assert request.headers["authorization"] == "Basic " + base64.b64encode(b"user:p:s").decode()
+    assert asked == ["xn--bcher-kva.example"]
+
+
 def test_too_many_failing_legs_are_left_alone_too(publisher, receiver, monkeypatch):
     monkeypatch.setattr(receiving, "MAX_PARKED", 10)
     receiver.behave[""] = "500"
@@ -186,7 +270,7 @@ def test_too_many_failing_legs_are_left_alone_too(publisher, receiver, monkeypat
     for leg in range(50):
         one.digits(f"leg{leg}", 1)
     durable = one.webhooks._delivery
-    eventually(lambda: "" in durable._receivers and durable._receivers[""][0].breaker.open, "left alone")
+    eventually(lambda: durable.left_alone(GLOBAL), "left alone")
     assert len(receiver.received) < 20
     receiver.behave.clear()
     receiver.wait(lambda: not one.webhooks.pending, "delivery")

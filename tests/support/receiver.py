@@ -35,8 +35,9 @@ class Received:
 
 
 class Receiver:
-    """Answers 200, or as `behave` says for the path: ok, 500, 404, redirect, hang, slow, cut, reset, long.
+    """Answers 200, or as `behave` says for the path.
 
+    Behaviours: ok, 500, 404, redirect, hang, slow, cut, reset, long, early (an interim answer before it).
     `behave` maps a path to a behaviour, "" is for all others; a behaviour may be a function of the request.
     `taken` are the requests that got a whole 2xx answer, `received` are all.
     """
@@ -133,6 +134,9 @@ class Receiver:
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + bytes(200_000))
             self._take(request)
             return False
+        if how == "early":
+            sock.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n")
+            how = "ok"
         if how != "ok":
             sock.sendall(f"HTTP/1.1 {how} No\r\nContent-Length: 2\r\n\r\nno".encode())
             return True

@@ -11,7 +11,7 @@ from vsi_esl.config.web import WebhookSettings
 from vsi_esl.delivery.breaker import LANES_TO_OPEN, Backoff, Breaker
 from vsi_esl.delivery.failure import ANSWERED, SILENT, UNREACHED, Undelivered
 from vsi_esl.delivery.post import signature
-from vsi_esl.delivery.targets import GLOBAL, Router, endpoint_of, of_call, requested
+from vsi_esl.delivery.targets import GLOBAL, Router, endpoint_of, host_of, of_call, requested
 from vsi_esl.errors import Invalid
 from vsi_esl.events import sound, types
 from vsi_esl.media.guard import AddressGuard
@@ -35,7 +35,7 @@ def where(event, stores, has_global=True):
     return target and (target.endpoint, target.key, target.secret)
 
 
-LEG, ROOM, ALL = "https://leg.example:443", "http://room.example:81", GLOBAL
+LEG, ROOM, ALL = endpoint_of("https://leg.example/x"), "http://room.example:81/", GLOBAL
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,24 @@ def test_a_legs_webhook_outlives_the_leg_until_its_last_event(stores):
 @pytest.mark.parametrize(
     ("url", "endpoint"),
     [
-        ("http://a.example/x?y#z", "http://a.example:80"),
-        ("HTTPS://A.Example", "https://a.example:443"),
-        ("http://[::1]:8080/", "http://[::1]:8080"),
-        ("http://user:pass@a.example/", "http://a.example:80"),
+        ("HTTPS://A.Example", "https://a.example:443/"),
+        ("http://[::1]:8080/", "http://[::1]:8080/"),
+        ("http://user:pass@a.example/?x#y", "http://a.example:80/"),
+        ("rubbish", "invalid"),
     ],
 )
 def test_endpoints(url, endpoint):
     assert endpoint_of(url) == endpoint
+    assert endpoint_of(url).startswith(host_of(endpoint))
+
+
+def test_a_path_is_an_endpoint_of_its_own_and_not_shown():
+    one = endpoint_of("http://a.example/secret/path?x=1")
+    assert one == endpoint_of("http://user@a.example:80/secret/path?x=2#y")
+    assert one != endpoint_of("http://a.example/secret/other")
+    assert host_of(one) == host_of(endpoint_of("http://a.example/")) == "http://a.example:80"
+    assert "secret" not in one
+    assert host_of(GLOBAL) == GLOBAL
 
 
 GUARD = AddressGuard(False)
@@ -99,8 +109,12 @@ GUARD = AddressGuard(False)
         "http://[fe80::1]/",
         "https://localhost/",
         "https://x.localhost/",
+        "https://LocalHost./",
+        "http://2130706433/",
+        "http://0x7f.1/",
         "http://a b.example/",
-        "http://ä.example/",
+        "http://a.example/\r\nX: y",
+        "http://a.example/#\ud800",
         "file:///etc/passwd",
         "http://example.com:99999/",
         "x" * 5000,
@@ -119,6 +133,7 @@ def test_secrets_that_are_refused():
 
 def test_what_is_allowed():
     assert requested("", "s", GUARD) is None
+    assert requested("https://bücher.example/é x", "", GUARD) == Webhook("https://bücher.example/é x")
     assert requested("https://8.8.8.8/x", "s", GUARD) == Webhook("https://8.8.8.8/x", "s")
     assert requested("http://127.0.0.1:1/", "", AddressGuard(True)) == Webhook("http://127.0.0.1:1/")
 

@@ -9,15 +9,15 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 import gevent
-from urllib3.util import Url, make_headers, parse_url
 
 from .. import __version__
 from ..config.web import WebhookSettings
 from ..media import MediaError
 from ..media.connect import FAILURES, Connection, Connector, Resolver, reason, resolve
 from ..media.guard import AddressGuard
+from ..media.url import WebUrl, parsed
 from .failure import ANSWERED, SILENT, UNREACHED, Undelivered
-from .targets import GLOBAL
+from .targets import GLOBAL, host_of
 
 WHAT = "webhook"
 MAX_ANSWER = 64 << 10
@@ -48,7 +48,10 @@ class _Exchange:
 
 
 class Poster:
-    """Makes attempts, and keeps connections for the next ones."""
+    """Makes attempts, and keeps connections for the next ones to the same host.
+
+    The global webhook's are its own: nobody else gets through to where only the operator may send.
+    """
 
     def __init__(self, settings: WebhookSettings, guard: AddressGuard, resolver: Resolver = resolve) -> None:
         self._settings = settings
@@ -75,9 +78,9 @@ class Poster:
         finally:
             deadline.close()
 
-    def close(self, endpoint: str | None = None) -> None:
-        """Close the idle connections of an endpoint, or all."""
-        for name in [*self._idle] if endpoint is None else [endpoint]:
+    def close(self, host: str | None = None) -> None:
+        """Close the idle connections to a host, or all."""
+        for name in [*self._idle] if host is None else [host]:
             for idle in self._idle.pop(name, ()):
                 self._idle_count -= 1
                 idle.connection.close()
@@ -87,9 +90,9 @@ class Poster:
         where = exchange.url or settings.url
         if not where:
             raise Undelivered("there is no global webhook any more", UNREACHED)
-        target = parse_url(where)
+        target = parsed(where, WHAT)
         headers = _headers(target, exchange.event_id, exchange.secret or settings.secret, exchange.frame)
-        idle = self._take(exchange.endpoint)
+        idle = self._take(host_of(exchange.endpoint))
         if idle is not None:
             exchange.stage = SILENT
             try:
@@ -104,12 +107,12 @@ class Poster:
         now = time.monotonic()
         self._send(exchange, _Idle(connection, now, now), target, headers)
 
-    def _send(self, exchange: _Exchange, one: _Idle, target: Url, headers: dict[str, str]) -> None:
+    def _send(self, exchange: _Exchange, one: _Idle, target: WebUrl, headers: dict[str, str]) -> None:
         connection, keep = one.connection, False
         try:
             connection.request(
                 "POST",
-                target.request_uri,
+                target.target,
                 body=exchange.frame,
                 headers=headers,
                 preload_content=False,
@@ -126,35 +129,35 @@ class Poster:
             keep = length <= MAX_ANSWER and connection.sock is not None
         finally:
             if keep:
-                self._put(exchange.endpoint, one)
+                self._put(host_of(exchange.endpoint), one)
             else:
                 connection.close()
 
-    def _take(self, endpoint: str) -> _Idle | None:
-        waiting = self._idle.get(endpoint)
+    def _take(self, host: str) -> _Idle | None:
+        waiting = self._idle.get(host)
         while waiting:
             one = waiting.pop()
             self._idle_count -= 1
             if not waiting:
-                del self._idle[endpoint]
+                del self._idle[host]
             now = time.monotonic()
             if now - one.since < IDLE_S and now - one.opened < MAX_AGE_S:
                 return one
             one.connection.close()
         return None
 
-    def _put(self, endpoint: str, one: _Idle) -> None:
+    def _put(self, host: str, one: _Idle) -> None:
         one.since = time.monotonic()
-        self._idle.setdefault(endpoint, deque()).append(one)
-        self._idle.move_to_end(endpoint)
+        self._idle.setdefault(host, deque()).append(one)
+        self._idle.move_to_end(host)
         self._idle_count += 1
         while self._idle_count > MAX_IDLE:
             self.close(next(iter(self._idle)))
 
 
-def _headers(target: Url, event_id: str, secret: str, frame: bytes) -> dict[str, str]:
+def _headers(target: WebUrl, event_id: str, secret: str, frame: bytes) -> dict[str, str]:
     headers = {
-        "Host": target.netloc or "",
+        "Host": target.host_header,
         "User-Agent": f"vsi_esl/{__version__}",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
@@ -162,8 +165,8 @@ def _headers(target: Url, event_id: str, secret: str, frame: bytes) -> dict[str,
     }
     if secret:
         headers["X-Signature-256"] = signature(secret, frame)
-    if target.auth:
-        headers |= make_headers(basic_auth=target.auth)
+    if target.authorization:
+        headers["Authorization"] = target.authorization
     return headers
 
 

@@ -16,15 +16,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import gevent
 import structlog
 from gevent.event import Event as Flag
-from gevent.pool import Pool
 
 from .. import clock
 from .breaker import Backoff, Breaker
 from .desk import Desk
 from .failure import ANSWERED, Undelivered
 from .outbox import Outbox, Waiting
+from .slots import Slots
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ MAX_PARALLEL = 24
 """Requests at once. It begins with one, and doubles with each success."""
 MAX_PARKED = 1000
 """Lanes that wait for their next attempt; with more, the endpoint is taken to be dead."""
-IDLE_S = 30.0
+IDLE_S = 5.0
 RETRY_S = 1.0
 
 
@@ -50,9 +51,11 @@ class Lane:
 
 
 class Receiver:
-    """Delivers what the outbox has for `endpoint`; `run` in a greenlet of its own, until there is nothing.
+    """Delivers what the outbox has for `endpoint`; `run` in a greenlet of its own.
 
-    `attempt(row)` raises Undelivered. `give_up_after` in seconds.
+    `attempt(row)` raises Undelivered. `slots` are shared with the other receivers. `breaker` is what the last
+    receiver of this endpoint left. `started` is when the service began (Unix time), `give_up_after` in
+    seconds. `spawn` begins a worker. `crowded` says whether others wait for this one to make room.
     """
 
     def __init__(
@@ -61,18 +64,25 @@ class Receiver:
         desk: Desk,
         attempt: Callable[[Waiting], None],
         *,
-        pool: Pool,
+        slots: Slots,
         backoff: Backoff,
+        breaker: Breaker,
+        started: float,
         give_up_after: float,
+        spawn: Callable[[Callable[[], None]], object] = gevent.spawn,
+        crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         self.endpoint = endpoint
-        self.breaker = Breaker(backoff)
+        self.breaker = breaker
         self._desk = desk
         self._attempt = attempt
-        self._pool = pool
+        self._slots = slots
+        self._spawn = spawn
+        self._crowded = crowded
+        self._proven = False
         self._backoff = backoff
         self._give_up_after = give_up_after
-        self._started = clock.now()
+        self._started = started
         self._wake = Flag()
         self._more = True
         self._emptied = False
@@ -107,9 +117,15 @@ class Receiver:
         self._forget_window()
         self._emptied = True
 
-    def run(self) -> None:
-        """Deliver until there has been nothing to do for a while."""
+    def run(self) -> float | None:
+        """Deliver until there has been nothing to do for a while.
+
+        An endpoint that is left alone, or has nothing but lanes that wait while others want the room, needs
+        no receiver until then: the time (monotonic) is returned.
+        """
         while True:
+            if (until := self._needless_until()) is not None:
+                return until
             self._wake.clear()
             pause = IDLE_S
             try:
@@ -118,15 +134,22 @@ class Receiver:
                 log.error("webhook outbox not read", error=str(error))
                 pause = RETRY_S
             if not self._wake.wait(pause) and self.idle:
-                return
+                return None
+
+    def _needless_until(self) -> float | None:
+        if self._workers:
+            return None
+        if self.breaker.open:
+            return self.breaker.due if self.breaker.due > time.monotonic() else None
+        if self._parked and not (self._more or self._lanes or self._emptied) and self._crowded():
+            return self._parked[0][0] if self._parked[0][0] > time.monotonic() else None
+        return None
 
     def _step(self) -> float:
         """Do what can be done now; for how many seconds to wait for something new."""
         if self.breaker.open:
             if self._workers:
                 return IDLE_S  # what is under way comes to an end first, so that nothing goes out twice
-            if (early := self.breaker.due - time.monotonic()) > 0:
-                return early
             self._probe()
             return 0.0
         if self._emptied:
@@ -138,7 +161,7 @@ class Receiver:
         wanted = min(self._parallel, self._workers + len(self._ready))
         while self._workers < wanted:
             self._workers += 1
-            self._pool.spawn(self._work)
+            self._spawn(self._work)
         return max(0.0, self._parked[0][0] - time.monotonic()) if self._parked else IDLE_S
 
     # -- from the outbox into the window --
@@ -265,14 +288,17 @@ class Receiver:
             self._desk.expire(self.endpoint, clock.now() - self._give_up_after)
 
     def _try(self, row: Waiting) -> Undelivered | None:
-        try:
-            self._attempt(row)
-        except Undelivered as error:
-            return error
-        except Exception:
-            log.exception("webhook not sent", event_id=row.event_id)
-            return Undelivered("internal error", ANSWERED)
-        return None
+        with self._slots.place(self.endpoint, self._proven):
+            try:
+                self._attempt(row)
+            except Undelivered as error:
+                self._proven = error.stage == ANSWERED
+                return error
+            except Exception:
+                log.exception("webhook not sent", event_id=row.event_id)
+                return Undelivered("internal error", ANSWERED)
+            self._proven = True
+            return None
 
     def _expired(self, row: Waiting) -> bool:
         # what a service found at its start gets its time, however long nobody was there to deliver it

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import structlog
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
 
 from ..config.web import WebhookSettings
 from ..errors import Invalid
 from ..events.types import Event, LegDisconnected, RoomCreated
 from ..media import MediaError
-from ..media.connect import host_of, parsed, port_of
 from ..media.guard import AddressGuard, is_address
+from ..media.url import parsed
 from ..model.leg import Webhook
 from ..model.store import Legs, Rooms
 
@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 MAX_URL = 4096
 MAX_SECRET = 1024
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 GLOBAL = ""
 """The endpoint and URL that stand for the global webhook, wherever that is when the event is delivered."""
@@ -36,7 +37,7 @@ class Target:
 
     `url` GLOBAL is the global webhook, and an empty `secret` is the global one, if there is one: as they are
     at the time of delivery, so that an event in the outbox follows a receiver that moved or a new secret.
-    `endpoint` is scheme, host and port; events with the same endpoint and `key` are kept in order.
+    `endpoint` is what `endpoint_of` says of the URL; events with one endpoint and `key` are kept in order.
     """
 
     endpoint: str
@@ -75,12 +76,23 @@ class Router:
 
 @lru_cache(maxsize=4096)
 def endpoint_of(url: str) -> str:
-    """Scheme, host and port of a URL: what fails as one."""
+    """Scheme, host, port and path of a URL: what fails as one.
+
+    The path is there as a digest: it may be a secret (many chat services have nothing else), and endpoints
+    are shown in the log and by the command line.
+    """
     try:
-        found = parse_url(url)
-    except LocationParseError:  # from a database that somebody edited
+        found = parsed(url, "")
+    except MediaError:  # from a database that somebody edited
         return "invalid"
-    return f"{found.scheme}://{found.host}:{port_of(found)}"
+    host = f"[{found.host}]" if ":" in found.host else found.host
+    digest = hashlib.sha256(found.path.encode()).hexdigest()[:16] if found.path != "/" else ""
+    return f"{found.scheme}://{host}:{found.port}/{digest}"
+
+
+def host_of(endpoint: str) -> str:
+    """Scheme, host and port of an endpoint; GLOBAL is a host of its own."""
+    return "/".join(endpoint.split("/", 3)[:3])
 
 
 def requested(url: str, secret: str, guard: AddressGuard) -> Webhook | None:
@@ -96,18 +108,15 @@ def requested(url: str, secret: str, guard: AddressGuard) -> Webhook | None:
         raise Invalid(f"{what}: longer than {MAX_URL} characters")
     if len(secret) > MAX_SECRET:
         raise Invalid(f"webhook_secret: longer than {MAX_SECRET} characters")
-    if not (url.isascii() and url.isprintable() and " " not in url):
-        raise Invalid(f"{what}: must have visible ASCII characters only")
+    if CONTROL.search(url):
+        raise Invalid(f"{what}: must not have control characters")
+    for name, text in ((what, url), ("webhook_secret", secret)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Invalid(f"{name}: no valid text") from None
     try:
-        secret.encode()
-        found = parsed(url, what)
-        host = host_of(found).lower()
-        if is_address(host):
-            guard.check(host, host, what)
-        elif not guard.allow_private and (host == "localhost" or host.endswith(".localhost")):
-            raise MediaError(f"{what}: {host} is this machine, which is not allowed")
-    except UnicodeEncodeError:
-        raise Invalid("webhook_secret: no valid text") from None
+        guard.check_name(parsed(url, what).host, what)
     except MediaError as error:
         raise Invalid(error.message) from None
     return Webhook(url, secret)
