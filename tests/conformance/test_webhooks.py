@@ -217,7 +217,7 @@ REFUSED = [
         "169.254.169.254 has a private address (169.254.169.254), which is not",
     ),
     ("http://localhost:80/", "localhost is this machine, which is not allowed"),
-    ("http://example.com/\n", "must have visible ASCII characters only"),
+    ("http://example.com/\n", "must not have control characters"),
 ]
 
 
