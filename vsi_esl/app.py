@@ -69,7 +69,7 @@ class Service:
             on_event=self._on_event,
             resync=self._resync,
             on_lost=self._on_lost,
-            bond=config.switch.bond_uuid,
+            bond_id=config.switch.bond_uuid,
             command_timeout=config.switch.command_timeout,
             job_timeout=config.switch.job_timeout,
             connect_timeout=config.switch.connect_timeout,

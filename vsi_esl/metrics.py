@@ -227,6 +227,11 @@ class ServiceCollector:
         ready = "Takes commands: the switch is up, and the service is not shutting down."
         yield _gauge("vsi_esl_ready", ready, int(node.ready and not ctx.draining))
         yield _total("vsi_esl_switch_reconnects", "Attempts to connect again.", node.reconnects)
+        yield _total("vsi_esl_switch_stalls", "Times the switch stood still.", node.stalls)
+        refreshed = "Times the calls were looked at anew on a connection that was never lost."
+        yield _total("vsi_esl_switch_refreshes", refreshed, node.refreshes)
+        lost = "Commands nobody waits for that could not be sent; what they set is set again."
+        yield _total("vsi_esl_switch_commands_lost", lost, node.posts_lost)
         yield _total("vsi_esl_switch_events", "Events of the switch handled.", node.events_handled)
         yield _gauge("vsi_esl_switch_jobs", "Background jobs under way.", len(node.jobs))
         yield _total("vsi_esl_switch_job_timeouts", "Background jobs not done in time.", node.jobs.timeouts)

@@ -182,7 +182,8 @@ def _missing(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord]) ->
             leg = Leg(leg_id, record.type, record.created_at, record.state, record.app_id)
             leg.room_id, leg.answered_at, leg.webhook = record.room_id, record.answered_at, record.webhook
             ctx.legs.add(leg)
-    missing = [leg for leg in ctx.legs.everyone() if leg.id not in snapshot.channels]
+    # of one that is being dialled nothing need be there yet; how that ends is still to be heard
+    missing = [leg for leg in ctx.legs.everyone() if leg.id not in snapshot.channels and not leg.dialling]
     for leg in missing:
         leg.unseen = True
         ctx.legs.retire(leg)

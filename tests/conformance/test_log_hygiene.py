@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ import structlog
 from tests.support.drivers import eventually
 from vsi_esl import logs, registry
 from vsi_esl.app import Service
-from vsi_esl.switch.client import EslClient
+from vsi_esl.switch.writer import Command, Writer
 
 from .test_inbound import answered
 
@@ -278,13 +278,13 @@ def test_a_switch_that_is_gone(log, switch, start, connect):
 
 def _mute(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     """Let the commands with these words get no answer."""
-    real = EslClient._write
+    real = Writer.put
 
-    def write(self: EslClient, blocks: list[bytes], waiters: list[Any]) -> None:
-        if not any(word.encode() in block for block in blocks for word in words):
-            real(self, blocks, waiters)
+    def put(self: Writer, batch: Sequence[Command], **more: bool) -> None:
+        if not any(word.encode() in command.block for command in batch for word in words):
+            real(self, batch, **more)
 
-    monkeypatch.setattr(EslClient, "_write", write)
+    monkeypatch.setattr(Writer, "put", put)
 
 
 @both

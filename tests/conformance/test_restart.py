@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
+
 import gevent
 import pytest
 
 from tests.support.drivers import eventually
 from tests.support.vsi import VsiClient
 from vsi_esl.resync import SWITCH_RESTARTED, UNOBSERVED
+from vsi_esl.sandbox import SandboxSwitch
+from vsi_esl.switch import memory, writer
 
 from .test_inbound import answered, ring
 
@@ -192,3 +197,137 @@ def test_two_services_do_not_disturb_each_other(switch, service, start, connect)
     _, leg = ring(switch, first)
     assert second.event("leg.ringing", leg_id=leg)
     assert isinstance(first, VsiClient)
+
+
+def ready(service) -> bool:
+    """What /readyz says to a load balancer."""
+    try:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{service.http.server.server_port}/readyz", timeout=5
+        ) as answer:
+            return answer.status == 200
+    except urllib.error.HTTPError as refused:
+        with refused:
+            assert refused.code == 503
+        return False
+
+
+def test_a_switch_that_stands_still_is_not_ready_and_what_it_was_sent_is_known_when_it_goes_on(
+    switch, start, connect
+):
+    """As SIGSTOP does it, or a network that is gone for a while: the connections stay, nothing moves."""
+    service = start(switch={"command_timeout": 1.0})
+    client = connect(service)
+    peer, leg = answered(switch, client)
+    other, two = answered(switch, client)
+    waiting, three = ring(switch, client)
+    dialled = client.ok("create_leg", type="sip", to=switch.uri("ring"))["id"]
+    client.event("leg.ringing", leg_id=dialled)
+    switch.freeze()
+    try:
+        client.ok("answer_leg", id=three)
+        assert client.ok("delete_leg", id=leg) == {"status": "hanging_up"}
+        eventually(lambda: not ready(service), "it is noticed", 10)
+        under_way = service.ctx.node._commands.pending
+        assert client.error("send_leg_dtmf", id=two, digits="1")[0] == 503
+        assert client.error("create_leg", type="sip", to=switch.uri("instant"))[0] == 503
+        assert service.ctx.node._commands.pending == under_way  # refused at once, not left for later
+        other.hang_up()
+    finally:
+        switch.thaw()
+    eventually(lambda: ready(service), "it goes on", 5)
+    assert service.ctx.node.reconnects == 0
+    assert client.event("leg.disconnected", leg_id=leg, timeout=10)["cdr"]["reason"] == "api_hangup"
+    peer.wait("BYE")
+    client.rewind()
+    assert client.event("leg.disconnected", leg_id=two, timeout=10)["cdr"]["reason"] == "remote_bye"
+    client.rewind()
+    client.event("leg.connected", leg_id=three)
+    waiting.wait("200")
+    assert {view["id"] for view in client.ok("list_legs")} == {three, dialled}
+    assert switch.esl(f"uuid_exists {dialled}").strip() == "true"
+
+
+def test_a_command_done_after_its_caller_gave_up_is_known(switch, start, connect):
+    service = start(switch={"command_timeout": 0.5})
+    client = connect(service)
+    peer, leg = answered(switch, client)
+    switch.freeze()
+    try:
+        code, message = client.error("add_leg_to_room", room_id="r", leg_id=leg)
+        assert (code, "did not answer" in message) == (503, True)
+    finally:
+        switch.thaw()
+    client.event("leg.joined_room", leg_id=leg)
+    eventually(lambda: service.ctx.node.refreshes == 1 and service.ctx.node.ready, "looked at anew", 10)
+    assert service.ctx.node.stalls == 0
+    assert client.ok("get_leg", id=leg)["room_id"] == "r"
+    client.ok("remove_leg_from_room", room_id="r", leg_id=leg)
+    client.event("leg.left_room", leg_id=leg)
+    assert client.types(leg_id=leg).count("leg.joined_room") == 1
+    assert "BYE" not in peer.seen
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"Content-Length: 7\nContent-Type: text/event-json\n\nno json",
+        b"Content-Length: 5000000\nContent-Type: text/event-json\n\n",
+    ],
+    ids=["no JSON", "a length that is not true"],
+)
+def test_an_event_stream_out_of_step_is_read_anew(switch, start, connect, broken):
+    if switch.name == "freeswitch":
+        pytest.skip("it writes no broken frames")
+    service = start()
+    client = connect(service)
+    switch.switch.garble(broken)
+    peer = switch.call()
+    leg = client.event("leg.ringing", timeout=15)["leg_id"]
+    eventually(lambda: service.ctx.node.ready, "ready again")
+    assert service.ctx.node.reconnects >= 1
+    client.ok("answer_leg", id=leg)
+    peer.wait("200")
+
+
+def test_what_could_not_be_posted_is_set_again(switch, start, connect, monkeypatch):
+    """The memory of a channel is written by commands that nobody waits for."""
+    service = start()
+    client = connect(service)
+    _, leg = answered(switch, client)
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "MAX_PENDING", 0)
+        service.ctx.legs.get(leg).accept_dtmf = False
+        service.ctx.switch.remember(service.ctx.legs.get(leg), "accept_dtmf")
+    assert service.ctx.node.posts_lost == 1
+    eventually(lambda: service.ctx.node.refreshes == 1 and service.ctx.node.ready, "looked at anew", 10)
+    remembered = memory.variables(service.ctx.legs.get(leg), "accept_dtmf")
+    for name, value in remembered.items():
+        command = f"uuid_getvar {leg} {name}"
+        eventually(lambda c=command, v=value: switch.esl(c).strip() == v, f"{name} is {value}")
+
+
+def test_a_switch_is_found_again_soon_after_a_long_absence(switch, start):
+    if switch.name == "freeswitch":
+        pytest.skip("the run's switch is shared; tests/freeswitch restarts one of its own")
+    service = start()
+    address = switch.switch.address
+    switch.switch.crash()
+    eventually(lambda: service.ctx.node.reconnects >= 8, "many attempts were in vain", 20)
+    back = SandboxSwitch(*address)
+    back.start()
+    try:
+        assert service.ctx.node.wait_ready(5)
+    finally:
+        service.stop()
+        back.stop()
+
+
+def test_a_module_loaded_later_is_noticed(switch, start):
+    service = start()
+    try:
+        switch.esl("unload mod_opus")
+        eventually(lambda: "opus" in service.ctx.node.facts.missing_codecs, "its absence is known")
+    finally:
+        switch.esl("load mod_opus")
+    eventually(lambda: not service.ctx.node.facts.missing_codecs, "it is back")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gevent
+from greenswitch.esl import NotConnectedError
 
 from vsi_esl.sandbox import SandboxSwitch, api, invite
 from vsi_esl.sandbox.channels import Channel, now_us
@@ -146,6 +148,13 @@ class SandboxDriver:
         for connection in list(self.switch._connections):
             connection.close()
 
+    def freeze(self) -> None:
+        """Let the switch stand still: it takes what it is sent and does nothing."""
+        self.switch.freeze()
+
+    def thaw(self) -> None:
+        self.switch.thaw()
+
     def clean(self) -> None:
         """Nothing is shared between tests."""
 
@@ -256,11 +265,20 @@ class FreeswitchDriver:
         return self.switch.api(command)
 
     def drop_connections(self) -> None:
-        """There is no command for it; restart the listener."""
-        self.switch.api("reload mod_event_socket")
+        """There is no command for it; restart the listener. That ends the connection of whoever asks as well,
+        before or behind its answer."""
+        with suppress(NotConnectedError):
+            self.switch.api("reload mod_event_socket")
+
+    def freeze(self) -> None:
+        self.switch.freeze()
+
+    def thaw(self) -> None:
+        self.switch.thaw()
 
     def clean(self) -> None:
         """End all calls of the test that ran."""
+        self.thaw()
         self.switch.api("hupall")
         eventually(lambda: "0 total" in self.switch.api("show channels"), "all calls ended")
         for call in self.agent.calls.values():

@@ -93,6 +93,15 @@ class PrivateSwitch:
         self._end(signal.SIGTERM)
         self._rtp_claim.close()
 
+    def freeze(self) -> None:
+        """Stop the process (SIGSTOP) until `thaw`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def kill9(self) -> None:
         self._end(signal.SIGKILL)
 

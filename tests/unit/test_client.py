@@ -14,8 +14,11 @@ from greenswitch.esl import ESLEvent, NotConnectedError
 
 from vsi_esl.sandbox import SandboxSwitch
 from vsi_esl.switch import client as client_module
+from vsi_esl.switch import writer as writer_module
 from vsi_esl.switch.client import AuthenticationFailed, CommandTimeout, EslClient
+from vsi_esl.switch.codec import CodecError
 from vsi_esl.switch.jobs import Jobs
+from vsi_esl.switch.writer import TooManyCommands
 
 HELLO = b"Content-Type: auth/request\n\n"
 ACCEPTED = b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n"
@@ -195,7 +198,7 @@ def test_one_bad_event_does_not_stop_the_reader():
 
     def send(sock):
         log_in(sock)
-        for body in (b'{"Event-Name":"BAD"}', b"no json", b'{"Event-Name":"GOOD"}'):
+        for body in (b'{"Event-Name":"BAD"}', b'{"Event-Name":"GOOD"}'):
             sock.sendall(b"Content-Length: %d\nContent-Type: text/event-json\n\n" % len(body) + body)
         gevent.sleep(30)
 
@@ -203,6 +206,117 @@ def test_one_bad_event_does_not_stop_the_reader():
         while len(seen) < 2:
             gevent.sleep(0.005)
     assert seen == ["BAD", "GOOD"]
+
+
+EVENT = b"Content-Length: 21\nContent-Type: text/event-json\n\n" + b'{"Event-Name":"GOOD"}'
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"Content-Length: 7\nContent-Type: text/event-json\n\nno json",
+        b"Content-Length: 2\nContent-Type: text/event-json\n\n[]",
+        EVENT.replace(b"21", b"12"),
+        EVENT.replace(b"21", b"30"),
+        b"Content-Type: log/data\nContent-Length: 3\n\nabc",
+        b"nothing of the kind\n\n",
+        b"Content-Length: -1\n\n",
+    ],
+)
+def test_a_frame_that_makes_no_sense_ends_the_connection(broken):
+    """What follows it may be read wrongly; on a new connection the calls are looked at anew."""
+    closed: list[Exception] = []
+    seen: list[dict] = []
+
+    def send(sock):
+        log_in(sock)
+        sock.sendall(EVENT + broken + EVENT * 2)
+        gevent.sleep(30)
+
+    with peer(send) as port, connected(port, on_event=seen.append, on_close=closed.append) as client:
+        with gevent.Timeout(5):
+            while not closed:
+                gevent.sleep(0.005)
+        assert not client.connected
+        assert isinstance(closed[0], CodecError)
+        assert len(seen) == 1
+
+
+@contextmanager
+def deaf_peer() -> Iterator[tuple[int, list[bytes], gevent.event.Event]]:
+    """A switch that logs a client in and then reads nothing until it is told to."""
+    received: list[bytes] = []
+    read = gevent.event.Event()
+
+    def behave(sock):
+        log_in(sock)
+        read.wait()
+        while data := sock.recv(65536):
+            received.append(data)
+
+    with peer(behave) as port:
+        yield port, received, read
+
+
+def fill(client: EslClient) -> None:
+    """Post until some of it has to wait for the socket."""
+    with gevent.Timeout(10):
+        while not client._writer._unsent:
+            client.post("api global_setvar filler=" + "x" * 60_000)
+
+
+def test_a_post_never_waits_for_the_socket():
+    with deaf_peer() as (port, _, _), connected(port) as client:
+        fill(client)
+        others_ran = gevent.event.Event()
+        gevent.spawn(others_ran.set)
+        for _ in range(100):
+            client.post("api version")
+        assert not others_ran.is_set()
+
+
+def test_a_post_too_many_is_refused():
+    with deaf_peer() as (port, _, _), connected(port) as client:
+        fill(client)
+        with pytest.raises(TooManyCommands):
+            for _ in range(30_000):
+                client.post("api version")
+
+
+def test_a_command_that_was_given_up_before_it_went_out_never_does():
+    with deaf_peer() as (port, received, read), connected(port) as client:
+        fill(client)
+        with pytest.raises(CommandTimeout):
+            client.send("api too-late", timeout=0.1)
+        client.post("api behind-it")
+        read.set()
+        with gevent.Timeout(10):
+            while b"behind-it" not in b"".join(received[-3:]):
+                gevent.sleep(0.005)
+        assert b"too-late" not in b"".join(received)
+        assert client.owing == 0
+
+
+def test_a_switch_that_takes_nothing_for_too_long_loses_the_connection(monkeypatch):
+    monkeypatch.setattr(writer_module, "WRITE_TIMEOUT_S", 0.2)
+    closed: list[Exception] = []
+    with deaf_peer() as (port, _, _), connected(port, on_close=closed.append) as client:
+        fill(client)
+        with gevent.Timeout(5):
+            while not closed:
+                gevent.sleep(0.005)
+        assert "does not read" in str(closed[0])
+
+
+def test_an_answer_after_its_caller_gave_up_is_counted(sandbox):
+    with connected(sandbox.address[1]) as client:
+        sandbox.freeze()
+        with pytest.raises(CommandTimeout):
+            client.send("api version", timeout=0.1)
+        assert client.owing == 1
+        sandbox.thaw()
+        assert client.send("api uuid_exists x") == "false"
+        assert (client.owing, client.late_answers) == (0, 1)
 
 
 def test_background_jobs(sandbox):

@@ -182,12 +182,15 @@ def _route(proxy: str) -> str:
 
 def _dial(ctx: Context, leg: Leg, variables: dict[str, str]) -> None:
     limit = leg.ring_deadline - leg.created_at if leg.ring_deadline else NO_LIMIT_S
+    leg.dialling = True
     try:
         result = ctx.switch.originate(leg, variables, ctx.config.switch.sofia_profile, limit)
     except SwitchUnavailable as error:
         # whether there is a call is seen when the switch is back
         log.warning("dialling not confirmed", leg_id=leg.id, error=error.message)
         return
+    finally:
+        leg.dialling = False
     if not result.startswith("+OK") and not leg.ending:
         # a call that had a channel has reported its end already; this one never came to be
         log.info("dialling failed", leg_id=leg.id, result=result[:80])

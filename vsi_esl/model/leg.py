@@ -96,6 +96,8 @@ class Leg:
     """Why we are hanging up: the reason of the coming leg.disconnected. Empty while we are not."""
     silent_leave: bool = False
     """Its room is being deleted, which reports no leg.left_room."""
+    dialling: bool = False
+    """The switch has been told to make the call, and has not said what became of that."""
     unseen: bool = False
     """Not on the switch when we last looked."""
 

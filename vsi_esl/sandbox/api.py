@@ -82,7 +82,29 @@ def status(switch: SandboxSwitch, rest: str) -> str:
 
 @api("module_exists")
 def module_exists(switch: SandboxSwitch, rest: str) -> str:
-    return "true" if rest.removeprefix("mod_") in MODULES else "false"
+    return "true" if rest.removeprefix("mod_") in switch.modules else "false"
+
+
+@api("load")
+def load(switch: SandboxSwitch, rest: str) -> str:
+    name = rest.removeprefix("mod_")
+    if name not in MODULES:
+        return "+OK Reloading XML\n-ERR [module load file routine returned an error]\n"
+    if name in switch.modules:
+        return "+OK Reloading XML\n-ERR [Module already loaded]\n"
+    switch.modules.add(name)
+    switch.fire("MODULE_LOAD", {"type": "generic", "name": name, "key": f"mod_{name}"})
+    return "+OK Reloading XML\n+OK\n"
+
+
+@api("unload")
+def unload(switch: SandboxSwitch, rest: str) -> str:
+    name = rest.removeprefix("mod_")
+    if name not in switch.modules:
+        return "-ERR unloading module [No such module!]\n"
+    switch.modules.remove(name)
+    switch.fire("MODULE_UNLOAD", {"type": "generic", "name": name, "key": f"mod_{name}"})
+    return "+OK\n"
 
 
 @api("global_getvar")

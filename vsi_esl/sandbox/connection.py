@@ -87,6 +87,7 @@ class Connection:
         self.send(b"Content-Type: auth/request\n\n")
         try:
             while not self._closing and (data := self._socket.recv(65536)):
+                self._switch.moving.wait()
                 for command in reader.feed(data):
                     if not self._closing:
                         self._serve(command)
@@ -123,6 +124,7 @@ class Connection:
                 self._has_output.wait()
                 self._has_output.clear()
                 while self._output:
+                    self._switch.moving.wait()
                     batch: list[bytes] = []
                     size = 0
                     while self._output and size < WRITE_BYTES:

@@ -10,9 +10,10 @@ from typing import Any
 
 import gevent
 import orjson
+from gevent.event import Event as Flag
 from gevent.server import StreamServer
 
-from . import wire
+from . import api, wire
 from .calls import Calls
 from .channels import Channel
 from .conference import Conferences
@@ -46,6 +47,7 @@ class SandboxSwitch:
             "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",
             "intercept_unanswered_only": "true",
         }
+        self.modules = set(api.MODULES)
         self.began = time.monotonic()
         self.max_channels = MAX_CHANNELS
         self.created = self.peak = 0
@@ -58,6 +60,9 @@ class SandboxSwitch:
         self.far_ends = FarEnds(self)
         self.recordings = Recordings(self)
         self.dropped_clients = 0
+        self.moving = Flag()
+        """Cleared while it stands still."""
+        self.moving.set()
         self.astray: list[str] = []
         """What becomes of the next internal channels that are originated: calls.GONE or calls.STUCK."""
         self._connections: set[Connection] = set()
@@ -93,7 +98,23 @@ class SandboxSwitch:
         self.channels.clear()
         self.conferences.by_name.clear()
 
+    def freeze(self) -> None:
+        """Stand still towards its clients, as a stopped process does: the system still takes what they send,
+        and it is read and done only after `thaw`. The calls' other ends live on."""
+        self.moving.clear()
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        self.moving.set()
+
+    def garble(self, data: bytes) -> None:
+        """Send these bytes to whoever takes events, between two frames."""
+        for connection in self._connections:
+            if connection.subscription.wants("HEARTBEAT", ""):
+                connection.send(data)
+
     def _halt(self) -> None:
+        self.thaw()
         if self._heart is not None:
             self._heart.kill()
         self._server.stop(timeout=0.5)
@@ -187,6 +208,7 @@ class SandboxSwitch:
         return orjson.dumps(value).decode()
 
     def _accept(self, sock: socket.socket, _: Any) -> None:
+        self.moving.wait()
         connection = Connection(self, sock)
         self._connections.add(connection)
         try:

@@ -3,37 +3,36 @@
 greenswitch 0.0.19 gives the shape (connect, authenticate, send, stop) and the exceptions. Its reading and
 waiting parts cannot be repaired by small overrides: `event json` kills the reader, a line of text is glued
 into headers, a pending `send()` outlives the connection, end of file inside a body spins, and a busy socket
-never lets another greenlet run. So reading is the sans-I/O codec's, and every wait here has a deadline.
+never lets another greenlet run. So reading is the sans-I/O codec's, writing is `Writer`'s, and every wait
+here has a deadline.
 """
 
 from __future__ import annotations
 
+import struct
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 import gevent.socket
 import greenswitch
 import structlog
 from gevent.event import AsyncResult
-from gevent.lock import RLock
 from greenswitch.esl import NotConnectedError
 
 from .. import clock
 from .codec import CodecError, Decoder, Frame, decode_event, encode_command
+from .writer import Command, Resolve, Writer
 
 log = structlog.get_logger(__name__)
 
 READ_BYTES = 256 * 1024
 FRAMES_BEFORE_YIELD = 64
 """While data keeps coming, other greenlets get their turn after this many frames."""
-MAX_PENDING = 20_000
-"""Commands under way on one connection; more are refused, since nobody would wait for their answers."""
-
-Resolve = Callable[[Frame | Exception], None]
+ABORT = struct.pack("ii", 1, 0)
+"""SO_LINGER that throws away what the network has not taken yet: it is not to arrive after all, later."""
 
 
 class CommandTimeout(Exception):
@@ -42,6 +41,9 @@ class CommandTimeout(Exception):
 
 class AuthenticationFailed(Exception):
     """The switch refused our password, or our address by its ACL."""
+
+
+Answers = TypeVar("Answers")
 
 
 def _verb(command: str) -> str:
@@ -71,13 +73,16 @@ class EslClient(greenswitch.InboundESL):
         self._on_event = on_event
         self._on_close = on_close
         self._decoder = Decoder()
-        self._pending: deque[Resolve] = deque()
-        self._write_lock = RLock()
+        self._writer: Writer | None = None
         self._hello: AsyncResult[None] = AsyncResult()
         self._resume = gevent.event.Event()
         self._resume.set()
-        self.last_frame_at = 0.0
+        self.last_event_at = 0.0
+        """When the last whole event was read, by the monotonic clock."""
         self.events_read = 0
+        self.frames_read = 0
+        self.late_answers = 0
+        """Answers to commands whose callers had given up: the switch did what was believed to have failed."""
         self.sock: gevent.socket.socket | None = None
 
     def connect(self) -> None:
@@ -87,6 +92,8 @@ class EslClient(greenswitch.InboundESL):
             try:
                 self.sock = gevent.socket.create_connection((self.host, self.port))
                 self.sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+                self._writer = Writer(self.sock, self.close)
+                self.last_event_at = time.monotonic()
                 self.connected = True
                 self._receive_events_greenlet = gevent.spawn(self.receive_events)
                 self._hello.get()
@@ -123,56 +130,75 @@ class EslClient(greenswitch.InboundESL):
         the connection is or gets lost, CommandTimeout in time.
         """
         result: AsyncResult[str] = AsyncResult()
-        blocks = [encode_command(data, headers), *map(encode_command, then)]
-        with self._deadline(data, timeout):
-            self._write(blocks, [_resolver(result), *[_ignore] * len(then)])
-            return result.get()
+        batch = [Command(encode_command(data, headers), _resolver(result))]
+        batch += [Command(encode_command(line), _ignore) for line in then]
+        return self._wait(batch, result.get, timeout, data)
 
     def send_many(self, commands: Sequence[str], timeout: float | None = None) -> list[str]:
         """Send commands in one write and wait for all replies (they come in order)."""
         if not commands:
             return []
         results: list[AsyncResult[str]] = [AsyncResult() for _ in commands]
-        with self._deadline(commands[0], timeout):
-            self._write([encode_command(command) for command in commands], [_resolver(r) for r in results])
-            return [result.get() for result in results]
+        batch = [
+            Command(encode_command(line), _resolver(result))
+            for line, result in zip(commands, results, strict=True)
+        ]
+        return self._wait(batch, lambda: [result.get() for result in results], timeout, commands[0])
 
     def send_timed(self, commands: Sequence[str], timeout: float | None = None) -> list[tuple[str, float]]:
         """Like `send_many`, with the time at which each reply was read, in Unix seconds."""
         if not commands:
             return []
         results: list[AsyncResult[tuple[str, float]]] = [AsyncResult() for _ in commands]
-        with self._deadline(commands[0], timeout):
-            blocks = [encode_command(command) for command in commands]
-            self._write(blocks, [_timed_resolver(result) for result in results])
-            return [result.get() for result in results]
+        batch = [
+            Command(encode_command(line), _timed_resolver(result))
+            for line, result in zip(commands, results, strict=True)
+        ]
+        return self._wait(batch, lambda: [result.get() for result in results], timeout, commands[0])
 
-    def _deadline(self, command: str, timeout: float | None) -> gevent.Timeout:
+    def _wait(
+        self, batch: list[Command], answers: Callable[[], Answers], timeout: float | None, first: str
+    ) -> Answers:
         seconds = self.timeout if timeout is None else timeout
-        return gevent.Timeout(seconds, CommandTimeout(f"no answer within {seconds:g} s: {_verb(command)}"))
+        writer = self._open()
+        try:
+            with gevent.Timeout(seconds, CommandTimeout(f"no answer within {seconds:g} s: {_verb(first)}")):
+                writer.put(batch)
+                return answers()
+        except BaseException:
+            writer.give_up(batch)
+            raise
 
     def post(self, *commands: str) -> None:
-        """Send without waiting for the answers."""
-        self._write([encode_command(command) for command in commands], [_ignore] * len(commands))
+        """Send without waiting, neither for the answers nor for the socket.
 
-    def _write(self, blocks: list[bytes], waiters: list[Resolve]) -> None:
-        if not self.connected or self.sock is None:
+        NotConnectedError when there is no connection, or too much waits to be sent.
+        """
+        self._open().put([Command(encode_command(command), _ignore) for command in commands])
+
+    def ask(self, question: str, answered: Callable[[], None]) -> None:
+        """Send a command of which only matters that it is answered; that is told by a call."""
+
+        def resolve(outcome: Frame | Exception) -> None:
+            if isinstance(outcome, Frame):
+                answered()
+
+        self._open().put([Command(encode_command(question), resolve)], urgent=True)
+
+    @property
+    def owing(self) -> int:
+        """Commands that the switch has been sent, not answered, and whose callers have given up."""
+        return self._writer.given_up if self._writer else 0
+
+    @property
+    def pending(self) -> int:
+        """Commands without an answer yet."""
+        return len(self._writer) if self._writer else 0
+
+    def _open(self) -> Writer:
+        if not self.connected or self._writer is None:
             raise NotConnectedError("not connected to the switch")
-        if len(self._pending) + len(waiters) > MAX_PENDING:
-            raise NotConnectedError("too many commands under way")
-        with self._write_lock:
-            if not self.connected:
-                raise NotConnectedError("not connected to the switch")
-            self._pending.extend(waiters)
-            try:
-                self.sock.sendall(b"".join(blocks))
-            except OSError as error:
-                self.close(error)
-                raise NotConnectedError(str(error)) from error
-            except (gevent.Timeout, CommandTimeout):
-                # part of the command may be out; nothing sent after it would be understood
-                self.close(NotConnectedError("the switch does not read its commands"))
-                raise
+        return self._writer
 
     def pause(self) -> None:
         """Stop reading (the switch and the kernel hold what comes), until `resume`."""
@@ -192,7 +218,6 @@ class EslClient(greenswitch.InboundESL):
                 if not data:
                     break
                 self._decoder.feed(data)
-                self.last_frame_at = time.monotonic()
                 while (frame := self._decoder.next_frame()) is not None:
                     self.handle_event(frame)
                     count += 1
@@ -205,28 +230,36 @@ class EslClient(greenswitch.InboundESL):
         self.close(cause)
 
     def handle_event(self, event: Frame) -> None:
-        """One frame: a reply goes to the oldest pending command, an event to `on_event`."""
+        """One frame: a reply goes to the oldest pending command, an event to `on_event`.
+
+        CodecError for one that makes no sense: whatever follows it may be read wrongly as well.
+        """
         kind = event.content_type
+        self.frames_read += 1
         if kind == "text/event-json":
+            decoded = decode_event(event.body)
             self.events_read += 1
+            self.last_event_at = time.monotonic()
             if self._on_event is not None:
                 try:
-                    self._on_event(decode_event(event.body))
-                except CodecError as error:
-                    log.warning("event skipped", error=str(error))
+                    self._on_event(decoded)
                 except Exception:
                     # one event that we cannot handle must not cost us all that follow
                     log.exception("event handler failed")
         elif kind in ("command/reply", "api/response"):
-            if not self._pending:
+            command = self._writer.answered() if self._writer else None
+            if command is None:
                 raise CodecError("a reply that nothing asked for")
-            self._pending.popleft()(event)
+            self.late_answers += command.given_up
+            command.resolve(event)
         elif kind == "auth/request":
             self._hello.set(None)
         elif kind == "text/rude-rejection":
             raise CodecError("refused by the switch's access list")
         elif kind == "text/disconnect-notice":
             log.debug("the switch ends the connection")
+        else:
+            raise CodecError(f"an unknown kind of frame: {kind[:40]!r}")
 
     def close(self, cause: Exception | None = None) -> None:
         """Close, and fail every pending command. Safe to call again, and from any greenlet."""
@@ -235,13 +268,15 @@ class EslClient(greenswitch.InboundESL):
         self._resume.set()
         if self.sock is not None:
             with suppress(OSError):  # the peer may have been faster
+                if self.pending:
+                    self.sock.setsockopt(gevent.socket.SOL_SOCKET, gevent.socket.SO_LINGER, ABORT)
                 self.sock.shutdown(gevent.socket.SHUT_RDWR)
             self.sock.close()
         error = NotConnectedError(str(cause) if cause else "connection closed")
         if not self._hello.ready():
             self._hello.set_exception(error)
-        while self._pending:
-            self._pending.popleft()(error)
+        if self._writer is not None:
+            self._writer.fail_all(error)
         if was_connected and self._on_close is not None:
             self._on_close(cause or error)
 

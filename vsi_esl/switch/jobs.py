@@ -6,6 +6,7 @@ The Job-UUID is ours and registered before the command goes out, since the event
 from __future__ import annotations
 
 import uuid
+from collections import OrderedDict
 from typing import Any
 
 import gevent
@@ -13,13 +14,19 @@ from gevent.event import AsyncResult
 
 from .client import CommandTimeout, EslClient
 
+MAX_REMEMBERED = 1000
+"""Jobs whose callers gave up and that may still be done."""
+
 
 class Jobs:
     """The jobs under way on one switch."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, AsyncResult[str]] = {}
+        self._given_up: OrderedDict[str, None] = OrderedDict()
         self.timeouts = 0
+        self.late_results = 0
+        """Jobs that were done after their callers had given up."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -37,13 +44,20 @@ class Jobs:
                 return result.get()
         except CommandTimeout:
             self.timeouts += 1
+            self._given_up[job_id] = None
+            if len(self._given_up) > MAX_REMEMBERED:
+                self._given_up.popitem(last=False)
             raise
         finally:
             self._waiting.pop(job_id, None)
 
     def finished(self, event: dict[str, Any]) -> None:
-        """A BACKGROUND_JOB event; a job that nobody waits for any more is ignored."""
-        result = self._waiting.pop(event.get("Job-UUID", ""), None)
+        """A BACKGROUND_JOB event; one that nobody waits for any more is counted, if it is of ours."""
+        job_id = event.get("Job-UUID", "")
+        result = self._waiting.pop(job_id, None)
+        if job_id in self._given_up:
+            del self._given_up[job_id]
+            self.late_results += 1
         if result is not None:
             result.set(str(event.get("_body", "")).rstrip("\n"))
 

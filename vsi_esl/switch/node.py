@@ -3,14 +3,18 @@
 Commands have a connection of their own, because a command that blocks holds back every event of its
 connection; and those that take their time have another one, because the quick ones would wait behind them.
 After each connect: subscribe, look at the switch, re-adopt its calls, and only then be ready.
+
+A switch that stands still keeps its connections: what it has been sent it does when it goes on, so its calls
+are looked at behind the answers to all of that, not beside them on a new connection.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import gevent
@@ -20,40 +24,32 @@ from greenswitch.esl import NotConnectedError
 
 from ..clock import SwitchClock
 from ..errors import NotSupported, SwitchUnavailable
-from ..model.codecs import CODEC_MODULES
-from . import commands
+from . import bond, commands
 from .client import AuthenticationFailed, CommandTimeout, EslClient
+from .facts import SwitchFacts, learn, warn
 from .jobs import Jobs
+from .pulse import PATIENCE_S, TICK_S, Pulse, longest_still, wait_until_answered
 
 log = structlog.get_logger(__name__)
 
 EVENTS = (
     "CHANNEL_PARK CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_HOLD CHANNEL_UNHOLD "
-    "CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB DTMF TEXT RECORD_STOP HEARTBEAT SHUTDOWN CUSTOM "
+    "CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB DTMF TEXT RECORD_STOP HEARTBEAT SHUTDOWN "
+    "MODULE_LOAD MODULE_UNLOAD CUSTOM "
     "conference::maintenance sofia::notify_watched_header sofia::error"
 )
 """The event types asked for: a plain call is 5 events with these, 24 with all."""
 
 DEFAULT_HEARTBEAT_S = 20.0
 SETUP_TIMEOUT_S = 15.0
-SOUND_MODULES = ("mod_sndfile", "mod_loopback")
-"""Files, and the internal channels of playbacks, recorders and bridges."""
 SILENT_HEARTBEATS = 2.5
 RESYNC_TIMEOUT_S = 30.0
-
-
-@dataclass(slots=True)
-class SwitchFacts:
-    """What the connected switch said of itself."""
-
-    version: str = ""
-    core_uuid: str = ""
-    watches_headers: bool = False
-    """Whether replies to our re-INVITEs, and REFERs, are reported (sip_watch_headers)."""
-    missing_codecs: frozenset[str] = frozenset()
-    """Codecs whose module is not loaded; a call answered with one of them would be lost."""
-    missing_modules: frozenset[str] = frozenset()
-    """Modules that playback and recording need and the switch has not loaded."""
+QUICK_BACKOFF_S = 1.0
+"""Longest wait before connecting again to a switch that did not refuse us: it may be there any moment."""
+BUSY = 1000
+"""Commands under way; with more the calls are not also looked at anew."""
+SAME_ERROR_S = 60.0
+"""How often the same reason for not being connected is logged."""
 
 
 class SwitchNode:
@@ -73,7 +69,7 @@ class SwitchNode:
         on_event: Callable[[dict[str, Any]], None],
         resync: Callable[[], Callable[[], None] | None],
         on_lost: Callable[[], None],
-        bond: str = "vsi-bond",
+        bond_id: str = "vsi-bond",
         command_timeout: float = 5.0,
         job_timeout: float = 30.0,
         connect_timeout: float = 5.0,
@@ -84,7 +80,7 @@ class SwitchNode:
         self._on_event = on_event
         self._resync = resync
         self._on_lost = on_lost
-        self.bond = bond
+        self.bond = bond_id
         self._command_timeout = command_timeout
         self._job_timeout = job_timeout
         self._connect_timeout = connect_timeout
@@ -97,10 +93,21 @@ class SwitchNode:
         self._resyncing = False
         self._heartbeat = DEFAULT_HEARTBEAT_S
         self._supervisor: gevent.Greenlet | None = None
+        self._bond_check: gevent.Greenlet | None = None
+        self._modules_changed = False
+        self._refresh_due = ""
+        """Why the calls are to be looked at anew; empty when they need not be."""
+        self._logged = "", 0.0
         self.jobs = Jobs()
         self.facts = SwitchFacts()
         self.clock = SwitchClock()
         self.reconnects = 0
+        self.stalls = 0
+        """How often the switch stood still."""
+        self.refreshes = 0
+        """How often the calls were looked at anew on a connection that was never lost."""
+        self.posts_lost = 0
+        """Commands nobody waits for that could not be sent; the calls are looked at anew instead."""
         self.events_handled = 0
         self.last_error = "not connected yet"
 
@@ -137,30 +144,35 @@ class SwitchNode:
         Raises SwitchUnavailable when there is no connection or no answer in time.
         """
         client = self._require_commands()
-        try:
+        with _as_unavailable():
             more = [f"api {line}" for line in then]
             return client.send(f"api {text}", timeout or self._command_timeout, then=more)
-        except (NotConnectedError, CommandTimeout) as error:
-            raise _unavailable(error) from error
 
     def command_many(self, lines: Sequence[str], timeout: float | None = None) -> list[str]:
         """Run api commands in one write; their answers, in order."""
         if not lines:
             return []
         client = self._require_commands()
-        try:
+        with _as_unavailable():
             return client.send_many([f"api {line}" for line in lines], timeout or self._command_timeout)
-        except (NotConnectedError, CommandTimeout) as error:
-            raise _unavailable(error) from error
 
     def post(self, *lines: str) -> None:
-        """Send api commands without waiting, and without failing: what they set is set again at resync."""
+        """Send api commands without waiting, and without failing.
+
+        What cannot be sent is counted, and what it would have set is set again when the calls are next
+        re-adopted: at the connect that follows, or soon when the connection is there.
+        """
+        if not lines:
+            return
         client = self._commands
-        if client is not None and client.connected:
+        if client is not None and (self.ready or self._resyncing):
             try:
                 client.post(*[f"api {line}" for line in lines])
+                return
             except NotConnectedError as error:
                 log.debug("not sent", error=str(error))
+        self.posts_lost += len(lines)
+        self._refresh_due = "commands could not be sent"
 
     def execute(self, channel: str, application: str, argument: str) -> str:
         """Run a dialplan application on a channel. The argument is `${}`-expanded: never outside text."""
@@ -170,18 +182,14 @@ class SwitchNode:
             "execute-app-name": commands.name(application),
             "execute-app-arg": argument,
         }
-        try:
+        with _as_unavailable():
             return client.send(f"sendmsg {commands.uuid(channel)}", self._command_timeout, block)
-        except (NotConnectedError, CommandTimeout) as error:
-            raise _unavailable(error) from error
 
     def job(self, text: str, timeout: float | None = None) -> str:
         """Run a command that may block in the background, and return its result."""
         client = self._require_commands()
-        try:
+        with _as_unavailable():
             return self.jobs.run(client, text, timeout or self._job_timeout)
-        except (NotConnectedError, CommandTimeout) as error:
-            raise _unavailable(error) from error
 
     def set_up(self, lines: Sequence[str], timeout: float = SETUP_TIMEOUT_S) -> list[tuple[str, float]]:
         """Run api commands that take 10 to 50 ms each: their answers, and when each came (Unix seconds).
@@ -193,10 +201,8 @@ class SwitchNode:
         client = self._setups
         if client is None:
             raise SwitchUnavailable("not connected to the switch")
-        try:
+        with _as_unavailable():
             return client.send_timed([f"api {line}" for line in lines], timeout)
-        except (NotConnectedError, CommandTimeout) as error:
-            raise _unavailable(error) from error
 
     def _require_commands(self) -> EslClient:
         """The command connection, for use by anyone once the calls are re-adopted.
@@ -213,100 +219,135 @@ class SwitchNode:
     def _supervise(self) -> None:
         failures = 0
         while True:
+            refused = False
             try:
                 self._connect()
                 failures = 0
-                log.info("switch ready", version=self.facts.version)
+                self._logged = ("", 0.0)
+                log.info("switch ready", version=self.facts.version, address=self.address)
                 self._watch()
-            except (NotConnectedError, AuthenticationFailed, CommandTimeout, SwitchUnavailable) as error:
-                self.last_error = str(error)
-                log.warning("switch not available", error=str(error))
+            except AuthenticationFailed as error:
+                refused = True
+                self._unavailable(error)
+            except (NotConnectedError, CommandTimeout, SwitchUnavailable) as error:
+                self._unavailable(error)
             except Exception as error:
+                refused = True
                 self.last_error = str(error)
-                log.exception("connecting to the switch failed")
+                log.exception("connecting to the switch failed", address=self.address)
             was_ready = self.ready
             self._disconnect()
             if was_ready:
                 self._on_lost()
             low, high = self._backoff
+            longest = high if refused else min(high, max(low, QUICK_BACKOFF_S))
             # full jitter, so that many services do not return to a restarted switch in step
-            gevent.sleep(max(low, random.uniform(0, min(high, low * 2 ** min(failures, 16)))))  # noqa: S311
+            gevent.sleep(max(low, random.uniform(0, min(longest, low * 2 ** min(failures, 16)))))  # noqa: S311
             failures += 1
             self.reconnects += 1
 
+    @property
+    def address(self) -> str:
+        """Where the switch is, for people."""
+        host, port, _ = self._address
+        return f"{host}:{port}"
+
+    def _unavailable(self, error: Exception) -> None:
+        self.last_error = str(error)
+        now = time.monotonic()
+        text, at = self._logged
+        if text != self.last_error or now - at >= SAME_ERROR_S:
+            self._logged = (self.last_error, now)
+            log.warning("switch not available", address=self.address, error=self.last_error)
+
     def _connect(self) -> None:
         self._lost.clear()
-        host, port, password = self._address
         options: dict[str, Any] = {"timeout": self._connect_timeout, "on_close": self._closed}
-        self._commands = EslClient(host, port, password, **options)
+        self._commands = EslClient(*self._address, **options)
         self._commands.connect()
-        self._setups = EslClient(host, port, password, **options)
+        self._setups = EslClient(*self._address, **options)
         self._setups.connect()
-        self._events = EslClient(host, port, password, on_event=self._handle, **options)
+        self._events = EslClient(*self._address, on_event=self._handle, **options)
         self._events.connect()
         reply = self._events.send(f"event json {EVENTS}")
         if not reply.startswith("+OK"):
             raise NotConnectedError(f"the switch refused our events: {reply}")
-        self._events.pause()
+        self._adopt_calls()
+
+    def _adopt_calls(self) -> None:
+        """Look at the switch and make the model what it is, with events held back meanwhile."""
+        events = self._events
+        if events is None:
+            raise NotConnectedError(self.last_error)
         self._resyncing = True
-        self._learn_facts()
-        self._ensure_bond()
+        self._refresh_due = ""
+        events.pause()
+        self._learn()
+        bond.ensure(self.command, self.bond)
         with gevent.Timeout(RESYNC_TIMEOUT_S, SwitchUnavailable("re-adoption of the calls took too long")):
             finish = self._resync()
-            self._events.resume()
+            events.resume()
             if finish is not None:
                 finish()
         self._ready.set()
         self._resyncing = False
 
-    def _learn_facts(self) -> None:
-        version, core_uuid, watched, *answers = self.command_many(
-            [
-                "version",
-                commands.global_getvar("core_uuid"),
-                commands.global_getvar("sip_watch_headers"),
-                *[commands.module_exists(module) for module in (*SOUND_MODULES, *CODEC_MODULES.values())],
-            ]
-        )
-        sound, loaded = answers[: len(SOUND_MODULES)], answers[len(SOUND_MODULES) :]
-        lacking = frozenset(
-            module for module, answer in zip(SOUND_MODULES, sound, strict=True) if answer != "true"
-        )
-        missing = frozenset(
-            codec for codec, answer in zip(CODEC_MODULES, loaded, strict=True) if answer != "true"
-        )
-        words = version.split()
-        shown = words[2] if version.startswith("FreeSWITCH Version") and len(words) > 2 else version[:60]
-        self.facts = SwitchFacts(shown, core_uuid, "CSeq" in watched, missing, lacking)
-        if not (shown.startswith(("1.10", "1.11")) or shown == "sandbox"):
-            log.warning("untested switch version", version=shown)
-        if lacking:
-            log.warning("no playback or recording without these modules", modules=sorted(lacking))
-        if missing:
-            log.warning("codecs without their module on the switch", codecs=sorted(missing))
-        if not self.facts.watches_headers:
-            log.warning("sip_watch_headers is not set on the switch: a refused hold will not be noticed")
+    def _learn(self) -> None:
+        self._modules_changed = False
+        facts = learn(self.command_many)
+        if facts != self.facts:
+            self.facts = facts
+            warn(facts)
 
-    def _ensure_bond(self) -> None:
-        """Have the dummy channel that every leg names as its partner, so that REFERs wait for us."""
-        if self.command(commands.exists(self.bond)) == "true":
-            return
-        # the music of a leg on hold is played to its partner, who must not need a music module for that
-        settings = {"vsi_internal": "true", "hold_music": "silence_stream://-1"}
-        answer = self.command(commands.originate_null(self.bond, settings))
-        if not answer.startswith("+OK"):
-            log.warning("no bond channel; inbound REFERs are refused by the switch", answer=answer[:80])
+    def _refresh(self, why: str) -> None:
+        """Re-adopt the calls on the connections there are."""
+        log.info("calls looked at anew", reason=why)
+        self.refreshes += 1
+        self._ready.clear()
+        self._adopt_calls()
 
     def _watch(self) -> None:
-        """Return when the connection is lost, or silent for too long."""
-        while not self._lost.wait(self._heartbeat / 4):
-            events = self._events
-            if events is None:
-                return
-            self._renew_bond()
-            silent = time.monotonic() - events.last_frame_at
+        """Return when the connection is lost; raise when it is of no more use."""
+        connections = [one for one in (self._commands, self._setups, self._events) if one is not None]
+        patience = {id(self._setups): SETUP_TIMEOUT_S}
+        pulses = [Pulse(one, patience.get(id(one), PATIENCE_S)) for one in connections]
+        bond_at = time.monotonic()
+        late = 0
+        while not self._lost.wait(TICK_S):
+            for pulse in pulses:
+                pulse.tick()
+            if seconds := longest_still(pulses):
+                self._wait_for_life(pulses, seconds)
+                self._refresh_due = "the switch stood still"
+            answered_late = self.jobs.late_results + sum(one.late_answers for one in connections)
+            if answered_late > late:
+                late = answered_late
+                self._refresh_due = self._refresh_due or "commands were done after their callers had given up"
+            if self._refresh_due and not any(one.owing or one.pending > BUSY for one in connections):
+                self._refresh(self._refresh_due)
+            if self._modules_changed:
+                self._learn()
+            now = time.monotonic()
+            if now - bond_at > self._heartbeat / 4 and not self._bond_check:
+                bond_at = now
+                self._bond_check = gevent.spawn(self._renew_bond)
+            silent = now - self._events.last_event_at if self._events else 0.0
             if silent > SILENT_HEARTBEATS * self._heartbeat:
                 raise NotConnectedError(f"the switch has been silent for {silent:.0f} s")
+
+    def _wait_for_life(self, pulses: list[Pulse], seconds: float) -> None:
+        """The switch stands still: take no commands until everything it was sent is answered.
+
+        NotConnectedError when the connections are lost, or it answers, but only on new ones.
+        """
+        self.stalls += 1
+        self._ready.clear()
+        self.last_error = "the switch does not answer"
+        log.warning("switch stands still", address=self.address, seconds=seconds)
+        answered = wait_until_answered(pulses, self._lost, partial(EslClient, *self._address))
+        if self._lost.is_set() or not answered:
+            raise NotConnectedError(self.last_error)
+        log.info("switch answers again", address=self.address)
 
     def _handle(self, event: dict[str, Any]) -> None:
         self.events_handled += 1
@@ -318,6 +359,8 @@ class SwitchNode:
             seconds = str(event.get("Heartbeat-Interval", ""))
             if seconds.isascii() and seconds.isdigit() and int(seconds) > 0:
                 self._heartbeat = float(seconds)
+        elif kind in ("MODULE_LOAD", "MODULE_UNLOAD"):
+            self._modules_changed = True
         elif kind == "CHANNEL_HANGUP_COMPLETE" and event.get("Unique-ID") == self.bond:
             gevent.spawn(self._renew_bond)
         else:
@@ -325,7 +368,7 @@ class SwitchNode:
 
     def _renew_bond(self) -> None:
         try:
-            self._ensure_bond()
+            bond.ensure(self.command, self.bond)
         except SwitchUnavailable as error:
             log.warning("bond channel not renewed", error=str(error))
 
@@ -345,7 +388,12 @@ class SwitchNode:
         self.jobs.fail_all(NotConnectedError(self.last_error))
 
 
-def _unavailable(error: Exception) -> SwitchUnavailable:
-    if isinstance(error, CommandTimeout):
-        return SwitchUnavailable(f"the switch did not answer: {error}")
-    return SwitchUnavailable(f"the connection to the switch was lost: {error}")
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """What a command fails with, in a client's words."""
+    try:
+        yield
+    except CommandTimeout as error:
+        raise SwitchUnavailable(f"the switch did not answer: {error}") from error
+    except NotConnectedError as error:
+        raise SwitchUnavailable(f"the connection to the switch was lost: {error}") from error

@@ -1,0 +1,22 @@
+"""The bond: a dummy channel that every leg names as its partner, so that inbound REFERs wait for us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from . import commands
+
+log = structlog.get_logger(__name__)
+
+
+def ensure(command: Callable[[str], str], bond: str) -> None:
+    """Have the channel with the id `bond`. `command` runs an api command and returns its answer."""
+    if command(commands.exists(bond)) == "true":
+        return
+    # the music of a leg on hold is played to its partner, who must not need a music module for that
+    settings = {"vsi_internal": "true", "hold_music": "silence_stream://-1"}
+    answer = command(commands.originate_null(bond, settings))
+    if not answer.startswith("+OK"):
+        log.warning("no bond channel; inbound REFERs are refused by the switch", answer=answer[:80])

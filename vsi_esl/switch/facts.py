@@ -1,0 +1,64 @@
+"""What the connected switch is and can do: asked at each connect, and when it loads or unloads a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from ..model.codecs import CODEC_MODULES
+from . import commands
+
+log = structlog.get_logger(__name__)
+
+SOUND_MODULES = ("mod_sndfile", "mod_loopback")
+"""Files, and the internal channels of playbacks, recorders and bridges."""
+
+
+@dataclass(slots=True)
+class SwitchFacts:
+    """What the connected switch said of itself."""
+
+    version: str = ""
+    core_uuid: str = ""
+    watches_headers: bool = False
+    """Whether replies to our re-INVITEs, and REFERs, are reported (sip_watch_headers)."""
+    missing_codecs: frozenset[str] = frozenset()
+    """Codecs whose module is not loaded; a call answered with one of them would be lost."""
+    missing_modules: frozenset[str] = frozenset()
+    """Modules that playback and recording need and the switch has not loaded."""
+
+
+def learn(ask: Callable[[Sequence[str]], list[str]]) -> SwitchFacts:
+    """Ask the switch. `ask` runs api commands and returns their answers."""
+    version, core_uuid, watched, *answers = ask(
+        [
+            "version",
+            commands.global_getvar("core_uuid"),
+            commands.global_getvar("sip_watch_headers"),
+            *[commands.module_exists(module) for module in (*SOUND_MODULES, *CODEC_MODULES.values())],
+        ]
+    )
+    sound, loaded = answers[: len(SOUND_MODULES)], answers[len(SOUND_MODULES) :]
+    lacking = frozenset(
+        module for module, answer in zip(SOUND_MODULES, sound, strict=True) if answer != "true"
+    )
+    missing = frozenset(
+        codec for codec, answer in zip(CODEC_MODULES, loaded, strict=True) if answer != "true"
+    )
+    words = version.split()
+    shown = words[2] if version.startswith("FreeSWITCH Version") and len(words) > 2 else version[:60]
+    return SwitchFacts(shown, core_uuid, "CSeq" in watched, missing, lacking)
+
+
+def warn(facts: SwitchFacts) -> None:
+    """Log what will be missed on such a switch."""
+    if not (facts.version.startswith(("1.10", "1.11")) or facts.version == "sandbox"):
+        log.warning("untested switch version", version=facts.version)
+    if facts.missing_modules:
+        log.warning("no playback or recording without these modules", modules=sorted(facts.missing_modules))
+    if facts.missing_codecs:
+        log.warning("codecs without their module on the switch", codecs=sorted(facts.missing_codecs))
+    if not facts.watches_headers:
+        log.warning("sip_watch_headers is not set on the switch: a refused hold will not be noticed")
