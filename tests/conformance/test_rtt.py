@@ -119,3 +119,31 @@ def test_text_arrives_as_it_was_sent(switch, client, service, text):
     client.ok("send_leg_rtt", id=leg, text=text)
     eventually(lambda: peer.text.endswith("\r\n"), "a line arrives")
     assert peer.text.lstrip("\u2028") == f"{text}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("third\nline", "third\u2028line"),
+        ("a\r\n\r\nb\rc\n", "a\u2028\u2028b\u2028c"),
+        ("\n a", "\u2028 a"),
+        ("a\u2028b\u2029", "a\u2028b"),
+    ],
+)
+def test_lines_of_one_text_stay_together(switch, client, service, text, line):
+    peer, leg = answered(switch, client, rtt=True)
+    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+    client.ok("send_leg_rtt", id=leg, text=f"|{text}")
+    eventually(lambda: peer.text.endswith("\r\n"), "it arrives")
+    assert peer.text.partition("|")[2] == f"{line}\r\n"
+    assert peer.text_by_timestamp.partition("|")[2] == line
+
+
+@pytest.mark.parametrize("text", ["\n", " \r\n", "\u2028"])
+def test_a_line_end_alone_is_not_sent(switch, client, service, text):
+    peer, leg = answered(switch, client, rtt=True)
+    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+    assert client.ok("send_leg_rtt", id=leg, text=text) == {"status": "sent"}
+    client.ok("send_leg_rtt", id=leg, text="next")
+    eventually(lambda: peer.text.endswith("\r\n"), "the next one arrives")
+    assert peer.text.lstrip("\u2028") == "next\r\n"

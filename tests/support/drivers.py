@@ -95,6 +95,13 @@ class SandboxPeer:
     def text(self) -> str:
         return "".join(f"{line}\r\n" for line in self._channel.far.texts)
 
+    @property
+    def text_by_timestamp(self) -> str:
+        """What a peer is left with that takes each RTP timestamp once: the first text of a tick."""
+        far = self._channel.far
+        first = dict(reversed(list(zip(far.text_ticks, far.texts, strict=True))))
+        return "".join(first[tick] for tick in sorted(first))
+
     def answer(self) -> None:
         self._act(self._switch.far_ends.answer, self._channel)
 
@@ -219,6 +226,11 @@ class SipPeer:
     def text(self) -> str:
         assert self._call.text is not None
         return self._call.text.received
+
+    @property
+    def text_by_timestamp(self) -> str:
+        assert self._call.text is not None
+        return self._call.text.by_timestamp
 
     def answer(self) -> None:
         self._call.answer()

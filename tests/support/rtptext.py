@@ -10,7 +10,8 @@ from gevent import socket as gsocket
 
 
 class TextStream:
-    """One socket for T.140 in UTF-8; `received` is all that came, in order."""
+    """One socket for T.140 in UTF-8; `received` is all that came, in order. `by_timestamp` is what is left of
+    it for a peer that takes each RTP timestamp once, since it tells redundancy by it (RFC 2198)."""
 
     def __init__(self, payload_type: int = 98, red: int = 0) -> None:
         self._socket = gsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -18,7 +19,8 @@ class TextStream:
         self.port: int = self._socket.getsockname()[1]
         self.payload_type = payload_type
         self.red = red
-        self.received = ""
+        self.received = self.by_timestamp = ""
+        self._timestamps: set[bytes] = set()
         self._remote: tuple[str, int] | None = None
         self._sequence = 0
         self._timestamp = 0
@@ -49,9 +51,15 @@ class TextStream:
             packet = self._socket.recv(2048)
             kind = packet[1] & 0x7F
             if kind == self.payload_type:
-                self.received += packet[12:].decode("utf-8", "replace")
+                text = packet[12:].decode("utf-8", "replace")
             elif self.red and kind == self.red:
-                self.received += _primary(packet[12:]).decode("utf-8", "replace")
+                text = _primary(packet[12:]).decode("utf-8", "replace")
+            else:
+                continue
+            self.received += text
+            if packet[4:8] not in self._timestamps:
+                self._timestamps.add(packet[4:8])
+                self.by_timestamp += text
 
 
 def _primary(payload: bytes) -> bytes:

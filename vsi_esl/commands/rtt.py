@@ -13,12 +13,12 @@ MAX_TEXT = 4096
 
 
 class SendRtt(LegPayload):
-    text = Text(limit=MAX_TEXT, metadata=about("Sent line by line.", needed=True))
+    text = Text(limit=MAX_TEXT, metadata=about("Sent with a line end behind it.", needed=True))
 
 
 @command("send_leg_rtt", SendRtt, result="sent", rest=Rest("POST", "/legs/{id}/rtt", body=Body.REQUIRED))
 def send_leg_rtt(ctx: Context, id: str, text: str) -> dict[str, str]:
-    """Send text to the peer. The switch sends whole lines, each with a line end of its own."""
+    """Send text to the peer. The switch sends whole lines: it puts a line end behind the text."""
     leg = ctx.legs.get(id)
     if not text:
         raise Invalid("text required")

@@ -70,6 +70,8 @@ class FarEnd:
     text_capable: bool = True
     """Whether it takes real-time text when offered; a caller: whether it offers it."""
     texts: list[str] = field(default_factory=list)
+    text_ticks: list[int] = field(default_factory=list)
+    """When each of them was sent, in ticks of the switch's text."""
     """The lines of real-time text that it has been sent."""
 
 

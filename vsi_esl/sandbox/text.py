@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .channels import now_us
+
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
+TICK_US = 100_000
+"""Packets of one tick have the same RTP timestamp."""
 LINE_BREAKS = ("\r", "\n", "\u2028")
 
 
@@ -20,6 +24,7 @@ def uuid_send_text(switch: SandboxSwitch, rest: str) -> str:
         return f"-ERR No such channel {channel_id}!\n"
     if channel.text_possible:
         channel.far.texts.append(text)
+        channel.far.text_ticks.append(now_us() // TICK_US)
     return "+OK\n"
 
 

@@ -13,6 +13,7 @@ from .commands import name, originate_variables, setvar, text_argument, uuid
 
 PATH = re.compile(r"/[A-Za-z0-9._/-]{1,1024}\Z")
 TEXT_LINE_END = re.compile("\r\n|[\r\n\u2028\u2029]")
+LINE_SEPARATOR = "\u2028"
 
 FAR_END_REST_MS = 20
 """How long the far end of a pair waits before it answers. Without that, the near end's thread is sometimes
@@ -128,9 +129,17 @@ def send_text(channel: str, line: str) -> str:
     return f"uuid_send_text {uuid(channel)} {line}"
 
 
-def text_lines(text: str) -> list[str]:
-    """The lines of a text, as many commands. Empty ones have no command and are left out."""
-    return [line for line in TEXT_LINE_END.split(text) if line.strip(" ")]
+def text_line(text: str) -> str:
+    """A text as the one line of a command: line ends within it as LINE SEPARATOR, which T.140 has for them.
+    One at its end is left to the switch. Empty when there is nothing to send.
+
+    A command for each line would lose them at a peer that tells redundancy by timestamps (RFC 2198): all that
+    the switch sends within 100 ms has the same one.
+    """
+    lines = TEXT_LINE_END.split(text)
+    if not lines[-1]:
+        lines.pop()
+    return LINE_SEPARATOR.join(lines) if "".join(lines).strip(" ") else ""
 
 
 def want_text(channel: str) -> str:

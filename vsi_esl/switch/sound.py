@@ -133,8 +133,10 @@ class SwitchSound:
     # -- real-time text ----------------------------------------------------------------------------------
 
     def send_text(self, leg: Leg, text: str) -> None:
-        """Send lines of real-time text to the peer."""
-        self._node.command_many([audio.send_text(leg.id, line) for line in audio.text_lines(text)])
+        """Send real-time text to the peer, with a line end behind it; one line end alone is not sent."""
+        line = audio.text_line(text)
+        if line:
+            self._node.command(audio.send_text(leg.id, line))
 
     # -- helpers -----------------------------------------------------------------------------------------
 
