@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test test-python lint bench clean
 
 run: $(VENV)/.installed    ## the service on the sandbox, with a demo caller
 	VSI_ESL_PROGRAM_HINT=$(BIN)/vsi-esl $(BIN)/vsi-esl serve --sandbox
 
-test: $(VENV)/.installed-test    ## the whole test suite
-	$(BIN)/python -m pytest tests/conformance --face=rest
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-test    ## the whole test suite, as many parts at a time as there are cores
+	$(BIN)/python -m tests
+
+test-python: $(VENV)/.installed-test    ## what depends on the version of Python; PYTHON and VENV say which
+	$(BIN)/python -m tests conformance unit
 
 lint: $(VENV)/.installed-test    ## ruff and mypy
 	$(BIN)/ruff check vsi_esl tests
@@ -23,12 +25,12 @@ bench: $(VENV)/.installed-test    ## the benchmarks; figures, not a pass or fail
 clean:
 	rm -rf $(VENV) build *.egg-info
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "Debian and Ubuntu keep venv apart: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.installed-test: setup.cfg pyproject.toml
+$(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "Debian and Ubuntu keep venv apart: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .[test,bench]
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .[test,bench]
 	touch $@ $(VENV)/.installed

@@ -82,7 +82,11 @@ def test_no_token(guarded):
     assert body == b'{"instance_id":"test-1","error":"a bearer token is required"}\n'
 
 
-@pytest.mark.parametrize("header", ["Bearer nobody", "Basic eDp5", "Bearer", f"Bearer {READ}x", READ])
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer nobody", "Basic eDp5", "Bearer", f"Bearer {READ}x", READ],
+    ids=["unknown", "basic", "none", "a letter more", "no scheme"],
+)
 def test_wrong_tokens(guarded, header):
     assert HttpClient(address(guarded), Authorization=header)("GET", "/v1/legs").status == 401
     assert refused(guarded, Authorization=header)[0] == 401

@@ -189,7 +189,10 @@ def test_over_a_crash(opened):
     assert crashed.newest > CURSOR_STEP
 
 
-@pytest.mark.parametrize("event_id", ["", "x", str(uuid.uuid4()), str(uuid.UUID(int=2**128 - 1))])
+OTHERS = "6d4d5c2e-0f5b-4b8e-9a53-1c5f0e7a9d11"
+
+
+@pytest.mark.parametrize("event_id", ["", "x", OTHERS, str(uuid.UUID(int=2**128 - 1))])
 def test_ids_of_elsewhere(opened, event_id):
     history = opened()
     fill(history, 3)
