@@ -28,6 +28,9 @@ DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 ANOTHER = re.compile(r":[0-9a-f]{64}\b")
 PREFIX = "vsi_"
 """In front of every token, so that a secret scanner can know one."""
+RANDOM = re.compile(r"[A-Za-z0-9+=_-]{16,}")
+FEW_DIGITS = 3
+NOT_SHOWN = "(not shown: it may be a secret)"
 BURST_S = 2
 
 
@@ -117,12 +120,16 @@ class ConfinedFilter(AppFilter):
 
 
 class Tokens:
-    """The configured tokens. ValueError, without the token in it, for one that is wrong."""
+    """The configured tokens. ValueError for one that is wrong, which is told by its place: what was pasted
+    there may be the token itself."""
 
     def __init__(self, lines: Iterable[str], rate: int = 0) -> None:
         self._tokens: list[tuple[bytes, Access]] = []
-        for line in lines:
-            digest, access = parse(line, rate)
+        for number, line in enumerate(lines, 1):
+            try:
+                digest, access = parse(line, rate)
+            except ValueError as error:
+                raise ValueError(f"token {number}: {error}") from None
             if any(access.name == other.name for _, other in self._tokens):
                 raise ValueError(f"token {access.name!r} is there twice")
             self._tokens.append((digest, access))
@@ -158,28 +165,46 @@ def line_of(name: str, scope: str, token: str, pattern: str = "") -> str:
 
 
 def parse(line: str, rate: int = 0) -> tuple[bytes, Access]:
-    """Digest and access of a configured token. ValueError says what is wrong with it."""
+    """Digest and access of a configured token. ValueError says what is wrong, and of the line at most the
+    name, when all else is as it must be."""
     name, _, rest = line.partition(":")
     scope, _, rest = rest.partition(":")
     digest, colon, pattern = rest.partition(":")
     if not NAME.match(name):
         raise ValueError("a token is NAME:SCOPE:HASH[:APP_ID_PATTERN]; NAME of letters, digits and ._-")
+    if name.startswith(PREFIX) and may_be_secret(name):  # names are in logs and replies
+        raise ValueError("its name is a token; `vsi-esl token NAME` makes the line")
     if scope.upper() not in Scope.__members__:
-        raise ValueError(f"token {name!r}: the scope must be read, control or admin")
+        raise ValueError("the scope must be read, control or admin")
     if not DIGEST.match(digest):
-        raise ValueError(f"token {name!r}: the hash must be SHA-256 in hex; `vsi-esl token` makes one")
+        raise ValueError("the hash must be SHA-256 in hex; `vsi-esl token` makes one")
     if colon and not pattern:
-        raise ValueError(f"token {name!r}: the app_id pattern is empty")
-    if ANOTHER.search(pattern):  # a pattern that matches nothing would be a strange way to be told
-        raise ValueError(f"token {name!r}: another token stands in its app_id pattern")
+        raise ValueError(f"{name!r}: the app_id pattern is empty")
+    if ANOTHER.search(pattern) or (PREFIX in pattern and may_be_secret(pattern)):
+        # a pattern that matches nothing would be a strange way to be told
+        raise ValueError(f"{name!r}: another token stands in its app_id pattern")
     level = Scope[scope.upper()]
     if pattern and level is Scope.ADMIN:
-        raise ValueError(f"token {name!r}: an admin token cannot be confined to an app_id")
+        raise ValueError(f"{name!r}: an admin token cannot be confined to an app_id")
     bucket = Bucket(0 if level is Scope.ADMIN else rate)
     try:
         return digest.encode(), Access(name, level, pattern, bucket)
     except re2.error as error:
-        raise ValueError(f"token {name!r}: bad app_id pattern: {error}") from None
+        # what stands behind the colon is from the pattern
+        raise ValueError(f"{name!r}: bad app_id pattern: {str(error).partition(':')[0]}") from None
+
+
+def may_be_secret(text: str) -> bool:
+    """Whether something in it looks as if it were made at random: long, and of mixed characters."""
+    return any(
+        sum(char.isdigit() for char in run) > FEW_DIGITS or (run != run.lower() and run != run.upper())
+        for run in RANDOM.findall(text)
+    )
+
+
+def shown(text: str) -> str:
+    """The text, for a message, unless it may be a secret."""
+    return NOT_SHOWN if may_be_secret(text) else text
 
 
 def _compiled(pattern: str) -> re2._Regexp[str]:

@@ -16,7 +16,9 @@ import pytest
 import structlog
 
 from tests.support.drivers import eventually
+from tests.support.vsi import VsiClient
 from vsi_esl import logs, registry
+from vsi_esl.access import line_of, new_token
 from vsi_esl.app import Service
 from vsi_esl.switch.writer import Command, Writer
 
@@ -312,3 +314,16 @@ def test_a_password_is_not_logged_when_the_login_hangs(log, switch, start, monke
         service = start(wait=False, switch={"connect_timeout": 0.3})
         eventually(lambda: log.named("switch not available") != [], "it is logged")
     log.check(service.config.switch.password)
+
+
+def test_the_name_of_a_token_is_no_secret(log, start):
+    secret = new_token()
+    service = start(access={"tokens": (line_of("crm", "control", secret),)})
+    client = VsiClient(f"127.0.0.1:{service.http.server.server_port}", f"?token={secret}")
+    client.send("stop")
+    assert client.closed.wait(5)
+    client.close()
+    eventually(lambda: log.named("vsi connection closed"), "the line is there")
+    (line,) = log.named("vsi connection closed")
+    assert line["client"] == "crm"
+    assert secret not in log.stream.getvalue()

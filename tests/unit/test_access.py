@@ -45,6 +45,54 @@ def test_tokens_that_are_wrong(line, problem):
         Tokens([line])
 
 
+SECRET = new_token()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        SECRET,
+        f"{SECRET}:control",
+        f"{SECRET}:control:{'0' * 64}",
+        f"{SECRET}:control:{'0' * 64}:acme",
+        f"name:{SECRET}",
+        f"name:{SECRET}:control",
+        f"name:control:{SECRET}",
+        f"name:control:{'0' * 64}:{SECRET}",
+        f"name:control:{'0' * 64}:({SECRET}",
+        f"name:control:{'0' * 64}:*{SECRET}",
+        f"name:control:{'0' * 64}:(?P<{SECRET}>",
+        f"name {SECRET}:control:{'0' * 64}",
+        f"hunter2:hunter2:{'0' * 64}",
+        "hunter2",
+    ],
+)
+def test_a_token_pasted_where_its_line_belongs_is_not_said(line):
+    with pytest.raises(ValueError, match=r"token 2: ") as caught:
+        Tokens([line_of("good", "read", new_token()), line])
+    assert SECRET not in str(caught.value) and SECRET[4:20] not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (SECRET, True),
+        (f"sip:{SECRET[4:]}@x", True),
+        ("9f86d081884c7d659a2feaa0c55ad015", True),
+        ("AKIAIOSFODNN7EXAMPLE/wJalrXUtnFEMIK7MDENGbPxRfiCY", True),
+        ("http.adress", False),
+        ("webhooks.allow_private_urls_of_clients", False),
+        ("VSI_ESL_S3_REQUEST_PREFLIGHT_TIMEOUT", False),
+        ("127.0.0.1:8080", False),
+        ("/var/lib/vsi_esl/state.sqlite3", False),
+    ],
+)
+def test_what_may_be_a_secret(text, secret):
+    assert access.may_be_secret(text) is secret
+    assert (access.shown(text) == text) is not secret
+
+
 def test_names_are_unique():
     lines = [line_of("a", "read", "x"), line_of("a", "read", "y")]
     with pytest.raises(ValueError, match="token 'a' is there twice"):

@@ -8,8 +8,9 @@ import json
 import pytest
 import structlog
 
-from vsi_esl import logs
+from vsi_esl import access, logs
 from vsi_esl.config import ConfigError, describe, example_yaml, load
+from vsi_esl.config.loading import all_settings
 
 
 def problems(path=None, **environ) -> list[str]:
@@ -144,6 +145,55 @@ def test_secrets_from_files_and_never_shown(tmp_path):
     assert line == "VSI_ESL_SWITCH_PASSWORD_FILE: cannot read /nowhere: No such file or directory"
     (line,) = problems(VSI_ESL_SWITCH_PASSWORD_FILE=str(secret), VSI_ESL_SWITCH_PASSWORD="x")
     assert line.endswith("VSI_ESL_SWITCH_PASSWORD is given as well")
+
+
+SECRET = access.new_token()
+
+
+@pytest.mark.parametrize("key", [key for key, _ in all_settings()])
+def test_a_secret_in_the_wrong_place_is_not_said(tmp_path, key):
+    """Whatever setting it was pasted into: neither in a problem nor in a warning."""
+    section, _, name = key.rpartition(".")
+    indent = "  " if section else ""
+    variable = dict(all_settings())[key].metadata["env"]
+    line = f"crm:control:{SECRET}"
+    told: list[str] = []
+    for value in (SECRET, line):
+        for given in (f'"{value}"', f'["{value}"]', f'{{"{value}": x}}', f'["{value}", 1, {{a: b}}]'):
+            text = f"{section}:\n" * bool(section) + f"{indent}{name}: {given}\n"
+            told += _told(write(tmp_path, text), {})
+        told += _told(None, {variable: value}) + _told(None, {f"{variable}_FILE": value})
+    assert SECRET[4:30] not in "\n".join(told)
+
+
+def _told(path, environ) -> list[str]:
+    try:
+        return load(path, environ).warnings
+    except ConfigError as wrong:
+        return wrong.problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SECRET}: x\n",
+        f"{SECRET}\n",
+        f"- {SECRET}\n",
+        f"access:\n  {SECRET}: x\n",
+        f"access:\n  {SECRET}: x\n  {SECRET}: y\n",
+        f"access:\n  {SECRET}\n",
+        f"access.{SECRET}: x\n",
+        f"access:\n  tokens:\n    {SECRET}:\n      control\n",
+        f"access:\n  tokens:\n    - {SECRET}\n   - b\n",
+        f"? [{SECRET}]\n: x\n",
+        f"*{SECRET}\n",
+        f"a: !{SECRET} x\n",
+        f"'{SECRET}\n",
+    ],
+)
+def test_a_secret_in_a_broken_file_is_not_said(tmp_path, text):
+    told = problems(write(tmp_path, text))
+    assert SECRET[4:30] not in "\n".join(told)
 
 
 def test_variables_whose_subject_is_the_switch_are_named():

@@ -201,7 +201,8 @@ def codecs(default: tuple[str, ...]) -> Any:
         unknown = [word for word, name in found.items() if name is None]
         if not unknown:
             return known
-        return Partly(known, f"{', '.join(unknown)} left out: the codecs are {', '.join(CLOCK_RATES)}")
+        left_out = ", ".join(map(access.shown, unknown))
+        return Partly(known, f"{left_out} left out: the codecs are {', '.join(CLOCK_RATES)}")
 
     return parse
 
@@ -272,11 +273,11 @@ def networks(value: Any) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
     """Networks in CIDR notation: a list, or a text with commas between them."""
     words = value if isinstance(value, list) else text(value).split(",")
     found = []
-    for word in words:
+    for number, word in enumerate(words, 1):
         if not text(word).strip():
             continue
         try:
             found.append(ipaddress.ip_network(text(word).strip()))
-        except ValueError:
-            raise ValueError(f"must be networks such as 10.0.0.0/8, not {word!r}") from None
+        except ValueError:  # the word is not said: it may be a secret that belongs elsewhere
+            raise ValueError(f"must be networks such as 10.0.0.0/8, which entry {number} is not") from None
     return tuple(found)

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from .. import access
+
 NULL, MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 
 QUOTED = re.compile(r"""\s*('[^']*'|"[^"]*")""")
@@ -31,7 +33,7 @@ class _KeyTwice(yaml.YAMLError):
 
     def __init__(self, key: object, mark: yaml.Mark) -> None:
         super().__init__(key)
-        self.problem, self.problem_mark = f'key "{key}" twice', mark
+        self.problem, self.problem_mark = f'key "{access.shown(str(key))}" twice', mark
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:

@@ -58,7 +58,7 @@ class VsiSession:
             self._events.close()
             log.info(
                 "vsi connection closed",
-                token=self._access.name or None,
+                client=self._access.name or None,
                 reason=self._ws.close_reason,
                 code=self._ws.close_code,
                 seconds=round(time.monotonic() - opened, 1),
