@@ -10,7 +10,7 @@ import gevent
 import structlog
 from gevent.pool import Pool
 
-from . import clock, registry, resync
+from . import clock, registry, resync, sweep
 from .config import Config, ConfigError
 from .config.loading import listen_host
 from .context import Context
@@ -106,8 +106,9 @@ class Service:
         self.ctx.bus.add_sink(history.keep)
         self.ctx.bus.add_sink(self.ctx.metrics.observe)
         self.ctx.bus.add_sink(self.ctx.webhooks.offer)
-        resync.restore_rooms(self.ctx)
+        resync.restore(self.ctx)
         bridges.restore(self.ctx)
+        self._sweeper: gevent.Greenlet | None = None
         self.http = HttpFace(self.ctx, host)
 
     def start(self) -> None:
@@ -115,6 +116,7 @@ class Service:
         self.http.start()
         self.ctx.webhooks.start()
         self.ctx.node.start()
+        self._sweeper = sweep.start(self.ctx)
         log.info("listening", address=f"{self.config.http.host}:{self.http.server.server_port}")
 
     def stop(self) -> None:
@@ -129,6 +131,8 @@ class Service:
             gevent.sleep(DRAIN_POLL_S)
         self.http.close_sessions()
         self.http.stop(timeout=max(0.1, min(2.0, deadline - time.monotonic())))
+        if self._sweeper is not None:
+            self._sweeper.kill(block=False)
         ctx.timers.stop()
         ctx.fetches.kill(block=False)
         ctx.publisher.stop()

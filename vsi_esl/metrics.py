@@ -41,6 +41,7 @@ OUTCOMES = frozenset("ok 400 401 403 404 409 429 500 501 503".split())
 LEG_TYPES = frozenset((SIP_INBOUND, SIP_OUTBOUND))
 ENDING = "ending"
 LEG_STATES = (RINGING, EARLY_MEDIA, CONNECTED, HELD, ENDING)
+STRAY_OUTCOMES = ("adopted", "ended", "gone")
 PAUSED = "paused"
 RECORDING_STATES = (ARMED, RUNNING, PAUSED, CLOSING, REPORTED)
 
@@ -105,6 +106,13 @@ class Metrics:
             "Age of switch events when they are handled, by both clocks; the switch's steps in 20 ms.",
             LAG_BUCKETS,
         )
+        self.strays = self._counter(
+            "vsi_esl_strays",
+            "Calls without a leg, adopted or ended, and legs without a call, reported gone.",
+            "outcome",
+        )
+        for outcome in STRAY_OUTCOMES:
+            self.strays.labels(outcome)
         self._types: dict[str, str] = {}
 
     def watch(

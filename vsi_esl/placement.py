@@ -10,9 +10,9 @@ import gevent
 import structlog
 from gevent.event import AsyncResult
 
-from . import clock, lifecycle, routing
+from . import clock, endings, lifecycle, routing
 from .context import Context
-from .errors import Invalid, LegGone, SwitchUnavailable, VsiError
+from .errors import Invalid, LegGone, VsiError
 from .events import types
 from .model.leg import CONNECTED, EARLY_MEDIA, Leg
 from .model.room import Room
@@ -21,7 +21,6 @@ log = structlog.get_logger(__name__)
 
 LEG_COMMAND_TIMEOUT_S = 20.0
 AUTO_ANSWER_TIMEOUT_S = 30.0
-HANGUP_REPORT_TIMEOUT_S = 10.0
 QUIET_BEFORE_LEAVING_S = 0.06
 """Three frames: what a member has said before it was muted is mixed by then."""
 
@@ -77,7 +76,12 @@ def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
         gevent.sleep(QUIET_BEFORE_LEAVING_S)
     if room is None:
         ctx.switch.enter(leg, leg.solo_conference, leg.rate)
-        return
+    else:
+        _join(ctx, leg, room)
+    _hold_again(ctx, leg)
+
+
+def _join(ctx: Context, leg: Leg, room: Room) -> None:
     leg.silenced = bool(room.matrix)
     try:
         ctx.switch.enter(leg, room.conference, room.sample_rate)
@@ -90,9 +94,26 @@ def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
             ctx.switch.set_deaf(leg, changed=False)
 
 
+def _hold_again(ctx: Context, leg: Leg) -> None:
+    """Moving a leg that we hold took its peer off hold, and nothing of the room has reached it since."""
+    if not leg.held_by_us or leg.ending:
+        return
+    try:
+        ctx.switch.hold(leg, True)
+    except LegGone:
+        return
+    except VsiError as error:
+        log.warning("a leg that was moved is not on hold any more", leg_id=leg.id, error=error.message)
+        lifecycle.held(ctx, leg, by_us=False)
+        ctx.switch.remember(leg, "held_by_us")
+        ctx.switch.set_deaf(leg)
+
+
 def add_failed(ctx: Context, leg: Leg, error: str) -> None:
-    """An add that was accepted did not happen."""
+    """An add that was accepted did not happen. The end of a leg says it all."""
     leg.target_room, leg.role_given = "", False
+    if ctx.legs.find(leg.id) is not leg or leg.ending:
+        return
     ctx.emit(types.LegCommandFailed.of(leg, command="add_to_room", error=error))
 
 
@@ -131,14 +152,14 @@ def media_up(ctx: Context, leg: Leg) -> None:
 def arm_ring_timeout(ctx: Context, leg: Leg) -> None:
     """Give an unanswered outbound leg up at its deadline."""
     if leg.ring_deadline:
-        ctx.timers.at(leg.id, "ring", leg.ring_deadline, hang_up, ctx, leg, "ring_timeout")
+        ctx.timers.at(leg.id, "ring", leg.ring_deadline, endings.hang_up, ctx, leg, "ring_timeout")
 
 
 def arm_max_duration(ctx: Context, leg: Leg) -> None:
     """Hang up when the call has lasted as long as it may, counted from its answer."""
     if leg.max_duration and leg.answered_at:
         end = leg.answered_at + leg.max_duration
-        ctx.timers.at(leg.id, "max_duration", end, hang_up, ctx, leg, "max_duration")
+        ctx.timers.at(leg.id, "max_duration", end, endings.hang_up, ctx, leg, "max_duration")
 
 
 def arm_hold_limit(ctx: Context, leg: Leg) -> None:
@@ -149,7 +170,7 @@ def arm_hold_limit(ctx: Context, leg: Leg) -> None:
     leg.held_since = leg.held_since or clock.now()
     ctx.switch.remember(leg, "held_since")
     if limit:
-        ctx.timers.at(leg.id, "hold", leg.held_since + limit, hang_up, ctx, leg, "rtp_timeout")
+        ctx.timers.at(leg.id, "hold", leg.held_since + limit, endings.hang_up, ctx, leg, "rtp_timeout")
 
 
 def arm_auto_answer(ctx: Context, leg: Leg) -> None:
@@ -161,29 +182,3 @@ def arm_auto_answer(ctx: Context, leg: Leg) -> None:
 def _auto_answer_expired(ctx: Context, leg: Leg) -> None:
     if leg.target_room and not leg.room_id:
         add_failed(ctx, leg, f"auto-answer failed: no answer within {AUTO_ANSWER_TIMEOUT_S:g} s")
-
-
-def hang_up(ctx: Context, leg: Leg, reason: str) -> None:
-    """End a leg for a reason of ours. The leg is gone for clients at once; its last event follows the
-    switch's report. The first reason wins."""
-    if leg.ending:
-        return
-    leg.ending = reason
-    ctx.legs.retire(leg)
-    ctx.timers.cancel(leg.id)
-    ctx.timers.at(leg.id, "report", clock.now() + HANGUP_REPORT_TIMEOUT_S, _never_reported, ctx, leg)
-    try:
-        if not ctx.switch.hangup(leg, reason):
-            lifecycle.disconnected(ctx, leg, reason, clock.now())
-    except SwitchUnavailable as error:
-        # the call may well be up; when the switch is back it is killed, see resync
-        log.warning("hangup not delivered", leg_id=leg.id, error=error.message)
-
-
-def _never_reported(ctx: Context, leg: Leg) -> None:
-    if ctx.node.ready:
-        log.warning("the switch never reported the end of a leg", leg_id=leg.id)
-        lifecycle.disconnected(ctx, leg, leg.ending, clock.now())
-    else:
-        deadline = clock.now() + HANGUP_REPORT_TIMEOUT_S
-        ctx.timers.at(leg.id, "report", deadline, _never_reported, ctx, leg)

@@ -13,7 +13,7 @@ from functools import partial
 import gevent
 import structlog
 
-from . import clock, lifecycle, placement, routing
+from . import clock, endings, lifecycle, placement, routing
 from .context import Context
 from .errors import SwitchUnavailable
 from .events.translate import SwitchEvent
@@ -37,10 +37,11 @@ SWITCH_RESTARTED = "switch_restarted"
 """The switch itself was restarted, and its calls with it."""
 
 
-def restore_rooms(ctx: Context) -> None:
-    """At start: the rooms of the previous process, before any leg is looked at."""
+def restore(ctx: Context) -> None:
+    """At start: the rooms of the previous process, and which legs it reported as ended unheard."""
     for room in ctx.state.rooms():
         ctx.rooms.add(room)
+    endings.restore(ctx)
 
 
 def resync(ctx: Context) -> Callable[[], None] | None:
@@ -50,7 +51,7 @@ def resync(ctx: Context) -> Callable[[], None] | None:
     snapshot = take_snapshot(ctx.node, [*records, *(leg.id for leg in ctx.legs.everyone())])
     restarted = _switch_restarted(ctx)
     for leg_id, dump in snapshot.channels.items():
-        _adopt(ctx, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
+        adopt(ctx, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
     for room in ctx.rooms:
         if room.matrix:
             room.relations = set()  # set again whatever it was; what is there already does no harm
@@ -81,13 +82,13 @@ def _switch_restarted(ctx: Context) -> bool:
     return bool(before) and before != now
 
 
-def _adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, record: LegRecord | None) -> None:
-    answer_state = dump.get("Answer-State")
+def adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, record: LegRecord | None) -> None:
+    """Make a leg what its channel is; a channel without one gets one, unless its leg has been reported as
+    ended: then the channel is ended."""
     leg = ctx.legs.find(dump["Unique-ID"])
-    if answer_state == "hangup":
-        return  # its last event is on the way
+    over = dump.get("Answer-State") == "hangup"  # its last event is on the way
     if leg is None:
-        if record is None and not _taken(dump):
+        if endings.refuse(ctx, dump["Unique-ID"]) or (record is None and (over or not _taken(dump))):
             return  # between the dialplan and its park: CHANNEL_PARK will announce it
         leg = translate.leg_from(ctx, dump)
         if record is None:
@@ -95,20 +96,26 @@ def _adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, recor
                 return
             translate.arrived(ctx, leg, dump)
         else:
-            leg.state, leg.webhook = record.state, record.webhook
-            leg.room_id, leg.answered_at = record.room_id, record.answered_at
-            ctx.legs.add(leg)
-            if (room := ctx.rooms.find(leg.room_id)) is not None:
-                room.legs[leg.id] = leg
-            else:
-                leg.room_id = ""
+            _recall(ctx, leg, record)
     leg.unseen = False
+    if over:
+        return
     if leg.ending:
         gevent.spawn(ctx.switch.hangup, leg, leg.ending)  # the kill was lost with the connection
         return
     ctx.switch.adopt(leg)
     ctx.switch.refresh(leg, dump)
     _catch_up(ctx, leg, dump, membership)
+
+
+def _recall(ctx: Context, leg: Leg, record: LegRecord) -> None:
+    leg.state, leg.webhook = record.state, record.webhook
+    leg.room_id, leg.answered_at = record.room_id, record.answered_at
+    ctx.legs.add(leg)
+    if (room := ctx.rooms.find(leg.room_id)) is not None:
+        room.legs[leg.id] = leg
+    else:
+        leg.room_id = ""
 
 
 def _taken(dump: SwitchEvent) -> bool:
@@ -164,10 +171,11 @@ def _recover_room(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Members
 def _catch_up_hold(ctx: Context, leg: Leg, dump: SwitchEvent) -> None:
     if leg.state != CONNECTED:
         return
+    # by the switch it is held or not, and moving it makes it forget; the peer holds by its media's direction
     on_hold = dump.get("Channel-Call-State") == "HELD"
     flow = translate.text_of(dump, "variable_remote_audio_media_flow")
-    by_peer = on_hold and flow in ("sendonly", "inactive")
-    by_us = on_hold and not by_peer
+    by_us = on_hold and (leg.held_by_us or flow not in ("sendonly", "inactive"))
+    by_peer = flow == "sendonly" or (flow == "inactive" and not by_us)
     if by_us is not leg.held_by_us:
         lifecycle.held(ctx, leg, by_us=by_us)
     if by_peer is not leg.held_by_peer:
@@ -195,7 +203,7 @@ def _report_gone(ctx: Context, missing: list[Leg], reason: str) -> None:
     gevent.sleep(UNSEEN_GRACE_S)
     for leg in missing:
         if leg.unseen:
-            lifecycle.disconnected(ctx, leg, leg.ending or reason, clock.now())
+            endings.unreported(ctx, leg, leg.ending or reason)
 
 
 def lost(ctx: Context) -> None:

@@ -60,7 +60,8 @@ class SandboxPeer:
     def hang_up(self) -> None:
         self._act(self._switch.far_ends.hang_up, self._channel)
 
-    cancel = hang_up
+    def cancel(self) -> None:
+        self._act(self._switch.far_ends.cancel, self._channel)
 
     def dtmf(self, digits: str) -> None:
         for digit in digits:

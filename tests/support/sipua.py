@@ -52,6 +52,7 @@ class Call:
         self.messages: list[Message] = []
         self.ended = False
         self.hold_code = 0
+        self.holding = ""
         self._changed = Flag()
         self._answered_sdp = ""
         self._branch = ""
@@ -98,6 +99,7 @@ class Call:
     def hold(self, direction: str = "sendonly") -> None:
         """Re-INVITE, and wait for its answer: a dialog has one INVITE under way at a time."""
         self._sdp_version += 1
+        self.holding = direction if direction in ("sendonly", "inactive") else ""
         answers = sum(what.isdigit() for what in self.seen)
         self.request("INVITE", sdp(self.rtp.port, [self.codec or "PCMU"], direction, self._sdp_version))
         self.wait(lambda call: sum(what.isdigit() for what in call.seen) > answers)
@@ -197,6 +199,9 @@ class Call:
                 self.agent.reply(message, self.hold_code, self)
                 return
             answered = {"sendonly": "recvonly", "inactive": "inactive"}.get(message.direction, "sendrecv")
+            if self.holding:
+                # who holds sends at most, and does so still when it is offered more
+                answered = "inactive" if answered in ("recvonly", "inactive") else self.holding
             self.agent.reply(message, 200, self, sdp(self.rtp.port, [self.codec or "PCMU"], answered, 2))
         elif method == "BYE":
             self.agent.reply(message, 200, self)

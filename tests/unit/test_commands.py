@@ -145,8 +145,8 @@ def test_nested_variables_cannot_be_switched_on():
 
 def test_conference_flags_and_park_behind_it():
     line = commands.transfer_to_conference(UUID, "bond", "vsi-1", 16000, mute=True, deaf=True)
-    expected = "'set:signal_bond=bond,conference:vsi-1@vsi16000+flags{mute|deaf},park' inline"
-    assert line == f"uuid_transfer {UUID} {expected}"
+    room = "conference:vsi-1@vsi16000+flags{mute|deaf}"
+    assert line == f"uuid_transfer {UUID} 'set:signal_bond=bond,set:max_forwards=70,{room},park' inline"
 
 
 def test_no_event_socket_text_is_built_outside_the_switch_package():

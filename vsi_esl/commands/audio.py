@@ -92,14 +92,17 @@ def _holdable(ctx: Context, leg_id: str) -> Leg:
 
 
 def _hold(ctx: Context, leg: Leg, on: bool) -> None:
-    if leg.held_by_us is on or leg.ending:
+    if leg.held is on or leg.ending:
         return
     try:
         ctx.switch.hold(leg, on)
     except VsiError as error:
         failed(ctx, leg, "hold" if on else "unhold", error)
         return
-    lifecycle.held(ctx, leg, by_us=on)
+    if on:
+        lifecycle.held(ctx, leg, by_us=True)
+    else:
+        lifecycle.held(ctx, leg, by_us=False, by_peer=False)
     placement.arm_hold_limit(ctx, leg)
     ctx.switch.remember(leg, "held_by_us")
     ctx.switch.set_deaf(leg)  # nothing of the room may reach a peer on hold

@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import structlog
 
-from .. import clock, lifecycle, placement
+from .. import clock, dialling, lifecycle, placement
 from ..context import Context
 from ..delivery.targets import requested
 from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable
@@ -23,9 +23,6 @@ from ..switch import headers, identity
 from .answering import require_codec, usable_codecs
 
 log = structlog.get_logger(__name__)
-
-NO_LIMIT_S = 86_400.0
-"""How long a call may ring when the client set no limit: the switch wants a number."""
 
 LONGEST_S = 366 * 24 * 3600
 """Longest time in seconds that a request may name, as in the settings. The switch counts in 32 bits."""
@@ -109,7 +106,7 @@ def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
         placement.find_or_create_room(ctx, leg.target_room, leg.app_id)
     lifecycle.appeared(ctx, leg)
     placement.arm_ring_timeout(ctx, leg)
-    gevent.spawn(_dial, ctx, leg, variables)
+    gevent.spawn(dialling.dial, ctx, leg, variables)
     return leg.view()
 
 
@@ -137,6 +134,7 @@ def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
         max_duration=float(max(0, request["max_duration"])),
         amd=None if request["amd"] is None else AmdParameters.of(request["amd"]),
         rtt=request["rtt"],
+        dialling=True,
     )
 
 
@@ -178,20 +176,3 @@ def _route(proxy: str) -> str:
     host = uri[4:].rpartition("@")[2]  # a hop is a proxy, not a user at it
     loose = "" if re.search(r";lr(?:[;=]|\Z)", host) else ";lr"
     return f"<sip:{host}{loose}>"
-
-
-def _dial(ctx: Context, leg: Leg, variables: dict[str, str]) -> None:
-    limit = leg.ring_deadline - leg.created_at if leg.ring_deadline else NO_LIMIT_S
-    leg.dialling = True
-    try:
-        result = ctx.switch.originate(leg, variables, ctx.config.switch.sofia_profile, limit)
-    except SwitchUnavailable as error:
-        # whether there is a call is seen when the switch is back
-        log.warning("dialling not confirmed", leg_id=leg.id, error=error.message)
-        return
-    finally:
-        leg.dialling = False
-    if not result.startswith("+OK") and not leg.ending:
-        # a call that had a channel has reported its end already; this one never came to be
-        log.info("dialling failed", leg_id=leg.id, result=result[:80])
-        lifecycle.disconnected(ctx, leg, "invite_failed", clock.now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import placement
+from .. import endings
 from ..context import Context
 from ..errors import Invalid
 from ..model.leg import EARLY_MEDIA, RINGING
@@ -46,5 +46,5 @@ def delete_leg(ctx: Context, id: str, reason: str) -> dict[str, str]:
     unanswered = leg.state in (RINGING, EARLY_MEDIA)
     if unanswered and reason and reason not in REJECTIONS:
         raise Invalid(f'unknown reason "{reason}"')
-    placement.hang_up(ctx, leg, reason if unanswered and reason else "api_hangup")
+    endings.hang_up(ctx, leg, reason if unanswered and reason else "api_hangup")
     return {"status": "hanging_up"}

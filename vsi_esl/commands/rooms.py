@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from .. import lifecycle, placement
+from .. import endings, lifecycle, placement
 from ..context import Context
 from ..delivery.targets import requested
 from ..errors import Invalid, LegGone, NotFound
@@ -94,7 +94,7 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     ctx.emit(types.RoomDeleted.of(room))
     ctx.state.forget_room(room.id)
     for leg in legs:
-        placement.hang_up(ctx, leg, "room_deleted")
+        endings.hang_up(ctx, leg, "room_deleted")
     ctx.rooms.remove(room)
     return {"status": "deleted"}
 

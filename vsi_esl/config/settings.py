@@ -55,6 +55,12 @@ class SwitchSettings:
     backoff_max: float = setting(
         "VSI_ESL_BACKOFF_MAX", values.duration, 10.0, "Longest wait before connecting again."
     )
+    sweep_interval: float = setting(
+        "VSI_ESL_SWEEP_INTERVAL",
+        values.duration_or_zero,
+        60.0,
+        "Time between looks at the switch for calls without a leg, and legs without a call; 0 for none.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

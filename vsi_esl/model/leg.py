@@ -64,6 +64,8 @@ class Leg:
     """The add that is under way named a role, which joining announces."""
     silenced: bool = False
     """Joining a room with routing: neither heard nor hearing until its relations are set."""
+    dialling: bool = False
+    """Outbound, and the switch's dialler still has the channel: taking it away cancels the dialling."""
     parked: bool = False
     """The channel waits in `park`, where it can be told what to do."""
     conference: str = ""
@@ -79,6 +81,8 @@ class Leg:
     held_by_us: bool = False
     held_by_peer: bool = False
     held_since: float = 0.0
+    peer_offered: bool = False
+    """The peer has sent a re-INVITE, whose outcome its ACK will show."""
 
     speech_detection: bool = False
     speaking: bool = False
@@ -94,10 +98,10 @@ class Leg:
     """Seconds from answer to our hanging up; 0 for no limit."""
     ending: str = ""
     """Why we are hanging up: the reason of the coming leg.disconnected. Empty while we are not."""
+    outrun: bool = False
+    """There was nothing left to hang up: it had ended before, and not for our reason."""
     silent_leave: bool = False
     """Its room is being deleted, which reports no leg.left_room."""
-    dialling: bool = False
-    """The switch has been told to make the call, and has not said what became of that."""
     unseen: bool = False
     """Not on the switch when we last looked."""
 

@@ -17,6 +17,8 @@ class Legs:
         self._ending: dict[str, Leg] = {}
         self.departing: set[str] = set()
         """Those that are forgotten, but for their last event, which waits for a recording."""
+        self.presumed_ended: dict[str, float] = {}
+        """Those reported as ended without the switch having said so, with when (Unix seconds)."""
         self.webhooks: dict[str, Webhook] = {}
         """The webhooks of legs, each until the leg's last event has been routed."""
 

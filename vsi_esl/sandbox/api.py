@@ -305,6 +305,9 @@ def uuid_transfer(switch: SandboxSwitch, rest: str) -> str:
         return NO_CHANNEL
     if words[2:3] != ["inline"]:
         return "-ERR the sandbox transfers inline only\n"
+    if not switch.dialplan.may_transfer(channel):
+        return "-ERR\n"
+    switch.calls.forget_hold(channel)
     # the answer goes first; the channel moves when its thread comes to it
     channel.timers.later(STEP_S, switch.dialplan.transfer, channel, dialplan.parse(words[1]))
     return "+OK\n"

@@ -75,8 +75,13 @@ class Calls:
             self.early(channel)
         channel.far.seen.append("200")
         self.answered(channel)
-        channel.timers.later(STEP_S, self.watch_cseq, channel, "ACK", channel.peer_cseq)
+        channel.unacknowledged = True
+        channel.timers.later(STEP_S, self._acknowledged, channel)
         return True
+
+    def _acknowledged(self, channel: Channel) -> None:
+        channel.unacknowledged = False
+        self.watch_cseq(channel, "ACK", channel.peer_cseq)
 
     def _answer_pair(self, channel: Channel) -> None:
         """Without SIP: when one side of a loopback pair answers, the originated side is answered first."""
@@ -206,17 +211,34 @@ class Calls:
                 return "-ERR Operation failed"
             self.fire("CHANNEL_HOLD", channel, Event_Calling_Function="switch_ivr_hold")
             return "+OK Success"  # nothing is sent: the switch does not look at the call's state
-        channel.far.seen.append("INVITE sendonly" if on else "INVITE sendrecv")
         if on:
             channel.held = "us"
             self.set_call_state(channel, "HELD")
             self.fire("CHANNEL_HOLD", channel, Event_Calling_Function="switch_ivr_hold")
         else:
             self._unhold(channel, "switch_ivr_unhold")
+        self._reinvite(channel, on)
+        return "+OK Success"
+
+    def forget_hold(self, channel: Channel) -> None:
+        """A transfer tells a peer that is on hold, or holds, that the call goes on, and the channel is not
+        held any more, whatever the peer thinks of it."""
+        if channel.answer_state != "answered" or not (channel.held or channel.far.holding):
+            return
+        if channel.held == "us":
+            self._unhold(channel, "switch_ivr_unhold")
+        elif channel.held:
+            channel.held = ""
+            self.set_call_state(channel, "UNHELD")
+        self.set_call_state(channel, "ACTIVE")
+        self._reinvite(channel, False, "sendrecv")
+
+    def _reinvite(self, channel: Channel, on: bool, direction: str = "") -> None:
+        taken_off = "recvonly" if channel.far.holding else "sendrecv"
+        channel.far.seen.append(f"INVITE {direction or ('sendonly' if on else taken_off)}")
         channel.cseq += 1
         channel.count_rtp(channel.far.sends_rtp)
         channel.timers.later(STEP_S, self._reinvite_answered, channel, on, channel.cseq)
-        return "+OK Success"
 
     def _unhold(self, channel: Channel, function: str) -> None:
         channel.held = ""
@@ -227,7 +249,8 @@ class Calls:
         code = channel.far.hold_code or 200
         self.watch_response(channel, code, cseq)
         if code == 200:
-            channel.variables["remote_audio_media_flow"] = "recvonly" if on else "sendrecv"
+            flow = ("inactive" if on else channel.far.holding) if channel.far.holding else ""
+            channel.variables["remote_audio_media_flow"] = flow or ("recvonly" if on else "sendrecv")
         self._settled(channel)
 
     def _settled(self, channel: Channel) -> None:
@@ -241,11 +264,13 @@ class Calls:
         channel.peer_cseq += 1
         self.watch_cseq(channel, "INVITE", channel.peer_cseq)
         channel.variables["remote_audio_media_flow"] = flow
-        if flow in ("sendonly", "inactive"):
-            channel.held = "peer"
-            self.set_call_state(channel, "HELD")
-            self.fire("CHANNEL_HOLD", channel, Event_Calling_Function="switch_channel_mark_hold")
-        elif channel.held:
+        held_before, channel.far.holding = channel.far.holding, flow if flow != "sendrecv" else ""
+        if channel.far.holding:
+            if not channel.held and not held_before:
+                channel.held = "peer"
+                self.set_call_state(channel, "HELD")
+                self.fire("CHANNEL_HOLD", channel, Event_Calling_Function="switch_channel_mark_hold")
+        elif channel.held and held_before:
             self._unhold(channel, "switch_channel_mark_hold")
         channel.timers.later(STEP_S, self._reinvited, channel, channel.peer_cseq)
 

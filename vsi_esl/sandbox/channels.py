@@ -63,6 +63,8 @@ class FarEnd:
     digits: str = ""
     talking: bool = False
     sends_rtp: bool = True
+    holding: str = ""
+    """The direction by which the peer holds: sendonly or inactive."""
     hold_code: int = 0
     """Final code for our next re-INVITEs; 0 accepts them."""
     refer_pending: bool = False
@@ -113,6 +115,10 @@ class Channel:
     media_timer: Any = None
     scheduled: Any = None
     """The hangup that the dialplan scheduled for a call nobody takes."""
+    dialling: bool = False
+    """The originate that made this channel has not let it go."""
+    unacknowledged: bool = False
+    """Answered, and the caller's ACK has not come: a CANCEL may be on its way instead."""
     outcome: Outcome = field(default_factory=Outcome)
     """Of the originate that made this channel."""
     timers: Timers = field(default_factory=Timers)

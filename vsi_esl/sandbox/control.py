@@ -2,6 +2,7 @@
 
 {"do": "call", "from": .., "to": .., "display": .., "headers": {..}, "codecs": [..], "talk": bool}  +OK <uuid>
 {"do": "answer", "uuid": ..}     {"do": "reject", "uuid": .., "code": 486}     {"do": "hangup", "uuid": ..}
+{"do": "cancel", "uuid": ..}  a CANCEL, which may cross the answer
 {"do": "dtmf", "uuid": .., "digits": ..}    {"do": "talk" | "rtp", "uuid": .., "on": bool}
 {"do": "hold", "uuid": .., "flow": "sendonly" | "inactive"}    {"do": "unhold", "uuid": ..}
 {"do": "hold_reject", "uuid": .., "code": 488}    {"do": "refer", "uuid": .., "to": .., "referred_by": ..}
@@ -111,6 +112,12 @@ def _hangup(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
     switch.far_ends.hang_up(channel)
 
 
+def _cancel(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    if channel.direction != "inbound":
+        raise ValueError("only a caller can cancel")
+    switch.far_ends.cancel(channel)
+
+
 def _answer(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
     _require_ringing_there(channel)
     switch.far_ends.answer(channel)
@@ -208,6 +215,7 @@ def _code(request: Request, default: int) -> int:
 VERBS: dict[str, Callable[[SandboxSwitch, Channel, Request], str | None]] = {
     "answer": _answer,
     "burst": _burst,
+    "cancel": _cancel,
     "dtmf": _dtmf,
     "far": _far,
     "hangup": _hangup,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 IGNORED = frozenset("sleep silence_stream export unset log info event".split())
 """Applications that are taken and do nothing here."""
+MAX_FORWARDS = 70
 ENDLESS_PLAYBACK = "silence_stream://-1"
 
 
@@ -41,10 +42,24 @@ class Dialplan:
     def __init__(self, switch: SandboxSwitch) -> None:
         self._switch = switch
 
+    def may_transfer(self, channel: Channel) -> bool:
+        """Count a transfer off max_forwards; the last one ends the call instead."""
+        left = channel.variables.get("max_forwards", "")
+        count = int(left) - 1 if left.isascii() and left.isdigit() else MAX_FORWARDS
+        if count <= 0:
+            self._switch.calls.hangup(channel, "EXCHANGE_ROUTING_ERROR")
+            return False
+        channel.variables["max_forwards"] = str(count)
+        return True
+
     def transfer(self, channel: Channel, applications: list[tuple[str, str]]) -> None:
-        """Leave what the channel is in, and run these. signal_bond does not survive it."""
+        """Leave what the channel is in, and run these. signal_bond does not survive it, and an originate
+        that has not let the channel go takes it for cancelled."""
         if not channel.alive:
             return
+        if channel.dialling:
+            channel.dialling = False
+            channel.outcome.set("-ERR ORIGINATOR_CANCEL\n")
         channel.variables.pop("signal_bond", None)
         self.leave(channel)
         channel.remaining = applications

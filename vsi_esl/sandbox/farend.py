@@ -24,6 +24,8 @@ ANSWER_DELAY_S = 0.1
 EARLY_ANSWER_DELAY_S = 0.15
 TALK_TIME_S = 0.2
 PARK_LIMIT_S = 20.0
+TICK_S = 0.01
+"""From the answer until the originate has returned; up to 20 ms on a switch."""
 REJECT = re.compile(r"(ring-)?reject-([3-6][0-9][0-9])\Z")
 
 
@@ -85,7 +87,7 @@ class FarEnds:
         channel.variables |= {
             "vsi_leg": "inbound",
             "playback_terminators": "none",
-            "hold_music": "silence_stream://-1",
+            "hold_music": "silence",
         }
         calls.schedule_hangup(channel, PARK_LIMIT_S, "NORMAL_TEMPORARY_FAILURE")
         self._switch.dialplan.park(channel)
@@ -154,11 +156,14 @@ class FarEnds:
             self._usable(channel)
 
     def _usable(self, channel: Channel) -> None:
-        """The originate is over, and the channel does what it was originated for."""
-        if channel.application:
-            return
-        channel.outcome.set(f"+OK {channel.uuid}\n")
-        self._switch.dialplan.proceed(channel)
+        """The originate sees that at its next tick. Until then, whoever takes the channel cancels it."""
+        channel.timers.later(TICK_S, self._dialled, channel)
+
+    def _dialled(self, channel: Channel) -> None:
+        if channel.dialling:
+            channel.dialling = False
+            channel.outcome.set(f"+OK {channel.uuid}\n")
+            self._switch.dialplan.proceed(channel)
 
     def _start_media(self, channel: Channel) -> None:
         wanted = channel.variables.get("absolute_codec_string", "").upper().split(",")
@@ -240,11 +245,24 @@ class FarEnds:
             status = {"sip_term_status": "200", "proto_specific_hangup_cause": "sip:200"}
             calls.ended(channel, "NORMAL_CLEARING", "recv_bye", **status)
         elif channel.direction == "inbound":
-            status = {"sip_term_status": "487", "proto_specific_hangup_cause": "sip:487"}
-            failure = {"sip_invite_failure_status": "487", "sip_invite_failure_phrase": "CANCEL"}
-            calls.ended(channel, "ORIGINATOR_CANCEL", "recv_cancel", **status, **failure)
+            self._cancelled(channel)
         else:
             self.reject(channel, 480)
+
+    def cancel(self, channel: Channel) -> None:
+        """CANCEL. One that crosses the answer ends the call, whose 200 the caller never gets; one that comes
+        after it changes nothing."""
+        if channel.unacknowledged and channel.alive:
+            channel.far.seen.remove("200")
+        elif channel.answer_state == "answered":
+            return
+        self._cancelled(channel)
+
+    def _cancelled(self, channel: Channel) -> None:
+        channel.far.seen.append("487")
+        status = {"sip_term_status": "487", "proto_specific_hangup_cause": "sip:487"}
+        failure = {"sip_invite_failure_status": "487", "sip_invite_failure_phrase": "CANCEL"}
+        self._switch.calls.ended(channel, "ORIGINATOR_CANCEL", "recv_cancel", **status, **failure)
 
     def refer(self, channel: Channel, target: str, referred_by: str) -> None:
         """The peer sends a REFER. Bonded it waits to be answered, else the switch refuses it by itself."""

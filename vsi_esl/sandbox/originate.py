@@ -72,6 +72,7 @@ def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
         "sip_full_to": f"<{profile[2]}>",
         "sip_full_from": f"<sip:{channel.caller_number}@127.0.0.1>;tag={channel_id[:8]}",
     }
+    channel.dialling = True
     _begin(switch, channel)
     switch.calls.fire("CHANNEL_ORIGINATE", channel)
     channel.timers.later(_patience(variables), _give_up, switch, channel)

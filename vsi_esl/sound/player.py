@@ -157,6 +157,7 @@ def _open(ctx: Context, playback: Playback) -> str:
         if leg.state != EARLY_MEDIA:
             return ""  # on its way; `follow` comes when it is there
         if not leg.sends_silence:
+            ctx.switch.wait_dialled(leg)
             ctx.sound.send_silence(leg)
             leg.sends_silence = True
     _place_bot(ctx, playback, lambda channel: ctx.sound.whisper_bot(channel, playback, leg))

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import gevent
+import orjson
 import structlog
 
-from ..errors import Conflict, Internal, SwitchUnavailable
+from ..errors import Conflict, Internal, LegGone, SwitchUnavailable
 from ..model.codecs import SWITCH_NAMES
 from ..model.leg import Leg
 from ..waits import Waits
@@ -21,6 +22,10 @@ from .node import SwitchNode
 log = structlog.get_logger(__name__)
 
 JOIN_TIMEOUT_S = 5.0
+DIALLED_TIMEOUT_S = 2.0
+"""From the answer until the dialler lets the channel go; it takes a tick of the switch, 20 ms."""
+OFF_HOLD_TIMEOUT_S = 2.0
+"""For a peer to take note that moving its call took it off hold."""
 REINVITE_TIMEOUT_S = 10.0
 
 HANGUP_CAUSES = {
@@ -35,7 +40,16 @@ HANGUP_CAUSES = {
     "max_duration": "ALLOTTED_TIMEOUT",
     "rtp_timeout": "MEDIA_TIMEOUT",
 }
-"""VSI reason -> hangup cause; every other reason hangs up with NORMAL_CLEARING."""
+"""VSI reason -> hangup cause; for every other reason it is NORMAL_CLEARING."""
+
+HOLD_MUSIC = "silence"
+"""No music: the switch plays it to the leg's partner, which is the same for all legs, and whoever resumes
+waits up to 5 s for it to end, along with every command behind it (switch_ivr_unhold)."""
+
+
+def hangup_cause(reason: str) -> str:
+    """The cause that a leg is hung up with for this reason."""
+    return HANGUP_CAUSES.get(reason, "NORMAL_CLEARING")
 
 
 class Switch:
@@ -49,7 +63,8 @@ class Switch:
     def adopt(self, leg: Leg) -> None:
         """Take over an inbound channel from the dialplan: bond it, and keep it past the dialplan's limit."""
         bonded = commands.setvar(leg.id, "signal_bond", self._node.bond)
-        self._node.post(bonded, commands.cancel_schedule(leg.id))
+        quiet = commands.setvar(leg.id, "hold_music", HOLD_MUSIC)
+        self._node.post(bonded, quiet, commands.cancel_schedule(leg.id))
 
     def remember(self, leg: Leg, *names: str) -> None:
         """Keep these attributes of the leg on its channel."""
@@ -77,11 +92,31 @@ class Switch:
 
     def hangup(self, leg: Leg, reason: str) -> bool:
         """End the call; False when the switch has no such channel any more."""
-        cause = HANGUP_CAUSES.get(reason, "NORMAL_CLEARING")
+        cause = hangup_cause(reason)
         if reason == "server_error":
             # no hangup cause becomes a 500; this variable decides the code of the refusal
             self._node.post(commands.setvar(leg.id, "last_bridge_proto_specific_hangup_cause", "sip:500"))
         return self._node.command(commands.kill(leg.id, cause)).startswith("+OK")
+
+    def end(self, channel: str) -> None:
+        """End a channel that is no leg of ours any more. Does not fail."""
+        self._node.post(commands.kill(channel, "NORMAL_CLEARING"))
+
+    def exists(self, leg: Leg) -> bool:
+        """Whether the switch has a channel of this leg, were it just ending."""
+        return self._node.command(commands.exists(leg.id)) == "true"
+
+    def is_up(self, leg: Leg) -> bool:
+        """Whether the leg's call is up: there is a channel, and it is not ending."""
+        dump = self._node.command(commands.dump(leg.id))
+        return dump.startswith("{") and orjson.loads(dump).get("Answer-State") != "hangup"
+
+    def wait_dialled(self, leg: Leg) -> None:
+        """Wait until the dialler has let an outbound leg's channel go. LegGone when it ends meanwhile."""
+        with self._waits.expect("dialled", leg.id) as dialled:
+            if leg.dialling:
+                with gevent.Timeout(DIALLED_TIMEOUT_S, False):
+                    dialled.get()
 
     def set_muted(self, leg: Leg, *, changed: bool = True) -> None:
         """Silence the leg in its conference, or not, as the leg says; recordings still hear it.
@@ -109,18 +144,27 @@ class Switch:
     def enter(self, leg: Leg, conference: str, rate: int) -> None:
         """Put the leg into a conference, with its mute and deaf state from the first frame on.
 
-        Returns when the switch reports it there. Raises Internal or SwitchUnavailable otherwise.
+        Returns when the switch reports it there. A peer that was on hold has been told that it is not, by a
+        re-INVITE of the switch's own. Raises LegGone, Internal or SwitchUnavailable.
         """
+        self.wait_dialled(leg)
         deaf = leg.hears_nothing(conference)
         transfer = commands.transfer_to_conference(
             leg.id, self._node.bond, conference, rate, mute=leg.says_nothing, deaf=deaf
         )
-        with self._waits.expect("joined", leg.id, conference) as joined:
+        with (
+            self._waits.expect("joined", leg.id, conference) as joined,
+            self._waits.expect("reinvite", leg.id) as off_hold,
+        ):
             answer = self._node.command(transfer, then=self._setvars(leg, "target_room"))
             if not answer.startswith("+OK"):
+                if not self.is_up(leg):
+                    raise LegGone(f"leg {leg.id} has been hung up")
                 raise Internal(f"the switch refused to move the leg: {answer[:80]}")
             with gevent.Timeout(JOIN_TIMEOUT_S, SwitchUnavailable("the switch did not report a join")):
                 joined.get()
+            if leg.held_by_us:
+                off_hold.wait(OFF_HOLD_TIMEOUT_S)
 
     def relate(self, conference: str, pairs: set[tuple[str, str]], action: str) -> None:
         """Keep listeners from hearing sources (`nohear`), or let them again (`clear`): one line a listener.
@@ -142,18 +186,32 @@ class Switch:
 
     def hold(self, leg: Leg, on: bool) -> None:
         """Re-INVITE the peer to (or from) hold and wait for its answer. Conflict with its refusal."""
-        verb = "hold" if on else "unhold"
+        refused = self._reinvite(leg, on)
+        if refused.startswith("-ERR") and not on:
+            # moved, or resumed by its peer, the leg is not held for the switch, which knows one hold only and
+            # would not end it: so it is held once more
+            refused = self._reinvite(leg, True) or self._reinvite(leg, False)
+        if not refused:
+            return
+        if on and refused.startswith("re-INVITE rejected"):
+            # the switch believes in its hold whatever the peer answered
+            self._node.post(commands.hold(leg.id, False))
+        raise Conflict(f"{'hold' if on else 'unhold'} re-INVITE: {refused}")
+
+    def _reinvite(self, leg: Leg, on: bool) -> str:
+        """Empty when the peer accepted; else what the switch or the peer said."""
         with self._waits.expect("reinvite", leg.id) as reinvite:
-            answer = self._node.command(commands.hold(leg.id, on))
-            if not answer.startswith("+OK"):
-                raise Conflict(f"{verb} re-INVITE: {answer[:80]}")
-            with gevent.Timeout(REINVITE_TIMEOUT_S, Conflict(f"{verb} re-INVITE: no answer")):
-                code, phrase = reinvite.get()
-        if code >= 300:
+            bonded = commands.setvar(leg.id, "signal_bond", self._node.bond)
             if on:
-                # the switch believes in its hold whatever the peer answered
-                self._node.post(commands.hold(leg.id, False))
-            raise Conflict(f"{verb} re-INVITE: re-INVITE rejected: {code} {phrase}")
+                # alone it has nobody to play music to
+                self._node.post(commands.setvar(leg.id, "signal_bond", ""))
+            answer = self._node.command(commands.hold(leg.id, on), then=[bonded] if on else [])
+            if not answer.startswith("+OK"):
+                return answer[:80]
+            with gevent.Timeout(REINVITE_TIMEOUT_S, False):
+                code, phrase = reinvite.get()
+                return f"re-INVITE rejected: {code} {phrase}" if code >= 300 else ""
+        return "no answer"
 
     def send_dtmf(self, leg: Leg, digits: str) -> None:
         """RFC 4733 digits to the peer: 260 ms each, about two a second."""
@@ -172,7 +230,7 @@ class Switch:
             # a 302 must not make the switch dial on its own
             "outbound_redirect_fatal": "true",
             "playback_terminators": "none",
-            "hold_music": "silence_stream://-1",
+            "hold_music": HOLD_MUSIC,
             # ours is exact; the switch's stops counting at early media
             "originate_timeout": str(round(limit) + 60),
             "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",

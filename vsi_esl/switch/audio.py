@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ..errors import BadArgument
-from .commands import name, originate_variables, setvar, text_argument, uuid
+from .commands import name, originate_variables, setvar, text_argument, transfer, uuid
 
 PATH = re.compile(r"/[A-Za-z0-9._/-]{1,1024}\Z")
 TEXT_LINE_END = re.compile("\r\n|[\r\n\u2028\u2029]")
@@ -119,8 +119,7 @@ def recording(channel: str, action: str, file: str) -> str:
 
 def transfer_to_silence(channel: str, bond: str) -> str:
     """Have an unanswered call with media send silence, on top of which it can be played something."""
-    applications = f"set:signal_bond={uuid(bond)},playback:silence_stream://-1,park"
-    return f"uuid_transfer {uuid(channel)} '{applications}' inline"
+    return transfer(channel, bond, "playback:silence_stream://-1", "park")
 
 
 def send_text(channel: str, line: str) -> str:

@@ -15,8 +15,6 @@ def ensure(command: Callable[[str], str], bond: str) -> None:
     """Have the channel with the id `bond`. `command` runs an api command and returns its answer."""
     if command(commands.exists(bond)) == "true":
         return
-    # the music of a leg on hold is played to its partner, who must not need a music module for that
-    settings = {"vsi_internal": "true", "hold_music": "silence_stream://-1"}
-    answer = command(commands.originate_null(bond, settings))
+    answer = command(commands.originate_null(bond, {"vsi_internal": "true"}))
     if not answer.startswith("+OK"):
         log.warning("no bond channel; inbound REFERs are refused by the switch", answer=answer[:80])

@@ -31,6 +31,8 @@ SIP_URI = re.compile(
     r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
     r"(?:;[A-Za-z0-9_.!~*+$%-]{1,64}(?:=[A-Za-z0-9_.!~*+$%:\[\]-]{1,128})?){0,16}\Z"
 )
+MAX_FORWARDS = 70
+"""RFC 3261 8.1.1.6; what a channel begins with."""
 MAX_VALUE_BYTES = 16 * 1024
 """Longest channel variable value sent. 60 kB were seen to pass, but every event of the leg carries it."""
 
@@ -198,9 +200,11 @@ def cancel_schedule(channel: str) -> str:
     return f"sched_del {uuid(channel)}"
 
 
-def transfer_to_park(channel: str, bond: str) -> str:
-    """Out of any conference. `uuid_transfer` clears signal_bond, so it is set again on the way."""
-    return f"uuid_transfer {uuid(channel)} 'set:signal_bond={uuid(bond)},park' inline"
+def transfer(channel: str, bond: str, *applications: str) -> str:
+    """Leave what the channel is in, and run these. What a transfer takes away is set again on the way: the
+    bond, and one of the 70 transfers that a call has (max_forwards), the last of which ends it."""
+    settings = f"set:signal_bond={uuid(bond)},set:max_forwards={MAX_FORWARDS}"
+    return f"uuid_transfer {uuid(channel)} '{','.join((settings, *applications))}' inline"
 
 
 def transfer_to_conference(
@@ -213,7 +217,7 @@ def transfer_to_conference(
     flags = "|".join(flag for flag, wanted in (("mute", mute), ("deaf", deaf)) if wanted)
     flags = f"+flags{{{flags}}}" if flags else ""
     room = f"conference:{name(conference)}@vsi{int(rate)}{flags}"
-    return f"uuid_transfer {uuid(channel)} 'set:signal_bond={uuid(bond)},{room},park' inline"
+    return transfer(channel, bond, room, "park")
 
 
 def conference_member(conference: str, action: str, member_id: str | int) -> str:

@@ -15,6 +15,7 @@ from .node import SwitchNode
 
 INTERNAL_ID = re.compile(r"(?:(?:pb|rec)-[0-9a-f]{8,12}|br)(?:-[0-9a-f]{6,16})?\Z")
 DUMPS_AT_ONCE = 200
+SHOW_CHANNELS, LIST_CONFERENCES = "show channels as json", "conference json_list"
 SNAPSHOT_TIMEOUT_S = 15.0
 
 
@@ -47,27 +48,52 @@ def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:
     `show channels` is about 0.1 s behind: it lacks the newest calls, so known ones are asked for by id; and
     a row without a channel is a leftover that means nothing, so each row is verified by its dump.
     """
-    shown, members = node.command_many(["show channels as json", "conference json_list"], SNAPSHOT_TIMEOUT_S)
-    rows = _json(shown, dict).get("rows", [])
-    shown_ids = [str(row.get("uuid")) for row in rows if isinstance(row, dict)]
-    ids = [channel for channel in dict.fromkeys([*shown_ids, *known]) if commands.UUID.match(channel)]
-    channels: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(ids), DUMPS_AT_ONCE):
-        batch = [commands.dump(channel) for channel in ids[start : start + DUMPS_AT_ONCE]]
-        for answer in node.command_many(batch, SNAPSHOT_TIMEOUT_S):
-            if answer.startswith("{"):
-                dump = _json(answer, dict)
-                node.clock.learn(dump)
-                marked = dump.get(f"variable_{memory.LEG}") in ("inbound", "outbound")
-                if marked and dump.get(f"variable_{memory.INTERNAL}") != "true":
-                    channels[dump["Unique-ID"]] = dump
+    shown, members = node.command_many([SHOW_CHANNELS, LIST_CONFERENCES], SNAPSHOT_TIMEOUT_S)
+    shown_ids = _ids(shown)
+    channels = dumps(node, [*shown_ids, *known])
     listed = _json(members, list) if members.startswith("[") else []
     return Snapshot(
-        channels,
+        {channel: dump for channel, dump in channels.items() if is_leg(dump)},
         _memberships(listed),
         frozenset(str(one.get("conference_name")) for one in listed),
         frozenset(channel for channel in shown_ids if INTERNAL_ID.match(channel)),
     )
+
+
+def shown_channels(node: SwitchNode) -> list[str]:
+    """The ids of all channels, about 0.1 s old."""
+    return _ids(node.command(SHOW_CHANNELS, timeout=SNAPSHOT_TIMEOUT_S))
+
+
+def memberships(node: SwitchNode) -> dict[str, Membership]:
+    """Who is in which conference, by channel id."""
+    members = node.command(LIST_CONFERENCES, timeout=SNAPSHOT_TIMEOUT_S)
+    return _memberships(_json(members, list) if members.startswith("[") else [])
+
+
+def dumps(node: SwitchNode, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What these channels are, by id; those that there are not are left out."""
+    wanted = [channel for channel in dict.fromkeys(ids) if commands.UUID.match(channel)]
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(wanted), DUMPS_AT_ONCE):
+        batch = [commands.dump(channel) for channel in wanted[start : start + DUMPS_AT_ONCE]]
+        for answer in node.command_many(batch, SNAPSHOT_TIMEOUT_S):
+            if answer.startswith("{"):
+                dump = _json(answer, dict)
+                node.clock.learn(dump)
+                found[dump["Unique-ID"]] = dump
+    return found
+
+
+def is_leg(dump: dict[str, Any]) -> bool:
+    """Whether a channel is a leg, of whatever service."""
+    marked = dump.get(f"variable_{memory.LEG}") in ("inbound", "outbound")
+    return marked and dump.get(f"variable_{memory.INTERNAL}") != "true"
+
+
+def _ids(shown: str) -> list[str]:
+    rows = _json(shown, dict).get("rows", [])
+    return [str(row.get("uuid")) for row in rows if isinstance(row, dict)]
 
 
 def _memberships(conferences: list[Any]) -> dict[str, Membership]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ... import clock, lifecycle
+from ... import clock, endings, lifecycle
 from ...model.leg import CONNECTED, Leg
 from ...sound import bridges, internal
+from ...switch.actions import hangup_cause
 from . import SwitchEvent, on_event
 from .legs import text_of
 
@@ -31,6 +32,7 @@ SIP_REASONS = {
 }
 """Final status of an outbound INVITE -> reason; other codes from 400 up are `sip_<code>`."""
 
+CANCELLED = "ORIGINATOR_CANCEL"
 PTIME_MS = 20.0
 
 
@@ -40,13 +42,25 @@ def channel_hangup_complete(ctx: Context, event: SwitchEvent) -> None:
     if leg is None:
         internal.ended(ctx, event.get("Unique-ID", ""))
         bridges.ended(ctx, event.get("Unique-ID", ""))
+        endings.confirmed(ctx, event.get("Unique-ID", ""))
         return
     ended_at = ctx.node.clock.time_of(event, "Caller-Channel-Hangup-Time") or clock.now()
-    lifecycle.disconnected(ctx, leg, leg.ending or reason(leg, event), ended_at, quality(event))
+    if _cancelled(leg, event):
+        leg.answered_at = 0.0  # its answer never reached the caller
+    ours = leg.ending and not leg.outrun and text_of(event, "Hangup-Cause") == hangup_cause(leg.ending)
+    why = leg.ending if ours else reason(leg, event)
+    lifecycle.disconnected(ctx, leg, why, ended_at, quality(event))
+
+
+def _cancelled(leg: Leg, event: SwitchEvent) -> bool:
+    """The caller gave up. Its CANCEL may cross our answer, which the switch has reported by then: what was
+    sent to the caller is the 487."""
+    disposition = text_of(event, "variable_sip_hangup_disposition")
+    return leg.inbound and (disposition == "recv_cancel" or text_of(event, "Hangup-Cause") == CANCELLED)
 
 
 def reason(leg: Leg, event: SwitchEvent) -> str:
-    """Why a leg ended that we did not hang up.
+    """Why a leg ended that we did not hang up. What the switch says of it comes before the state we believe.
 
     The SIP status comes before the hangup cause, which folds many codes into one.
     """
@@ -54,14 +68,14 @@ def reason(leg: Leg, event: SwitchEvent) -> str:
     disposition = text_of(event, "variable_sip_hangup_disposition")
     if cause == "MEDIA_TIMEOUT":
         return "rtp_timeout"
+    if _cancelled(leg, event):
+        return "caller_cancel"
     if leg.state == CONNECTED:
         if disposition == "" and text_of(event, "variable_sip_term_status") == "200":
             return "session_expired"
         # an operator's hangup at the switch has no VSI reason of its own
         return "api_hangup" if disposition == "send_bye" else "remote_bye"
     if leg.inbound:
-        if disposition == "recv_cancel" or cause == "ORIGINATOR_CANCEL":
-            return "caller_cancel"
         return "connect_failed" if cause == "INCOMPATIBLE_DESTINATION" else "api_hangup"
     return _outbound_failure(cause, disposition, event)
 

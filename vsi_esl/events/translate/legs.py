@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ... import clock, lifecycle, placement
+from ... import clock, dialling, endings, lifecycle, placement
 from ...delivery.targets import of_call
 from ...model import codecs
 from ...model.leg import CONNECTED, EARLY_MEDIA, RINGING, SIP_INBOUND, SIP_OUTBOUND, Leg
@@ -92,11 +92,14 @@ def channel_park(ctx: Context, event: SwitchEvent) -> None:
     """An inbound call arrived; or an outbound one has media; or a leg fell out of its conference."""
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
-        if is_ours(event) and event.get("Answer-State") == "ringing" and not ctx.draining:
+        if not is_ours(event) or endings.refuse(ctx, event["Unique-ID"]):
+            return
+        if event.get("Answer-State") == "ringing" and not ctx.draining:
             arrived(ctx, leg_from(ctx, event), event)
         return
     leg.parked = True
     leg.unseen = False
+    dialling.parked(ctx, leg)
     if leg.state == CONNECTED or leg.target_room:
         placement.settle_soon(ctx, leg)
 
@@ -110,7 +113,7 @@ def arrived(ctx: Context, leg: Leg, event: SwitchEvent) -> None:
     ctx.switch.adopt(leg)
     ctx.switch.remember(leg, "speech_detection", "app_id")
     lifecycle.appeared(ctx, leg)
-    if ctx.config.sip.auto_ringing:
+    if ctx.config.sip.auto_ringing and leg.inbound:
         ctx.workers.submit(leg.id, ctx.switch.ring, leg)
 
 
@@ -130,7 +133,10 @@ def channel_progress_media(ctx: Context, event: SwitchEvent) -> None:
 @on_event("CHANNEL_ANSWER")
 def channel_answer(ctx: Context, event: SwitchEvent) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
-    if leg is None or leg.state not in (RINGING, EARLY_MEDIA) or leg.ending:
+    if leg is None:
+        endings.refuse(ctx, event.get("Unique-ID", ""))
+        return
+    if leg.state not in (RINGING, EARLY_MEDIA) or leg.ending:
         return
     learn_codec(leg, event)
     answered = ctx.node.clock.time_of(event, "Caller-Channel-Answered-Time") or clock.now()

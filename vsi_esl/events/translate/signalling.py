@@ -10,7 +10,7 @@ import structlog
 from ... import lifecycle, placement
 from ...errors import VsiError
 from ...events import types
-from ...model.leg import Leg
+from ...model.leg import CONNECTED, Leg
 from . import SwitchEvent, on_event
 from .legs import text_of
 
@@ -41,11 +41,22 @@ def _hold(ctx: Context, event: SwitchEvent, on: bool) -> None:
         if not ctx.node.facts.watches_headers:
             ctx.waits.fulfil("reinvite", leg.id, value=(200, "OK"))
         return
-    holding = text_of(event, "variable_remote_audio_media_flow") in ("sendonly", "inactive")
-    if not on and (holding or not leg.held_by_peer):
+    if not on and _holding(event):
         return  # the switch takes a held channel off hold when it ends; the peer said nothing
-    lifecycle.held(ctx, leg, by_peer=on)
-    placement.arm_hold_limit(ctx, leg)
+    _peer_holds(ctx, leg, on)
+
+
+def _holding(event: SwitchEvent) -> bool:
+    """Whether the peer holds, by the direction of its media."""
+    return text_of(event, "variable_remote_audio_media_flow") in ("sendonly", "inactive")
+
+
+def _peer_holds(ctx: Context, leg: Leg, holding: bool) -> None:
+    """The switch tells of it when its own idea of the call's hold changes, which moving a leg resets and
+    which does not tell one side's hold from the other's; so the peer's ACK counts as well."""
+    if leg.state == CONNECTED and leg.held_by_peer is not holding:
+        lifecycle.held(ctx, leg, by_peer=holding)
+        placement.arm_hold_limit(ctx, leg)
 
 
 @on_event("sofia::notify_watched_header")
@@ -59,6 +70,11 @@ def watched_header(ctx: Context, event: SwitchEvent) -> None:
         _refer(ctx, leg, text_of(event, "Header-Value"), bool(event.get("variable_signal_bond")))
     elif message.startswith("SIP/2.0 ") and header == "CSeq":
         _response(ctx, leg, message, text_of(event, "Header-Value"))
+    elif message.startswith("INVITE ") and header == "CSeq":
+        leg.peer_offered = True
+    elif message.startswith("ACK ") and header == "CSeq" and leg.peer_offered:
+        leg.peer_offered = False
+        _peer_holds(ctx, leg, _holding(event))
 
 
 def _response(ctx: Context, leg: Leg, message: str, cseq: str) -> None:
