@@ -15,8 +15,8 @@ test-python: $(VENV)/.installed-test    ## what depends on the version of Python
 	$(BIN)/python -m tests conformance unit
 
 lint: $(VENV)/.installed-test    ## ruff and mypy
-	$(BIN)/ruff check vsi_esl tests
-	$(BIN)/ruff format --check vsi_esl tests
+	$(BIN)/ruff check vsi_esl tests examples
+	$(BIN)/ruff format --check vsi_esl tests examples
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-test    ## the benchmarks; figures, not a pass or fail
