@@ -78,6 +78,42 @@ def test_session_timers_of_90_seconds_are_accepted(client, agent):
     assert "422" not in call.seen
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "held"),
+    [
+        ({}, "", ""),
+        ({"supported": "timer"}, "", ""),
+        ({"supported": "timer", "session-expires": "600"}, "600;refresher=uac", "600;refresher=uas"),
+        ({"session-expires": "3600"}, "3600;refresher=uas", "3600;refresher=uac"),
+    ],
+)
+def test_a_session_timer_is_the_callers_or_none(client, agent, asked, answered, held):
+    call = agent.call(headers=asked)
+    leg = client.event("leg.ringing")["leg_id"]
+    client.ok("answer_leg", id=leg)
+    call.wait("200")
+    assert call.message("200").get("session-expires") == answered
+    client.event("leg.connected", leg_id=leg)
+    client.ok("hold_leg", id=leg)
+    call.wait("INVITE sendonly")
+    assert call.message("INVITE sendonly").get("session-expires") == held
+
+
+@pytest.mark.parametrize(
+    ("asked", "held"),
+    [({}, "90;refresher=uac"), ({"headers": {"Session-Expires": "600"}}, "600;refresher=uac")],
+)
+def test_a_session_timer_of_the_callees_answer_is_taken(client, agent, asked, held):
+    agent.answers_with = {"session-expires": "90;refresher=uac", "supported": "timer"}
+    uri = f"sip:instant@127.0.0.1:{agent.address[1]}"
+    leg = client.ok("create_leg", type="sip", to=uri, **asked)["id"]
+    client.event("leg.connected", leg_id=leg)
+    client.ok("hold_leg", id=leg)
+    call = agent.incoming()
+    call.wait("INVITE sendonly")
+    assert call.message("INVITE sendonly").get("session-expires") == held
+
+
 def random_text(generator: random.Random) -> str:
     alphabet = "abcXYZ019 \\'\",;={}()[]|$%^&*:_/<>?!@#~`-+.\u00e9\u20ac"
     return "".join(generator.choice(alphabet) for _ in range(generator.randint(1, 40)))

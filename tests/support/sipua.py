@@ -122,7 +122,8 @@ class Call:
 
     def answer(self, codecs: list[str] | None = None) -> None:
         self._media_from(self.invite)
-        self.respond(200, sdp(self.rtp.port, codecs) if codecs else self._own_sdp())
+        body = sdp(self.rtp.port, codecs) if codecs else self._own_sdp()
+        self.respond(200, body, self.agent.answers_with)
 
     def reject(self, code: int, **headers: str) -> None:
         self.respond(code, headers=headers)
@@ -252,6 +253,8 @@ class UserAgent:
         self._socket.bind(("127.0.0.1", 0))
         self.address = self._socket.getsockname()
         self.calls: dict[str, Call] = {}
+        self.answers_with: dict[str, str] = {}
+        """Headers of its 200 to calls that it takes."""
         self._reader = gevent.spawn(self._read)
         self._tasks: list[Any] = []
 

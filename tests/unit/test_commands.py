@@ -96,6 +96,8 @@ def test_the_scheme_of_a_uri_has_no_case(scheme):
         "sip:a@b;fs_path=sip:evil",
         "sip:a@b;FS_PATH=sip:evil",
         "sip:a@b;%66s_path=sip:evil",
+        "sip:a@b;fs_nat=yes;transport=tcp",
+        "sip:a;fs_x@b",
         "sip:a@b^sip:z@h",
         "sip:a@b\r\nX-Evil: 1",
         "sip:a'b@c",

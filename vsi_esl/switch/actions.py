@@ -16,7 +16,7 @@ from ..errors import Conflict, Internal, LegGone, SwitchUnavailable
 from ..model.codecs import SWITCH_NAMES
 from ..model.leg import Leg
 from ..waits import Waits
-from . import commands, memory
+from . import commands, headers, memory
 from .node import SwitchNode
 
 log = structlog.get_logger(__name__)
@@ -241,8 +241,9 @@ class Switch:
         return self._node.job(commands.originate(leg.uri, settings, profile), limit + 90)
 
     def _prepare_media(self, leg: Leg, codec: str) -> None:
-        # only honoured when set before media starts; without text in the offer it does nothing
-        settings = {"fire_text_events": "true", **self._media_timeout()}
+        # only honoured when set before media starts; without text in the offer it does nothing.
+        # Without an interval of its own the switch takes the caller's, and imposes none on others
+        settings = {"fire_text_events": "true", headers.SESSION_TIMEOUT: "0", **self._media_timeout()}
         if codec:
             settings["absolute_codec_string"] = SWITCH_NAMES[codec]
         self._node.post(*[commands.setvar(leg.id, key, value) for key, value in settings.items()])

@@ -86,14 +86,15 @@ def sip_uri(value: str) -> str:
     """A dialable SIP URI, its scheme in lower case, with everything refused that `originate` would take for
     syntax.
 
-    A comma, `|` or `:_:` dials a second destination, `fs_path` sends the INVITE elsewhere, `?` adds
+    A comma, `|` or `:_:` dials a second destination, `fs_path` sends the INVITE elsewhere, and
+    from any other `fs_` on the URI is cut off; `?` adds
     headers, `^` rewrites To. A comma may be written `%2C`. Raises BadArgument.
     """
     if not SIP_URI.match(value) or ":_:" in value:
         raise BadArgument(f"invalid SIP URI: {value[:120]!r}")
     for parameter in unquote(value).lower().split(";")[1:]:
-        if parameter.partition("=")[0].strip() == "fs_path":
-            raise BadArgument("invalid SIP URI: the parameter fs_path is not allowed")
+        if parameter.strip().startswith("fs_"):
+            raise BadArgument("invalid SIP URI: parameters fs_... are the switch's own")
     port = re.search(r":(\d{1,5})(?:;|\Z)", value.rpartition("@")[2] if "@" in value else value[4:])
     if port and not 0 < int(port[1]) < 65536:
         raise BadArgument(f"invalid SIP URI: port {port[1]}")

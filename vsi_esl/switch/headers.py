@@ -50,8 +50,9 @@ OWN_EXTENSIONS = frozenset(("timer", "path", "replaces"))
 """The option tags in the switch's own Supported."""
 
 SESSION_TIMEOUT = "sofia_session_timeout"
-"""Interval in seconds of the session timer that the INVITE offers; with 0 it offers none, and keeps to the
-one the peer's answer names (RFC 4028)."""
+"""Interval in seconds of the session timer (RFC 4028) that an INVITE or its answer offers. With 0 the switch
+offers none, takes the peer's, and keeps it in re-INVITEs; without it the SIP profile's is forced on every
+peer, and into the re-INVITEs of calls that have agreed on another."""
 
 LONGEST_SESSION_S = (1 << 31) - 1
 """The switch reads a signed number of 32 bits. What is below 90 it raises to that, the smallest Min-SE."""
