@@ -21,7 +21,7 @@ from .model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
 from .model.owner import of_leg, of_room
 from .model.recording import Recording
 from .model.room import Room
-from .sound import player, recorder, tracks
+from .sound import holds, player, recorder, tracks
 
 log = structlog.get_logger(__name__)
 
@@ -174,6 +174,7 @@ def held(ctx: Context, leg: Leg, *, by_us: bool | None = None, by_peer: bool | N
         leg.held_by_us = by_us
     if by_peer is not None:
         leg.held_by_peer = by_peer
+    holds.changed(ctx, leg)
     began = bool(by_us or by_peer)
     if not leg.held:
         leg.held_since = 0.0

@@ -21,7 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from . import __version__, logs
 from .events import types
 from .model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
-from .model.recording import ARMED, CLOSING, REPORTED, RUNNING
+from .model.recording import ARMED, CLOSING, REPORTED, RUNNING, UNPUBLISHED
 from .protocol import COMMANDS
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ ENDING = "ending"
 LEG_STATES = (RINGING, EARLY_MEDIA, CONNECTED, HELD, ENDING)
 STRAY_OUTCOMES = ("adopted", "ended", "gone")
 PAUSED = "paused"
-RECORDING_STATES = (ARMED, RUNNING, PAUSED, CLOSING, REPORTED)
+RECORDING_STATES = (ARMED, RUNNING, PAUSED, CLOSING, REPORTED, UNPUBLISHED)
+
+RECORDING_STAGES = ("start", "publish", "short")
+PLAYBACK_STAGES = ("fetch", "play")
+"""Where the audio was not to be had, or the switch did not play it."""
 
 REASONS = frozenset(
     """
@@ -113,6 +117,18 @@ class Metrics:
         )
         for outcome in STRAY_OUTCOMES:
             self.strays.labels(outcome)
+        self._recording_failures = self._counter(
+            "vsi_esl_recording_failures",
+            "Recordings that failed: to start, to be published (tried again), or short of what there was.",
+            "stage",
+        )
+        self._playback_failures = self._counter(
+            "vsi_esl_playback_failures", "Playbacks that ended in playback.error.", "stage"
+        )
+        for stage in RECORDING_STAGES:
+            self._recording_failures.labels(stage)
+        for stage in PLAYBACK_STAGES:
+            self._playback_failures.labels(stage)
         self._types: dict[str, str] = {}
 
     def watch(
@@ -142,6 +158,14 @@ class Metrics:
         name = name if name in KNOWN_COMMANDS else UNKNOWN
         self._commands.labels(name, outcome if outcome in OUTCOMES else OTHER).inc()
         self._seconds.labels(name).observe(seconds)
+
+    def recording_failed(self, stage: str) -> None:
+        """`stage` is one of RECORDING_STAGES."""
+        self._recording_failures.labels(stage).inc()
+
+    def playback_failed(self, stage: str) -> None:
+        """`stage` is one of PLAYBACK_STAGES."""
+        self._playback_failures.labels(stage).inc()
 
     def switch_event(self, event: dict[str, Any]) -> None:
         """An event of the switch is about to be handled."""

@@ -113,7 +113,7 @@ def test_a_room_empties_while_its_recording_starts(switch, client, service, othe
         start = client.send("room_record_start", id="r", multi_channel=True)
         hold.entered.wait(5)
         if how == "delete":
-            other.ok("delete_room", id="r")
+            deletion = other.send("delete_room", id="r")
         elif how == "leave":
             other.ok("remove_leg_from_room", room_id="r", leg_id=leg)
         else:
@@ -121,6 +121,8 @@ def test_a_room_empties_while_its_recording_starts(switch, client, service, othe
         eventually(lambda: not service.ctx.recordings.running(of_room("r")), "the end is known")
         hold.release()
         file = client.reply(start)["data"]["file"]
+    if how == "delete":
+        assert other.reply(deletion)["data"] == {"status": "deleted"}
     client.event("recording.started", room_id="r")
     finished = client.event("recording.finished", room_id="r")
     assert finished["file"] == file

@@ -228,3 +228,36 @@ def test_what_cannot_be_a_webhook_is_refused_at_once(client, url, message):
     assert text.startswith(f"webhook_url: {message}")
     assert client.error("create_leg", type="sip", to="sip:a@127.0.0.1", webhook_url=url)[0] == 400
     assert client.types() == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_deleted_rooms_recording_is_reported_to_its_own_webhook(switch, start, connect, receiver, mode):
+    """Before room.deleted, which goes to the global one."""
+    service = start(webhooks={"url": receiver.url("/all"), "allow_private_urls": True, "mode": mode})
+    client = connect(service)
+    client.ok("create_room", id="r", webhook_url=receiver.url("/room"))
+    _, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    file = client.ok("room_record_start", id="r")["file"]
+    assert client.ok("delete_room", id="r") == {"status": "deleted"}
+    client.event("room.deleted", room_id="r")
+    order = [kind for kind in client.types() if kind in ("recording.finished", "room.deleted")]
+    assert order == ["recording.finished", "room.deleted"]
+    assert receiver.event("recording.finished", "/room", room_id="r").event["file"] == file
+    receiver.event("room.deleted", "/all", room_id="r")
+
+
+def test_a_room_that_two_delete_while_it_is_recorded(switch, client, service, connect):
+    """One of them has deleted it; its end is told once."""
+    _, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    client.ok("room_record_start", id="r")
+    other = connect(service)
+    requests = [(one, one.send("delete_room", id="r")) for one in (client, other)]
+    replies = [one.reply(request)["data"] for one, request in requests]
+    assert {"status": "deleted"} in replies
+    assert {"code": 404, "message": "room r not found"} in replies
+    client.event("leg.disconnected", leg_id=leg)
+    assert client.types().count("recording.finished") == client.types().count("room.deleted") == 1

@@ -430,3 +430,39 @@ def test_a_full_disk(small_disk, client, agent):
     assert client.ok("leg_record_start", id=other)["status"] == "recording"
     for one in (call, other_call):
         one.bye()
+
+
+@pytest.mark.parametrize("who", ["us", "peer"])
+def test_what_is_said_before_and_after_a_hold_is_where_it_belongs(client, agent, who):
+    """440 Hz, then two seconds on hold, then 880 Hz. Held, the switch writes nothing."""
+    call, leg = in_room(client, agent, 440)
+    client.ok("leg_record_start", id=leg)
+    began = time.monotonic()
+    elapse(call, 1.5)
+    if who == "us":
+        client.ok("hold_leg", id=leg)
+        call.rtp.muted = True  # as a phone does that is put on hold
+    else:
+        call.hold()
+    client.event("leg.hold", leg_id=leg)
+    held = time.monotonic() - began
+    eventually(lambda: time.monotonic() - began > held + 2, "time passes")
+    call.rtp.frequency = 880.0
+    call.rtp.muted = False
+    if who == "us":
+        client.ok("unhold_leg", id=leg)
+    else:
+        call.unhold()
+    client.event("leg.unhold", leg_id=leg)
+    unheld = time.monotonic() - began
+    elapse(call, 1.5)
+    rate, samples = listen.read(client.ok("leg_record_stop", id=leg)["file"])
+    said = samples[:, 0]
+    first = listen.spans(listen.levels(said, rate, 440) > 300)
+    second = listen.spans(listen.levels(said, rate, 880) > 300)
+    heard_440 = [length for on, length in first if on]
+    begin_880 = next(sum(length for _, length in second[:at]) for at, (on, _) in enumerate(second) if on)
+    assert sum(heard_440) == pytest.approx(1500, abs=350)
+    assert begin_880 == pytest.approx(unheld * 1000, abs=350)
+    between = listen.loudness(said[round((held + 0.3) * rate) : round((unheld - 0.5) * rate)], rate)
+    assert between.max() < QUIET

@@ -81,6 +81,11 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     room = ctx.rooms.find(id)
     if room is None:
         raise NotFound(f"room {id} not found")
+    # reported to the room's own webhook, as all of its recording was
+    recorder.finish_room(ctx, room)
+    if ctx.rooms.find(id) is not room or room.deleting:
+        raise NotFound(f"room {id} not found")  # somebody else was faster
+    room.deleting = True
     room.webhook = None  # as in the reference: the end of a room is reported to the global one
     legs = list(room.legs.values())
     for leg in legs:
@@ -88,9 +93,6 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     for bridge in ctx.bridges.of_room(room.id):
         bridges.delete(ctx, bridge, room)
     player.stop_all(ctx, of_room(room.id))
-    recording = ctx.recordings.running(of_room(room.id))
-    if recording is not None:
-        recorder.stop(ctx, recording)
     ctx.emit(types.RoomDeleted.of(room))
     ctx.state.forget_room(room.id)
     for leg in legs:

@@ -21,13 +21,27 @@ BLOCK_MS = 500
 class Piece:
     """A mono recording and where it belongs: its channel from 0, and its start in ms from the beginning.
 
-    What comes after `end_ms` is left out; None uses it all.
+    What comes after `end_ms` is left out; None uses it all. The first `skip_ms` of the file are not used.
     """
 
     path: str
     channel: int
     start_ms: int
     end_ms: int | None = None
+    skip_ms: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Stretch:
+    """A part of a recording: from `start_ms` of it until the next stretch begins, and at most `length_ms`.
+
+    The first `skip_ms` of the file are not used. None as length uses all the rest.
+    """
+
+    path: str
+    start_ms: int
+    skip_ms: int = 0
+    length_ms: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,27 +82,28 @@ def merge(target: str, rate: int, channels: int, duration_ms: int, pieces: Seque
     return sorted(skipped)
 
 
-def join(target: str, parts: Sequence[tuple[str, int, int]]) -> int:
-    """Put recordings of one shape one behind the other.
-
-    Each is (path, start in ms, how much of its own beginning to leave out in ms), and goes until the next
-    one starts.
+def join(target: str, parts: Sequence[Stretch], until_ms: int = 0) -> int:
+    """Put recordings of one shape one behind the other, up to `until_ms` at least.
 
     Silence where a part is too short or cannot be read. The memory used does not depend on the length.
     Returns the length in ms. Raises MediaError when there is no readable part or above 4 GiB, OSError when
     the target cannot be written.
     """
-    stretches = _stretches(parts)
-    if not stretches:
+    readable = _readable(parts)
+    if not readable:
         raise MediaError("not a valid WAV file")
-    info = stretches[0][0]
+    info, start_ms = readable[0]
+    stretches = _stretches(readable, until_ms)
     frame = info.channels * 2
-    frames = sum(length for _, length in stretches)
+    lead = start_ms * info.rate // 1000
+    frames = lead + sum(length for _, length in stretches)
     if frames * frame + HEADER_LENGTH - 8 > MAX_LENGTH:
         raise MediaError("joined file would exceed 4 GiB")
     size = max(1, BLOCK_MS * info.rate // 1000)
     with open(target, "wb") as file:
         file.write(header(info.rate, info.channels, frames * frame))
+        for begin in range(0, lead, size):
+            file.write(bytes(min(size, lead - begin) * frame))
         for one, length in stretches:
             with open(one.path, "rb") as source:
                 source.seek(one.data_offset)
@@ -101,23 +116,38 @@ def join(target: str, parts: Sequence[tuple[str, int, int]]) -> int:
     return frames * 1000 // info.rate
 
 
-def _stretches(parts: Sequence[tuple[str, int, int]]) -> list[tuple[WavInfo, int]]:
-    """The readable parts without what is to be left out, each with the number of frames until the next."""
+def _without(info: WavInfo, skip_ms: int, length_ms: int | None = None) -> WavInfo:
+    """A file without what is to be left out of it."""
+    skip = min(info.frames, skip_ms * info.rate // 1000)
+    frames = info.frames - skip
+    if length_ms is not None:
+        frames = min(frames, length_ms * info.rate // 1000)
+    return replace(info, frames=frames, data_offset=info.data_offset + skip * info.channels * 2)
+
+
+def _readable(parts: Sequence[Stretch]) -> list[tuple[WavInfo, int]]:
+    """The parts that can be read, without what is to be left out, each with its start in ms."""
     readable: list[tuple[WavInfo, int]] = []
-    for path, start_ms, skip_ms in parts:
+    for part in parts:
         try:
-            info = read_info(path)
+            info = read_info(part.path)
         except (OSError, MediaError):
             continue
         if readable and (info.rate, info.channels) != (readable[0][0].rate, readable[0][0].channels):
             continue
-        skip = min(info.frames, skip_ms * info.rate // 1000)
-        offset = info.data_offset + skip * info.channels * 2
-        readable.append((replace(info, frames=info.frames - skip, data_offset=offset), start_ms))
+        readable.append((_without(info, part.skip_ms, part.length_ms), part.start_ms))
+    return readable
+
+
+def _stretches(readable: list[tuple[WavInfo, int]], until_ms: int) -> list[tuple[WavInfo, int]]:
+    """The parts, each with the number of frames until the next, or until the end."""
     stretches = []
     for index, (info, start_ms) in enumerate(readable):
         last = index + 1 == len(readable)
-        length = info.frames if last else (readable[index + 1][1] - start_ms) * info.rate // 1000
+        if last:
+            length = max(info.frames, (until_ms - start_ms) * info.rate // 1000)
+        else:
+            length = (readable[index + 1][1] - start_ms) * info.rate // 1000
         stretches.append((info, max(0, length)))
     return stretches
 
@@ -136,6 +166,7 @@ def _place(pieces: Sequence[Piece], rate: int) -> tuple[list[_Placed], set[int]]
             skipped.add(index)
             continue
         start = piece.start_ms * rate // 1000
+        info = _without(info, piece.skip_ms)
         if piece.end_ms is not None:
             frames = max(0, piece.end_ms * rate // 1000 - start)
             info = replace(info, frames=min(info.frames, frames))

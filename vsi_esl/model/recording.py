@@ -17,6 +17,8 @@ CLOSING = "closing"
 """The switch writes no more; the file is to be published, perhaps uploaded, and reported."""
 REPORTED = "reported"
 """recording.finished named the local file; the upload goes on."""
+UNPUBLISHED = "unpublished"
+"""recording.finished said that a file could not be published; it is tried again."""
 ABANDONED = "abandoned"
 """Its start failed, which was answered; what the switch may have begun is to be undone."""
 
@@ -37,6 +39,15 @@ class Track:
     start_ms: int
     end_ms: int = -1
     """-1 while it is running."""
+    joined_ms: int = -1
+    """What clients are told of its start: 0 for legs that were there from the start; -1 for `start_ms`, which
+    is when the switch began to write."""
+    held: list[list[int]] = field(default_factory=list)
+    """As `Recording.held`."""
+
+    @property
+    def joined(self) -> int:
+        return self.start_ms if self.joined_ms < 0 else self.joined_ms
 
 
 @dataclass(slots=True)
@@ -71,6 +82,9 @@ class Recording:
     multi_part: str = ""
     parts: list[Part] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
+    held: list[list[int]] = field(default_factory=list)
+    """When the leg was on hold, from and to in ms from the start; to is -1 while it is. The switch writes
+    nothing then."""
     opened: list[tuple[str, str]] = field(default_factory=list)
     """(channel, file) of all that the switch was asked to write, whatever its answer was."""
     recorder: str = ""
@@ -81,6 +95,8 @@ class Recording:
     omitted: list[str] = field(default_factory=list)
     """Legs whose track could not be merged."""
     error: str = ""
+    unpublished: list[str] = field(default_factory=list)
+    """Final names under which there is no file yet, because it could not be published."""
     locations: dict[str, str] = field(default_factory=dict)
     """Published file -> where it was uploaded to."""
 
@@ -121,18 +137,18 @@ class Recording:
         found: dict[str, dict[str, int]] = {}
         for track in self.tracks:
             info = found.setdefault(
-                track.leg_id, {"channel": track.channel, "start_ms": track.start_ms, "end_ms": 0}
+                track.leg_id, {"channel": track.channel, "start_ms": track.joined, "end_ms": 0}
             )
             info["end_ms"] = max(info["end_ms"], track.end_ms)
         return found
 
     def files(self) -> list[str]:
         """What was published."""
-        return [path for path in (self.file, self.multi_file) if path]
+        return [path for path in (self.file, self.multi_file) if path and path not in self.unpublished]
 
     def shown(self, path: str) -> str:
-        """Where a published file is: in the bucket if it was uploaded, else here."""
-        return self.locations.get(path, path)
+        """Where a published file is: in the bucket if it was uploaded, else here. Empty when it is not."""
+        return "" if path in self.unpublished else self.locations.get(path, path)
 
     def part_of(self, name: str) -> str:
         """A hidden file beside the final one, for the switch to write to. Made of our own characters."""

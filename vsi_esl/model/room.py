@@ -31,6 +31,8 @@ class Room:
     matrix: Matrix = field(default_factory=dict)
     relations: set[tuple[str, str]] = field(default_factory=set)
     """Pairs (listener, source) of member ids that the switch has been told to keep apart."""
+    deleting: bool = False
+    """room.deleted is out, and its legs are being hung up."""
 
     def view(self) -> dict[str, Any]:
         """RoomView. `app_id` is left out when empty."""

@@ -8,7 +8,7 @@ from ..errors import Conflict, NotFound
 from .bridge import Bridge
 from .owner import Owner
 from .playback import Playback
-from .recording import ABANDONED, REPORTED, Recording
+from .recording import ABANDONED, REPORTED, UNPUBLISHED, Recording
 
 
 class Playbacks:
@@ -73,7 +73,7 @@ class Recordings:
 
     def unfinished(self, owner: Owner) -> list[Recording]:
         """Those whose recording.finished is still to come."""
-        done = (REPORTED, ABANDONED)
+        done = (REPORTED, UNPUBLISHED, ABANDONED)
         return [one for one in self._by_id.values() if one.owner == owner and one.state not in done]
 
     def uses(self, path: str) -> bool:

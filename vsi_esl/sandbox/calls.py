@@ -36,6 +36,7 @@ class Calls:
     def set_call_state(self, channel: Channel, call_state: str) -> None:
         """DOWN, RINGING, EARLY, ACTIVE, HELD, UNHELD, HANGUP; events fired before still show the old one."""
         before, channel.call_state = channel.call_state, call_state
+        self._switch.recordings.hold(channel)
         self.fire("CHANNEL_CALLSTATE", channel, Original_Channel_Call_State=before)
 
     # -- up to the answer ----------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ class Recording:
     """When it went on, on the monotonic clock; 0 while it is paused."""
     before: float = 0.0
     masked: bool = False
+    paused: bool = False
+    held: bool = False
     room: int | None = None
     """Frames that the disk has room for; None as long as it is not full."""
 
@@ -58,10 +60,20 @@ class Recording:
 
     def pause(self, on: bool) -> None:
         """Cut out what comes until it is resumed. Repeating it changes nothing."""
-        if on and self.since:
+        self.paused = on
+        self._go_on()
+
+    def hold(self, on: bool) -> None:
+        """Nothing is written of a channel on hold."""
+        self.held = on
+        self._go_on()
+
+    def _go_on(self) -> None:
+        running = not (self.paused or self.held)
+        if self.since and not running:
             self.before += time.monotonic() - self.since
             self.since = 0.0
-        elif not on and not self.since:
+        elif running and not self.since:
             self.since = time.monotonic()
 
     def create(self) -> None:
@@ -130,6 +142,7 @@ class Recordings:
             recording.create()
         except (OSError, ValueError):
             return False
+        recording.hold(bool(channel.held))
         channel.recordings[path] = recording
         self._fire("RECORD_START", channel, recording)
         self._fire_bug("MEDIA_BUG_START", channel, recording)
@@ -144,6 +157,11 @@ class Recordings:
         for recording in chosen:
             self._end(channel, recording, "success-maxtime")
         return bool(chosen)
+
+    def hold(self, channel: Channel) -> None:
+        """The channel is on hold, or not any more."""
+        for recording in channel.recordings.values():
+            recording.hold(bool(channel.held))
 
     def hung_up(self, channel: Channel) -> None:
         """The channel is over, and all its recordings with it."""

@@ -1,17 +1,25 @@
-"""The files of a recording, from what the switch wrote to what is published. Run in native threads."""
+"""The files of a recording, from what the switch wrote to what is published. Run in native threads.
+
+The switch may run as another user, whose files can only be read here: then they can neither be mended nor, on
+most systems (fs.protected_hardlinks), be linked. What cannot get its name by a link or a rename is copied.
+Whatever fails leaves the files of the switch as they are, to be tried again.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 from dataclasses import dataclass, field
 
 import structlog
 
 from ..media import MediaError
-from ..media.merge import Piece, join, merge
-from ..media.wav import header, read_info, repair
+from ..media.merge import Piece, Stretch, join, merge
+from ..media.wav import header, intact, read_info, repair
 from ..model.recording import Recording
+from .holds import aligned, stretches
 
 log = structlog.get_logger(__name__)
 
@@ -20,46 +28,63 @@ SLACK = 0.02
 """How much shorter than by the clock a recording may be: a second, and two hundredths."""
 
 
+FILE_MODE = 0o640
+"""For the service and the group that it shares with the switch."""
+
+
 @dataclass(slots=True)
 class Result:
-    """What became of the files. An empty name: there is none."""
+    """What became of the files."""
 
-    file: str = ""
-    multi_file: str = ""
+    published: list[str] = field(default_factory=list)
+    """The final names under which there are files now."""
+    again: list[str] = field(default_factory=list)
+    """Final names that can be tried again: what failed may be mended, such as a file that cannot be read."""
     ends: dict[str, int] = field(default_factory=dict)
     """Track file -> its length in ms, for tracks whose end nobody saw."""
     omitted: list[str] = field(default_factory=list)
     """Legs whose track could not be read."""
     error: str = ""
 
+    def failed(self, what: str, name: str, error: MediaError | OSError) -> None:
+        if isinstance(error, OSError):
+            self.again.append(name)
+        reason = error.message if isinstance(error, MediaError) else error.strerror or type(error).__name__
+        self.error = self.error or f"{what}: {reason}"
+
 
 def publish(recording: Recording) -> Result:
     """Give the files their final names: complete, on the disk, and never over another file.
 
-    Running it again after a crash in the middle completes it.
+    Running it again after a crash in the middle, or after a failure, completes it.
     """
     result = Result()
-    duration = _publish_mix(recording, result)
+    duration = 0
+    if recording.started_at:
+        try:
+            duration = _publish_mix(recording, result)
+            result.published.append(recording.file)
+        except (MediaError, OSError) as error:
+            result.failed("recording not published", recording.file, error)
     if recording.multi_file:
-        _publish_tracks(recording, result, duration)
+        try:
+            _publish_tracks(recording, result, duration)
+            result.published.append(recording.multi_file)
+        except (MediaError, OSError) as error:
+            # the tracks stay, for somebody to put together by hand
+            result.failed("tracks not merged", recording.multi_file, error)
     return result
 
 
 def _publish_mix(recording: Recording, result: Result) -> int:
+    """Returns the length in ms. Raises MediaError, OSError."""
     paths = [part.path for part in recording.parts]
-    if _published_before(paths, recording.file):
-        result.file = recording.file
+    own = f"{paths[0]}.own"
+    if _published_before(paths, own, recording.file):
         duration = read_info(recording.file).duration_ms
-    elif not recording.started_at:
-        return 0
     else:
-        try:
-            duration = _complete(recording, paths[0])
-        except (MediaError, OSError) as error:
-            result.error = f"recording not published: {_reason(error)}"
-            return 0
-    result.file = recording.file
-    for path in paths:
+        duration = _complete(recording, own)
+    for path in (*paths, own):
         remove(path)
     expected = recording.elapsed_ms(recording.stopped_at) if recording.stopped_at else 0
     if duration < expected - max(SLACK_MS, SLACK * expected):
@@ -69,75 +94,137 @@ def _publish_mix(recording: Recording, result: Result) -> int:
     return duration
 
 
-def _published_before(parts: list[str], final: str) -> bool:
+def _published_before(parts: list[str], own: str, final: str) -> bool:
     """Whether a crash came after the file got its name, and before what is left of its making was removed."""
     if not os.path.exists(final):
         return False
-    return not os.path.exists(parts[0]) or len(parts) > 1 or os.path.samefile(parts[0], final)
+    made_of = next((path for path in (own, parts[0]) if os.path.exists(path)), "")
+    return not made_of or len(parts) > 1 or os.path.samefile(made_of, final)
 
 
-def _complete(recording: Recording, first: str) -> int:
+def _complete(recording: Recording, own: str) -> int:
     """Make the file whole and give it its name. Returns its length in ms."""
-    if len(recording.parts) > 1:
-        joined = f"{first}.joined"
-        duration = join(joined, [(part.path, part.start_ms, part.skip_ms) for part in recording.parts])
-        _rename(joined, recording.file)
-        return duration
+    first = recording.parts[0].path
     if not os.path.exists(first):
         # the switch removes a file into which no frame was written
         with open(first, "xb") as file:
             file.write(header(recording.rate, 2 if recording.leg_id else 1, 0))
-    duration = repair(first).duration_ms
-    _rename(first, recording.file)
-    return duration
+    _check_readable([part.path for part in recording.parts])
+    if len(recording.parts) > 1 or recording.held:
+        duration = join(own, _stretches(recording) or [Stretch(first, 0)], _held_until(recording))
+        _name(own, recording.file)
+        return duration
+    if not intact(first) and not _mended(first):
+        shutil.copyfile(first, own)
+        repair(own)
+        _name(own, recording.file)
+    elif not _name(first, recording.file):
+        shutil.copyfile(first, own)
+        _name(own, recording.file)
+    return read_info(recording.file).duration_ms
+
+
+def _stretches(recording: Recording) -> list[Stretch]:
+    """Where the sound of each part belongs."""
+    ends = [part.start_ms for part in recording.parts[1:]]
+    found = []
+    for part, end in zip(recording.parts, [*ends, None], strict=True):
+        pieces = stretches(part.start_ms, part.skip_ms, end, recording.held)
+        if end is None and recording.stopped_at:
+            closed = recording.elapsed_ms(recording.stopped_at)
+            pieces = aligned(pieces, part.start_ms, part.skip_ms, closed, _written_ms(part.path))
+        found += [Stretch(part.path, start, skip, length) for start, skip, length in pieces]
+    return found
+
+
+def _written_ms(path: str) -> int:
+    """The length of a file; 0 when there is none that can be read."""
+    try:
+        return read_info(path).duration_ms
+    except (MediaError, OSError):
+        return 0
+
+
+def _held_until(recording: Recording) -> int:
+    """How long the file has to be when the leg was on hold at the end, in ms; else what is written counts."""
+    on_hold = recording.held and recording.held[-1][1] < 0
+    return recording.elapsed_ms(recording.stopped_at) if on_hold and recording.stopped_at else 0
+
+
+def _check_readable(paths: list[str]) -> None:
+    """OSError for a file that is there and cannot be read: left out, its sound would be lost."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError), open(path, "rb"):
+            pass
+
+
+def _mended(path: str) -> bool:
+    """Complete the header that a switch left behind which died; False when the file is not ours to write."""
+    try:
+        repair(path)
+    except PermissionError:
+        return False
+    return True
 
 
 def _publish_tracks(recording: Recording, result: Result, mix_ms: int) -> None:
+    """Raises MediaError, OSError."""
     if not os.path.exists(recording.multi_part) and os.path.exists(recording.multi_file):
-        result.multi_file = recording.multi_file
         return
+    _check_readable([track.path for track in recording.tracks])
     duration = recording.elapsed_ms(recording.stopped_at) if recording.stopped_at else mix_ms
-    # a track is stopped a moment after its leg left, and nothing of that moment belongs to the room
-    pieces = [
-        Piece(track.path, track.channel, track.start_ms, track.end_ms if track.end_ms >= 0 else None)
-        for track in recording.tracks
-    ]
-    channels = 1 + max((track.channel for track in recording.tracks), default=0)
+    pieces: list[Piece] = []
+    legs: list[str] = []
     for track in recording.tracks:
-        with contextlib.suppress(MediaError, OSError):
-            result.ends[track.path] = read_info(track.path).duration_ms
-    try:
-        skipped = merge(recording.multi_part, recording.rate, channels, duration, pieces)
-        _rename(recording.multi_part, recording.multi_file)
-    except (MediaError, OSError) as error:
-        # the tracks stay, for somebody to put together by hand
-        result.error = result.error or f"tracks not merged: {_reason(error)}"
-        return
-    result.multi_file = recording.multi_file
-    result.omitted = list(dict.fromkeys(recording.tracks[index].leg_id for index in skipped))
+        # a track is stopped a moment after its leg left, and nothing of that moment belongs to the room
+        end = track.end_ms if track.end_ms >= 0 else None
+        written = _written_ms(track.path)
+        found = stretches(track.start_ms, 0, end, track.held)
+        if end is not None:
+            found = aligned(found, track.start_ms, 0, end, written)
+        for start, skip, length in found:
+            until = None if length is None else start + length
+            pieces.append(Piece(track.path, track.channel, start, until, skip))
+            legs.append(track.leg_id)
+        held = sum(finish - begin for begin, finish in track.held if finish >= 0)
+        result.ends[track.path] = written + held
+    channels = 1 + max((track.channel for track in recording.tracks), default=0)
+    skipped = merge(recording.multi_part, recording.rate, channels, duration, pieces)
+    _name(recording.multi_part, recording.multi_file)
+    remove(recording.multi_part)
+    result.omitted = list(dict.fromkeys(legs[index] for index in skipped))
     for track in recording.tracks:
         remove(track.path)
 
 
-def _rename(part: str, final: str) -> None:
-    """To its final name, unless that is taken; durable when it returns."""
-    with open(part, "rb") as file:
+def _name(source: str, final: str) -> bool:
+    """Give a file its final name, durably; False when that is forbidden, as for another user's file.
+
+    The name it had may remain. FileExistsError when there is another file of this name.
+    """
+    with open(source, "rb") as file:
         os.fsync(file.fileno())
     try:
-        os.link(part, final)
-        os.unlink(part)
+        os.link(source, final)
     except FileExistsError:
-        raise
+        if not os.path.samefile(source, final):
+            raise
     except OSError:
-        # a file system without links
+        # a file system without links, or somebody else's file
         if os.path.exists(final):
-            raise FileExistsError(17, "File exists", final) from None
-        os.rename(part, final)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
+        try:
+            os.rename(source, final)
+        except PermissionError:
+            return False
+    with contextlib.suppress(PermissionError):  # somebody else's file
+        os.chmod(final, FILE_MODE)
     directory = os.open(os.path.dirname(os.path.abspath(final)), os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+    return True
 
 
 def remove(path: str) -> None:
@@ -148,7 +235,3 @@ def remove(path: str) -> None:
         pass
     except OSError as error:
         log.warning("file not deleted", file=path, error=error.strerror)
-
-
-def _reason(error: MediaError | OSError) -> str:
-    return error.message if isinstance(error, MediaError) else error.strerror or type(error).__name__

@@ -139,7 +139,7 @@ def _failed_to_begin(ctx: Context, playback: Playback, error: VsiError) -> None:
         _silence(ctx, conference)  # it may have begun all the same
     elif leg is not None and not conference and not playback.bot:
         return  # the leg went elsewhere, and `follow` goes on there
-    fail(ctx, playback, error.message)
+    fail(ctx, playback, error.message, "play")
 
 
 def _open(ctx: Context, playback: Playback) -> str:
@@ -234,10 +234,12 @@ def finish(ctx: Context, playback: Playback, reason: str) -> None:
     ctx.emit(events.PlaybackFinished.of(playback, reason=reason, played_ms=played))
 
 
-def fail(ctx: Context, playback: Playback, error: str) -> None:
-    """Report that it could not be played, once."""
+def fail(ctx: Context, playback: Playback, error: str, stage: str = "fetch") -> None:
+    """Report that it could not be played, once. `stage` is where that was seen, for the metrics."""
     if playback.ended:
         return
+    ctx.metrics.playback_failed(stage)
+    log.warning("playback failed", playback_id=playback.id, file=playback.path or None, error=error)
     _forget(ctx, playback)
     ctx.emit(events.PlaybackError.of(playback, error=error))
 

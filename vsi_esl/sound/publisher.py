@@ -2,7 +2,8 @@
 
 Nothing of this runs in the way of events: files are handled in native threads, uploads by `storage.uploads`.
 The report waits for the upload, but not for ever: after S3_UPLOAD_TIMEOUT it names the local file, which
-then stays, and the upload goes on.
+then stays, and the upload goes on. A file that cannot be published, since the switch's user keeps it from us
+or the disk is full, is reported as missing, and tried again for as long as it takes.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from gevent.event import AsyncResult
 from gevent.pool import Group
 from gevent.threadpool import ThreadPool
 
+from .. import clock
 from ..context import Context
 from ..errors import Internal, VsiError
 from ..events import sound as events
-from ..model.recording import CLOSING, REPORTED, Recording
+from ..model.recording import CLOSING, REPORTED, UNPUBLISHED, Recording
 from ..storage.s3 import S3Target
 from ..storage.uploads import UploadError
 from . import files, kept
@@ -29,6 +31,8 @@ from . import files, kept
 log = structlog.get_logger(__name__)
 
 THREADS = 4
+RETRY_S = 60.0
+"""Between two attempts to publish what could not be published."""
 
 Done = TypeVar("Done")
 Uploading: TypeAlias = "dict[str, AsyncResult[str]]"
@@ -78,9 +82,14 @@ class Publisher:
             if recording.state == CLOSING:
                 late = self._finish(ctx, recording)
             else:
+                if recording.state == UNPUBLISHED:
+                    self._publish(ctx, recording)
                 late = self._submit(ctx, recording)
             self._see_late_ones(recording, late)
-            kept.forget(ctx, recording)
+            if recording.unpublished:
+                ctx.timers.at(recording.id, "publish", clock.now() + RETRY_S, self.publish, ctx, recording)
+            else:
+                kept.forget(ctx, recording)
         except Exception:
             # its row stays, and the next process or the next resync tries again
             log.exception("recording not seen out", recording=recording.id)
@@ -93,22 +102,46 @@ class Publisher:
     def _finish(self, ctx: Context, recording: Recording) -> Uploading:
         """Publish and report. Returns the uploads that the report did not wait for."""
         if not recording.published:
-            result = self._thread(files.publish, recording)
-            recording.published = True
-            recording.file, recording.multi_file = result.file, result.multi_file
-            recording.error = recording.error or result.error
-            recording.omitted = result.omitted
-            for track in recording.tracks:
-                if track.end_ms < 0:
-                    track.end_ms = track.start_ms + result.ends.get(track.path, 0)
-            kept.save(ctx, recording)
+            self._publish(ctx, recording)
         late: Uploading = {}
         if recording.s3:
             late = self._upload(ctx, recording, ctx.config.s3.upload_timeout)
+        if recording.unpublished:
+            recording.state = UNPUBLISHED
+        elif recording.s3:
             recording.state = REPORTED if late else CLOSING
-            kept.save(ctx, recording)
+        kept.save(ctx, recording)
         self._report(ctx, recording)
         return late
+
+    def _publish(self, ctx: Context, recording: Recording) -> None:
+        """One attempt. What failed for good is given up, the rest stays in `unpublished`."""
+        again = recording.state == UNPUBLISHED
+        result = self._thread(files.publish, recording)
+        recording.published = not result.again
+        recording.unpublished = result.again
+        names = (*result.published, *result.again)
+        recording.file = recording.file if recording.file in names else ""
+        recording.multi_file = recording.multi_file if recording.multi_file in names else ""
+        recording.error = recording.error or result.error
+        recording.omitted = result.omitted
+        for track in recording.tracks:
+            if track.end_ms < 0:
+                track.end_ms = track.start_ms + result.ends.get(track.path, 0)
+        kept.save(ctx, recording)
+        if result.error:
+            if not again:
+                ctx.metrics.recording_failed("publish" if len(names) > len(result.published) else "short")
+            log.error(
+                "recording not as it should be",
+                recording=recording.id,
+                error=result.error,
+                file=recording.file,
+                written_to=recording.part,
+                next_attempt_in=RETRY_S if result.again else None,
+            )
+        elif again:
+            log.info("recording published after all", recording=recording.id, files=recording.files())
 
     def _report(self, ctx: Context, recording: Recording) -> None:
         multi = bool(recording.multi_file)
@@ -116,7 +149,7 @@ class Publisher:
             events.RecordingFinished.of(
                 recording,
                 file=recording.shown(recording.file),
-                multi_channel_file=recording.shown(recording.multi_file) if multi else None,
+                multi_channel_file=(recording.shown(recording.multi_file) or None) if multi else None,
                 channels=recording.channels() if multi else None,
                 omitted_legs=recording.omitted or None,
                 error=recording.error or None,

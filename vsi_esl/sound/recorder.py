@@ -27,6 +27,7 @@ from ..model.recording import (
     CLOSING,
     REPORTED,
     RUNNING,
+    UNPUBLISHED,
     Part,
     Recording,
     file_name,
@@ -34,7 +35,7 @@ from ..model.recording import (
 from ..model.room import Room
 from ..storage.s3 import S3Target
 from ..switch.snapshot import Snapshot
-from . import internal, kept, naming, tracks
+from . import holds, internal, kept, naming, tracks
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,8 @@ CLOSE_TIMEOUT_S = 3.0
 LEAD_MS = 60
 """The first frames of a recording are silent: 40 ms were measured."""
 RETRY_S = 5.0
+FINISH_TIMEOUT_S = 30.0
+"""How long the deletion of a room waits for its recording, beside the upload."""
 
 
 def start_leg(ctx: Context, leg: Leg, target: S3Target | None, name: str) -> Recording:
@@ -71,7 +74,9 @@ def _start(ctx: Context, recording: Recording, begin: Callable[..., None], owner
     kept.save(ctx, recording)
     try:
         ctx.workers.run(recording.id, START_TIMEOUT_S, _start_now, ctx, recording, begin, owner)
-    except Exception:
+    except Exception as error:
+        ctx.metrics.recording_failed("start")
+        log.error("recording not started", recording=recording.id, file=recording.part, error=str(error))
         recording.state = ABANDONED
         kept.save(ctx, recording)
         ctx.workers.submit(recording.id, _abandon, ctx, recording)
@@ -119,6 +124,7 @@ def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
             return  # it hung up meanwhile: an empty recording, reported with the leg's end
         raise
     _began(recording, clock.now())
+    holds.note(recording.held, leg.held, 0)
     if recording.paused:
         ctx.sound.mask_recording([(leg.id, recording.part)], True)
 
@@ -159,7 +165,7 @@ def _begin_room(ctx: Context, recording: Recording, room: Room) -> None:
     files = [(leg.id, tracks.new_file(recording, leg)) for leg in legs]
     began = ctx.sound.record_room(recording.recorder, mix, files, recording.rate)
     _began(recording, began[0])
-    tracks.add(recording, files, began[1:])
+    tracks.add(recording, room, files, began[1:], from_the_start=True)
     tracks.end_of_leavers(ctx, recording, room)
 
 
@@ -202,6 +208,15 @@ def stop(ctx: Context, recording: Recording) -> AsyncResult[Recording]:
         _closing(ctx, recording, now)
         ctx.workers.submit(recording.id, _close, ctx, recording)
     return report
+
+
+def finish_room(ctx: Context, room: Room) -> None:
+    """End the recording of a room, and wait until its recording.finished is out; not for ever."""
+    unfinished = ctx.recordings.unfinished(of_room(room.id))
+    reports = [stop(ctx, recording) for recording in unfinished]
+    limit = FINISH_TIMEOUT_S + ctx.config.s3.upload_timeout
+    if reports and len(gevent.wait(reports, limit)) < len(reports):
+        log.warning("room deleted before its recording was published", room_id=room.id)
 
 
 def _closing(ctx: Context, recording: Recording, now: float) -> None:
@@ -311,7 +326,7 @@ def readopt(ctx: Context, snapshot: Snapshot) -> None:
         if ctx.recordings.find(body["id"]) is None:
             ctx.recordings.add(Recording.from_dict(body))
     for recording in ctx.recordings:
-        if recording.state == REPORTED:
+        if recording.state in (REPORTED, UNPUBLISHED):
             ctx.publisher.publish(ctx, recording)
         elif recording.state == CLOSING:
             ctx.workers.submit(recording.id, _close, ctx, recording)

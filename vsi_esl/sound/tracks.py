@@ -13,7 +13,7 @@ from ..model.leg import Leg
 from ..model.owner import of_room
 from ..model.recording import RUNNING, Recording, Track
 from ..model.room import Room
-from . import kept
+from . import holds, kept
 
 log = structlog.get_logger(__name__)
 
@@ -24,12 +24,23 @@ def new_file(recording: Recording, leg: Leg) -> str:
     return recording.open(leg.id, os.path.abspath(recording.part_of(f"track{number}")))
 
 
-def add(recording: Recording, files: list[tuple[str, str]], began: list[float]) -> None:
-    """The switch began to write these (leg, file) at these times; 0 where it could not."""
+def add(
+    recording: Recording,
+    room: Room,
+    files: list[tuple[str, str]],
+    began: list[float],
+    from_the_start: bool = False,
+) -> None:
+    """The switch began to write these (leg, file) at these times; 0 where it could not. Of legs that were
+    there `from_the_start` clients are told so, whatever the switch took to open their file."""
     for (leg_id, file), when in zip(files, began, strict=True):
         if when:
-            channel = recording.channel_of(leg_id)
-            recording.tracks.append(Track(leg_id, channel, file, recording.elapsed_ms(when)))
+            start = recording.elapsed_ms(when)
+            track = Track(leg_id, recording.channel_of(leg_id), file, start)
+            track.joined_ms = 0 if from_the_start else start
+            leg = room.legs.get(leg_id)
+            holds.note(track.held, leg is not None and leg.held, start)
+            recording.tracks.append(track)
 
 
 def end_of_leavers(ctx: Context, recording: Recording, room: Room) -> None:
@@ -54,7 +65,7 @@ def _join(ctx: Context, recording: Recording, room: Room, leg: Leg) -> None:
     began = ctx.sound.record_room("", "", files, recording.rate)
     if recording.paused:
         ctx.sound.mask_recording(files, True)
-    add(recording, files, began)
+    add(recording, room, files, began)
     end_of_leavers(ctx, recording, room)
     kept.save(ctx, recording)
 
