@@ -57,6 +57,8 @@ def test_a_hold_is_noted_once():
         # shared by two holds
         ([[500, 1000], [2000, 3000]], 2300, [(0, 0, 500), (1100, 500, 900), (3100, 1400, None)]),
         ([[500, 1000], [2000, 3000]], 2700, [(0, 0, 500), (1000, 600, 1000), (3000, 1700, None)]),
+        # held again almost at once: nothing before the beginning of the file is asked for
+        ([[10, 1000], [1010, 3000]], 900, [(0, 0, 10), (1060, 10, 0), (3060, 0, None)]),
         # held when it began
         ([[0, 3000]], 1200, [(3000, 200, None)]),
         # a full disk, or an end of the hold that nobody saw

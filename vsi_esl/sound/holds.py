@@ -85,5 +85,5 @@ def aligned(found: Stretches, start_ms: int, skip_ms: int, end_ms: int, written_
             result.append((start, used + shift * number, length))
         else:
             shorter = None if length is None else max(0, length + shift)
-            result.append((start - shift, used + shift * (number - 1), shorter))
+            result.append((start - shift, max(0, used + shift * (number - 1)), shorter))
     return result
