@@ -54,6 +54,12 @@ class Bucket:
     def __post_init__(self) -> None:
         self._left, self._at = float(self.rate * BURST_S), self.clock()
 
+    def limit(self, rate: int) -> None:
+        """Another rate from now on."""
+        if rate != self.rate:
+            self.rate = rate
+            self.__post_init__()
+
     def take(self) -> float:
         """0 when there was one to take; else how many seconds it takes until there is."""
         if not self.rate:
@@ -80,6 +86,11 @@ class Access:
     def __post_init__(self) -> None:
         if self.pattern:
             self._matches = _compiled(self.pattern).fullmatch
+
+    @property
+    def right(self) -> tuple[str, Scope, str]:
+        """What makes it another token's when it changes."""
+        return self.name, self.scope, self.pattern
 
     @property
     def confined(self) -> bool:
@@ -136,6 +147,20 @@ class Tokens:
 
     def __bool__(self) -> bool:
         return bool(self._tokens)
+
+    def renewed(self, lines: Iterable[str], rate: int) -> Tokens:
+        """These tokens; what one of the same right may do is the same object as before, and goes on."""
+        fresh = Tokens(lines, rate)
+        before = {(digest, *access.right): access for digest, access in self._tokens}
+        for at, (digest, access) in enumerate(fresh._tokens):
+            kept = before.get((digest, *access.right))
+            if kept is not None:
+                kept.bucket.limit(access.bucket.rate)
+                fresh._tokens[at] = digest, kept
+        return fresh
+
+    def __contains__(self, access: Access) -> bool:
+        return any(access is own for _, own in self._tokens)
 
     def find(self, token: str) -> Access | None:
         """What a token may do; None for an unknown one. Takes as long whichever it is."""

@@ -119,6 +119,14 @@ class Service:
         self._sweeper = sweep.start(self.ctx)
         log.info("listening", address=f"{self.config.http.host}:{self.http.server.server_port}")
 
+    def reload(self, config: Config) -> None:
+        """Take over settings of which only some (config.live) differ from those there were."""
+        self.config = self.ctx.config = config
+        self.ctx.webhooks.reload(config.webhooks)
+        playback = config.playback
+        self.ctx.spool.fetcher.guard.allow(playback.allow_private_urls, playback.allowed_networks)
+        self.http.reload(config)
+
     def stop(self) -> None:
         """Shut down within the configured time: no new calls, clients told (1001), work under way finished.
 

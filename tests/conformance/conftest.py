@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.drivers import Driver, FreeswitchDriver, SandboxDriver
 from tests.support.freeswitch import find_binary
+from tests.support.log import Log, recorded_log
 from tests.support.restface import RestFace
 from tests.support.vsi import VsiClient
 from tests.support.webserver import WebServer
@@ -112,6 +113,13 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., VsiClient]
 @pytest.fixture
 def client(service: Service, connect: Callable[..., VsiClient]) -> VsiClient:
     return connect(service)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """The service's log, at level debug."""
+    with recorded_log() as log:
+        yield log
 
 
 @pytest.fixture

@@ -6,16 +6,14 @@ where a line is written that should not be.
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-import structlog
 
 from tests.support.drivers import eventually
+from tests.support.log import Log, recorded_log
 from tests.support.vsi import VsiClient
 from vsi_esl import logs, registry
 from vsi_esl.access import line_of, new_token
@@ -49,29 +47,12 @@ SECRETS = (
 )
 
 
-class Log:
-    """Everything that is logged, at level debug."""
-
-    def __init__(self) -> None:
-        self.stream = io.StringIO()
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
-
-    @property
-    def above_debug(self) -> list[dict[str, Any]]:
-        return [line for line in self.lines if line["level"] != "debug"]
-
-    def named(self, event: str) -> list[dict[str, Any]]:
-        return [line for line in self.above_debug if line["event"] == event]
-
-    def check(self, *secrets: str) -> None:
-        """None of the secrets is above debug."""
-        for line in self.above_debug:
-            text = json.dumps(line, ensure_ascii=False)
-            for secret in (*SECRETS, *secrets):
-                assert secret not in text, line
+def check(log: Log, *secrets: str) -> None:
+    """None of the secrets is above debug."""
+    for line in log.above_debug:
+        text = json.dumps(line, ensure_ascii=False)
+        for secret in (*SECRETS, *secrets):
+            assert secret not in text, line
 
 
 def _as_it_is(_: Any, __: str, event: Any) -> Any:
@@ -81,17 +62,11 @@ def _as_it_is(_: Any, __: str, event: Any) -> Any:
 @pytest.fixture
 def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """With the parameter "bare", nothing is taken out of the lines."""
-    root = logging.getLogger()
-    before = structlog.get_config(), list(root.handlers), root.level
     if getattr(request, "param", "") == "bare":
         monkeypatch.setattr(logs, "hide_private", _as_it_is)
         monkeypatch.setattr(logs, "scrub", _as_it_is)
-    log = Log()
-    logs.setup("debug", "json", log.stream)
-    yield log
-    structlog.configure(**before[0])
-    root.handlers[:] = before[1]
-    root.setLevel(before[2])
+    with recorded_log() as log:
+        yield log
 
 
 both = pytest.mark.parametrize("log", ["defended", "bare"], indirect=True)
@@ -146,7 +121,7 @@ def test_what_goes_well(log, switch, start, connect):
     client.close()
     eventually(lambda: log.named("vsi connection closed") != [], "the connection is logged")
     assert log.named("switch ready")
-    log.check(PRESSED, service.config.switch.password)
+    check(log, PRESSED, service.config.switch.password)
     assert not any("digit" in line or "digits" in line or "text" in line for line in log.above_debug)
 
 
@@ -171,7 +146,7 @@ def test_what_is_refused(log, switch, start, connect):
     client.frame("error")
     busy = client.ok("create_leg", **dial(switch.unreachable()))["id"]
     client.event("leg.disconnected", leg_id=busy, timeout=40)
-    log.check()
+    check(log)
 
 
 def _failing(shown: str) -> Callable[..., Any]:
@@ -216,7 +191,7 @@ def test_a_handler_that_fails(log, start, connect, monkeypatch, name, shown, pay
     assert line["request_id"]
     assert "RuntimeError: cannot do" in line["exception"]
     assert "direct cause" in line["exception"]
-    log.check()
+    check(log)
 
 
 @both
@@ -238,7 +213,7 @@ def test_an_event_handler_that_fails(log, switch, start, connect, monkeypatch):
     (line,) = log.named("event handler failed")
     assert "ValueError: cannot handle '[redacted]'" in line["exception"]
     assert client.ok("list_legs")[0]["id"] == leg, "and nothing else happens"
-    log.check()
+    check(log)
 
 
 @both
@@ -254,7 +229,7 @@ def test_work_that_fails(log, switch, start, connect, monkeypatch):
     monkeypatch.setattr(type(service.ctx.switch), "send_dtmf", fail)
     assert client.error("send_leg_dtmf", id=leg, digits=DIGITS)[0] == 500
     assert log.named("work failed")
-    log.check()
+    check(log)
 
 
 @both
@@ -275,7 +250,7 @@ def test_a_switch_that_is_gone(log, switch, start, connect):
     assert client.error("create_leg", **dial("sip:a@example.com"))[0] == 503
     eventually(lambda: log.named("switch not available") != [], "it is logged")
     assert log.named("dialling not confirmed")
-    log.check(service.config.switch.password)
+    check(log, service.config.switch.password)
 
 
 def _mute(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -304,7 +279,7 @@ def test_a_switch_that_does_not_answer(log, switch, start, connect, monkeypatch)
     assert client.error("send_leg_rtt", id=leg, text=TEXT)[0] == 503
     other.dtmf("7")  # is passed on to the first, which fails
     eventually(lambda: log.named("digit not passed on") != [], "it is logged")
-    log.check(' 7"')
+    check(log, ' 7"')
 
 
 @both
@@ -313,7 +288,7 @@ def test_a_password_is_not_logged_when_the_login_hangs(log, switch, start, monke
         _mute(patch, "auth ")
         service = start(wait=False, switch={"connect_timeout": 0.3})
         eventually(lambda: log.named("switch not available") != [], "it is logged")
-    log.check(service.config.switch.password)
+    check(log, service.config.switch.password)
 
 
 def test_the_name_of_a_token_is_no_secret(log, start):

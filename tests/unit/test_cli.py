@@ -10,8 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+from tests.support.vsi import VsiClient
 
 DEADLINE_S = 20
 
@@ -36,11 +39,12 @@ def free_port() -> int:
 class Running:
     """`vsi-esl serve --sandbox` on a free port."""
 
-    def __init__(self, *options: str, **environ: str) -> None:
+    def __init__(self, *options: str, stdin: int = subprocess.DEVNULL, **environ: str) -> None:
         port = free_port()
         self.url = f"ws://127.0.0.1:{port}/v1/vsi"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "vsi_esl", "serve", "--sandbox", *options],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -59,6 +63,14 @@ class Running:
                 break
         self.text = "".join(self.lines)
         self.sandbox_port = self.text.partition("sandbox call --port ")[2].split()[0]
+
+    def line(self, part: str) -> dict[str, Any]:
+        """The next line of its log with this in it."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if part in line:
+                return json.loads(line)
+        raise AssertionError(f"the service ended without {part}")
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run("call", "--url", self.url, *arguments)
@@ -196,3 +208,43 @@ def test_doctor_on_the_sandbox(running):
     wrong = run("doctor", VSI_ESL_SWITCH_PASSWORD="wrong", **environ)
     assert wrong.returncode == 1
     assert "password" in wrong.stdout
+
+
+def test_a_hangup_signal_has_the_settings_read_again(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("rooms:\n  default_sample_rate: 16000\n")
+    running = Running("--config", str(path), "--no-demo")
+    try:
+        client = VsiClient(running.url.removeprefix("ws://").removesuffix("/v1/vsi"))
+        path.write_text("rooms:\n  default_sample_rate: 48000\nstate:\n  path: /elsewhere/state.sqlite3\n")
+        running.process.send_signal(signal.SIGHUP)
+        line = running.line('"settings')
+        assert line["changed"] == ["rooms.default_sample_rate"]
+        assert line["need_a_restart"] == ["state.path"]
+        path.write_text("rooms:\n  default_sample_rate: many\n")
+        running.process.send_signal(signal.SIGHUP)
+        line = running.line('"settings')
+        assert line["event"] == "settings not reloaded, nothing was changed"
+        assert "default_sample_rate" in line["problems"][0]
+        assert client.ok("create_room", id="r")["sample_rate"] == 48000
+        client.close()
+    finally:
+        running.stop()
+
+
+def test_a_terminal_that_goes_away_is_a_shutdown():
+    ours, theirs = os.openpty()
+    running = Running("--no-demo", stdin=theirs)
+    try:
+        os.close(theirs)
+        client = VsiClient(running.url.removeprefix("ws://").removesuffix("/v1/vsi"))
+        os.close(ours)
+        deadline = time.monotonic() + DEADLINE_S
+        while not client.closed.wait(0.2):  # the system may take a moment to hang up
+            running.process.send_signal(signal.SIGHUP)
+            assert time.monotonic() < deadline
+        assert client.close_code == 1001
+        client.close()
+        assert running.process.wait(12) == 0
+    finally:
+        running.stop()

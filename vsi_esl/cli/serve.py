@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import click
@@ -13,7 +15,8 @@ from gevent.event import Event as Flag
 
 from .. import logs
 from ..app import Service
-from ..config import Config
+from ..config import Config, load
+from ..reload import Reloader
 from ..sandbox import SandboxSwitch, demo_caller
 from . import cli, config_option, load_settings
 
@@ -37,8 +40,9 @@ Stop with Ctrl-C.
 @click.option("--sandbox", is_flag=True, help="Use a simulated switch of its own; nothing is installed.")
 @click.option("--no-demo", is_flag=True, help="With --sandbox: no demo caller.")
 def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
-    """Run the service. Stops on SIGTERM or SIGINT; the calls stay up."""
-    config = load_settings(config_path, dict(os.environ)).config
+    """Run the service. Stops on SIGTERM or SIGINT; the calls stay up. SIGHUP reads the settings again."""
+    loaded = load_settings(config_path, dict(os.environ))
+    config = loaded.config
     logs.setup(config.log.level, config.log.format)
     logs.take_greenlet_errors()
     switch = None
@@ -49,6 +53,10 @@ def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
     stop = Flag()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, _asked_to_stop, stop)
+    on_terminal = sys.stdin is not None and sys.stdin.isatty()
+    reload = Reloader(service, loaded, lambda: load(config_path, dict(os.environ)))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        gevent.signal_handler(signal.SIGHUP, _hung_up, stop, reload, on_terminal)
     service.start()
     if switch is not None:
         _welcome(service, switch, no_demo)
@@ -72,6 +80,14 @@ def _asked_to_stop(stop: Flag) -> None:
     if stop.is_set():
         os._exit(1)  # asked twice: at once, as the calls do not depend on us
     stop.set()
+
+
+def _hung_up(stop: Flag, reload: Callable[[], None], on_terminal: bool) -> None:
+    """SIGHUP: read the settings again, or stop, as the terminal that it ran on is gone."""
+    if on_terminal and not os.isatty(0):
+        stop.set()
+    elif not stop.is_set():
+        reload()
 
 
 def _with_sandbox(config: Config) -> tuple[SandboxSwitch, Config]:

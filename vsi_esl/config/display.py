@@ -7,6 +7,7 @@ from dataclasses import Field
 from typing import Any
 
 from .elsewhere import SET_IN_FREESWITCH
+from .live import LIVE
 from .loading import HIDDEN, Loaded, all_settings
 
 
@@ -78,6 +79,8 @@ def reference_table() -> str:
         variable = f"`{name}` or `{name}_FILE`" if item.metadata["secret"] else f"`{name}`"
         default = item.metadata["default_text"] or (f"`{_default(item)}`" if _default(item) else "none")
         lines.append(f"| `{key}` | {variable} | {_cell(default)} | {_cell(item.metadata['help'])} |")
+    keys = ", ".join(f"`{key}`" for key in LIVE)
+    lines += ["", f"`SIGHUP` has the settings read again. Without a restart take effect: {keys}."]
     lines += ["", "| Variable of the reference server | Set in FreeSWITCH |", "|---|---|"]
     lines += [f"| `{name}` | {_cell(instead)} |" for name, instead in SET_IN_FREESWITCH.items()]
     return "\n".join(lines) + "\n"

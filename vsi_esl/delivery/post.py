@@ -78,6 +78,12 @@ class Poster:
         finally:
             deadline.close()
 
+    def reload(self, settings: WebhookSettings) -> None:
+        """Use another global webhook, and another secret, from now on."""
+        if settings.url != self._settings.url:
+            self.close(host_of(GLOBAL))
+        self._settings = settings
+
     def close(self, host: str | None = None) -> None:
         """Close the idle connections to a host, or all."""
         for name in [*self._idle] if host is None else [host]:

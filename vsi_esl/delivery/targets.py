@@ -52,7 +52,7 @@ class Router:
     def __init__(self, legs: Legs, rooms: Rooms, has_global: bool) -> None:
         self._legs = legs
         self._rooms = rooms
-        self._has_global = has_global
+        self.has_global = has_global
 
     def target(self, event: Event) -> Target | None:
         """Where this event goes; None for nowhere. To be called once per event, in order."""
@@ -66,7 +66,7 @@ class Router:
         key = leg_id or room_id or ""
         if hook is not None:
             return Target(endpoint_of(hook.url), key, hook.url, hook.secret)
-        return Target(GLOBAL, key, GLOBAL, "") if self._has_global else None
+        return Target(GLOBAL, key, GLOBAL, "") if self.has_global else None
 
     def _of_leg(self, leg_id: str, event: Event) -> Webhook | None:
         if isinstance(event, LegDisconnected):

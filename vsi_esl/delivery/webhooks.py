@@ -56,6 +56,12 @@ class Webhooks(Counts):
         """Begin to deliver."""
         self._delivery.start()
 
+    def reload(self, settings: WebhookSettings) -> None:
+        """Where the global webhook is and how it signs, and whom requests may name, from now on."""
+        self.guard.allow(settings.allow_private_urls)
+        self._router.has_global = bool(settings.url)
+        self._poster.reload(settings)
+
     def offer(self, event: Event, event_id: str, frame: bytes) -> None:
         """Have an event delivered, if it has a target. Does not wait."""
         target = self._router.target(event)

@@ -50,6 +50,7 @@ class Fetcher:
         self.timeout = timeout
         self.max_bytes = max_bytes
         self.max_redirects = max_redirects
+        self.guard = guard
         self._connector = Connector(guard, timeout, WHAT, tls, resolver)
 
     def get(self, url: str, validators: Mapping[str, str]) -> Response:

@@ -50,6 +50,10 @@ class AddressGuard:
     """Refuses private addresses unless `allow_private`, or they are in one of the `allowed` networks."""
 
     def __init__(self, allow_private: bool, allowed: Sequence[Network] = ()) -> None:
+        self.allow(allow_private, allowed)
+
+    def allow(self, allow_private: bool, allowed: Sequence[Network] = ()) -> None:
+        """What it lets through from now on."""
         self.allow_private = allow_private
         self.allowed = tuple(allowed)
 

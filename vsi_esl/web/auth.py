@@ -35,16 +35,25 @@ class Gate:
     """The rules of one configuration."""
 
     def __init__(self, config: Config) -> None:
+        self._tokens = Tokens(())
+        self.reload(config)
+
+    def reload(self, config: Config) -> None:
+        """Go by these settings from now on. Tokens that stay keep what they have spent."""
         settings = config.access
         self._networks = settings.allowed_ips
         self._trust_proxy = settings.trust_proxy_headers
-        self._tokens = Tokens(settings.tokens, settings.rate_limit)
+        self._tokens = self._tokens.renewed(settings.tokens, settings.rate_limit)
         self._hosts = frozenset(name.lower() for name in (*settings.allowed_hosts, config.http.host))
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
 
     @property
     def needs_token(self) -> bool:
         return bool(self._tokens)
+
+    def holds(self, access: Access) -> bool:
+        """Whether what was admitted with this still may go on."""
+        return access in self._tokens if self._tokens else access is OPEN
 
     def admit(self, environ: dict[str, Any], route: str | None = None) -> Access:
         """What the request may do. Forbidden, Unauthorized or TooMany when it may not even ask.

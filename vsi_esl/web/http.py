@@ -15,6 +15,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from .. import metrics
 from ..access import ConfinedFilter
+from ..config import Config
 from ..context import Context
 from ..documents import routes as documents
 from ..errors import Invalid, SwitchUnavailable, VsiError
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 VSI_PATH = "/v1/vsi"
 GOING_AWAY = 1001
+POLICY = 1008
+"""RFC 6455, 7.4.1: what the client does is not allowed to it."""
 CLOSE_TIMEOUT_S = 2.0
 
 HTTP_CONNECTIONS = 256
@@ -45,6 +48,7 @@ class HttpFace:
         self._ctx = ctx
         self._sessions: set[VsiSession] = set()
         self._access = auth.Gate(ctx.config)
+        self.host = host
         self._turns = replay.Turns()
         self.flask = self._build()
         descriptors = connections.room_for(ctx.config.vsi.max_clients + HTTP_CONNECTIONS)
@@ -73,6 +77,13 @@ class HttpFace:
     def start(self) -> None:
         """Listen. OSError when the address cannot be had."""
         self.server.start()
+
+    def reload(self, config: Config) -> None:
+        """Go by other rules of access. Clients whose token is gone or changed are told so (1008)."""
+        self._access.reload(config)
+        for session in list(self._sessions):
+            if not self._access.holds(session.access):
+                gevent.spawn(session.close, POLICY, "the token was withdrawn or changed")
 
     def close_sessions(self) -> None:
         """Tell every VSI client that the server goes away; one that does not read holds up no other."""

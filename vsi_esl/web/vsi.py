@@ -39,7 +39,7 @@ class VsiSession:
         self._ctx = ctx
         self._ws = ws
         self._events = events
-        self._access = access
+        self.access = access
 
     def run(self) -> None:
         """Read and answer commands; returns when the connection is over."""
@@ -58,7 +58,7 @@ class VsiSession:
             self._events.close()
             log.info(
                 "vsi connection closed",
-                client=self._access.name or None,
+                client=self.access.name or None,
                 reason=self._ws.close_reason,
                 code=self._ws.close_code,
                 seconds=round(time.monotonic() - opened, 1),
@@ -86,8 +86,8 @@ class VsiSession:
 
     def _answer(self, name: str, request_id: str | None, payload: Any) -> bytes:
         try:
-            self._access.spend()
-            data = dispatch(self._ctx, name, payload, self._access)
+            self.access.spend()
+            data = dispatch(self._ctx, name, payload, self.access)
             return result_frame(name, request_id, data)
         except VsiError as error:
             return error_frame(request_id, error.code, error.message)
