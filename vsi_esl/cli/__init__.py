@@ -81,7 +81,7 @@ def main() -> None:
 
 
 # they add their commands
-from . import client, config_commands, docs, doctor, sandbox, serve, token, webhooks  # noqa: E402
+from . import client, config_commands, docs, doctor, freeswitch_conf, sandbox, serve, token, webhooks  # noqa: E402
 
 __all__ = [
     "Config",
@@ -90,6 +90,7 @@ __all__ = [
     "config_commands",
     "docs",
     "doctor",
+    "freeswitch_conf",
     "main",
     "sandbox",
     "serve",
