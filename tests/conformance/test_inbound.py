@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.drivers import eventually
+from vsi_esl.events.translate.hangup import mos
 
 
 def need(service, codec):
@@ -97,9 +98,12 @@ def test_remote_bye_has_quality_of_what_was_received(switch, client):
     peer.hang_up()
     event = client.event("leg.disconnected", leg_id=leg)
     assert event["cdr"]["reason"] == "remote_bye"
-    assert event["quality"]["rtp_packets_received"] >= 2
-    assert 4.0 < event["quality"]["mos_score"] <= 5
-    assert event["quality"]["rtp_packets_lost"] <= 1
+    quality = event["quality"]
+    assert quality["rtp_packets_received"] >= 2
+    assert quality["rtp_packets_lost"] <= 1
+    # how steadily the packets came is this machine's matter, what is made of it is ours
+    loss = quality["rtp_packets_lost"] / (quality["rtp_packets_received"] + quality["rtp_packets_lost"])
+    assert quality["mos_score"] == pytest.approx(mos(quality["rtp_jitter_ms"], loss), abs=0.02)
 
 
 def service_saw_media(switch, peer):
