@@ -147,3 +147,13 @@ def test_a_line_end_alone_is_not_sent(switch, client, service, text):
     client.ok("send_leg_rtt", id=leg, text="next")
     eventually(lambda: peer.text.endswith("\r\n"), "the next one arrives")
     assert peer.text.lstrip("\u2028") == "next\r\n"
+
+
+def test_texts_in_a_row_have_timestamps_of_their_own(switch, client, service):
+    peer, leg = answered(switch, client, rtt=True)
+    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+    for text in ("|one", "two", "three"):
+        client.ok("send_leg_rtt", id=leg, text=text)
+    eventually(lambda: "three\r\n" in peer.text, "all arrive")
+    assert peer.text.partition("|")[2] == "one\r\ntwo\r\nthree\r\n"
+    assert peer.text_by_timestamp.partition("|")[2] == "onetwothree"

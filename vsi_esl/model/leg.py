@@ -91,6 +91,8 @@ class Leg:
     rtt_negotiated: bool = False
     accept_rtt: bool = True
     rtt_seq: int = 0
+    text_after: float = 0.0
+    """From when on the switch has a timestamp of its own for the next real-time text."""
 
     ring_deadline: float = 0.0
     """When an unanswered outbound leg is given up; 0 for never."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import gevent
+
+from .. import clock
 from ..errors import Internal
 from ..model.bridge import Bridge
 from ..model.leg import Leg
@@ -16,6 +19,8 @@ from . import audio, commands
 from .node import SwitchNode
 
 JOB_TIMEOUT_S = 10.0
+TEXT_TICK_S = 0.12
+"""A little more than a step of the switch's text clock (switch_core_media.c: 100 ms)."""
 
 
 class SwitchSound:
@@ -133,10 +138,17 @@ class SwitchSound:
     # -- real-time text ----------------------------------------------------------------------------------
 
     def send_text(self, leg: Leg, text: str) -> None:
-        """Send real-time text to the peer, with a line end behind it; one line end alone is not sent."""
+        """Send real-time text to the peer, with a line end behind it; one line end alone is not sent.
+
+        A text so soon after another that both would have one timestamp waits a moment (see `text_line`).
+        """
         line = audio.text_line(text)
-        if line:
-            self._node.command(audio.send_text(leg.id, line))
+        if not line:
+            return
+        command = audio.send_text(leg.id, line)
+        gevent.sleep(min(TEXT_TICK_S, max(0.0, leg.text_after - clock.now())))
+        self._node.command(command)
+        leg.text_after = clock.now() + TEXT_TICK_S
 
     # -- helpers -----------------------------------------------------------------------------------------
 
