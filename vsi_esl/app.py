@@ -98,7 +98,9 @@ class Service:
             sound=SwitchSound(node),
             spool=_spool(config),
             fetches=Pool(MAX_FETCHES),
-            uploads=Uploads(lambda *_: None, attempt_timeout=config.s3.attempt_timeout),
+            uploads=Uploads(
+                lambda *_: None, attempt_timeout=config.s3.attempt_timeout, guard=config.s3.guard()
+            ),
             publisher=Publisher(),
             metrics=Metrics(),
             webhooks=_webhooks(config, legs, rooms),

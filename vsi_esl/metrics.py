@@ -279,6 +279,8 @@ class ServiceCollector:
         yield _gauge("vsi_esl_uploads", "Uploads not done.", len(ctx.uploads))
         yield _total("vsi_esl_upload_attempts", "Attempts to upload.", ctx.uploads.attempts)
         yield _total("vsi_esl_upload_failures", "Attempts that failed.", ctx.uploads.failures)
+        unverified = "Recordings begun although their S3 bucket could not be verified."
+        yield _total("vsi_esl_s3_buckets_unverified", unverified, ctx.uploads.unverified)
         yield _total("vsi_esl_uploads_refused", "Uploads refused: too many waited.", ctx.uploads.refused)
         waiting = "Recordings whose end somebody waits for."
         yield _gauge("vsi_esl_recordings_awaited", waiting, len(ctx.publisher))

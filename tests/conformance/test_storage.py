@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import wave
 from collections.abc import Iterator
+from ipaddress import ip_network
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.drivers import eventually
 from tests.support.s3server import (
@@ -14,14 +16,17 @@ from tests.support.s3server import (
     SECRET_KEY,
     MotoServer,
     clean_environment,
-    free_port,
     hung,
     moto,
+    scripted,
 )
 
 from .test_inbound import answered
+from .test_metrics import Scrape
 
 KEYS = {"s3_access_key": ACCESS_KEY, "s3_secret_key": SECRET_KEY}
+
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +76,8 @@ def test_the_servers_bucket(switch, connect, start, server):
 
 def test_a_bucket_of_the_request(switch, connect, start, server):
     server.call("create_bucket", Bucket="tenant-7")
-    client = connect(start(s3=settings("http://127.0.0.1:1", bucket="elsewhere")))
+    elsewhere = settings("http://127.0.0.1:1", bucket="elsewhere", allowed_networks=LOOPBACK)
+    client = connect(start(s3=elsewhere))
     _, leg = answered(switch, client)
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
     client.event("leg.joined_room")
@@ -87,16 +93,65 @@ def test_a_bucket_of_the_request(switch, connect, start, server):
 def test_what_cannot_work_is_refused_at_the_start(switch, connect, start, server):
     client = connect(start(s3=settings(server.url, bucket="nowhere")))
     _, leg = answered(switch, client)
-    missing = (400, "create S3 backend: s3 bucket does not exist: nowhere")
+    missing = (400, 's3 bucket does not exist: "nowhere"')
     assert client.error("leg_record_start", id=leg, storage="s3") == missing
     plain = {"s3_bucket": "recordings", "s3_endpoint": "http://s3.example.com"}
     code, message = client.error("leg_record_start", id=leg, storage="s3", **plain, **KEYS)
-    assert (code, message[:56]) == (400, "create S3 backend: s3 endpoint is plaintext http: http:/")
-    away = {"s3_bucket": "recordings", "s3_endpoint": f"http://127.0.0.1:{free_port()}"}
-    code, message = client.error("leg_record_start", id=leg, storage="s3", **away, **KEYS)
-    assert code == 400 and message.startswith("create S3 backend: ")
-    assert SECRET_KEY not in message and ACCESS_KEY not in message
+    assert (code, message[:57]) == (400, 'create S3 backend: s3 endpoint is plaintext http: "http:/')
     assert not client.seen("recording.started")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "localhost", "[::ffff:127.0.0.1]"])
+def test_endpoints_of_clients_do_not_lead_inside(switch, connect, start, host):
+    with scripted() as inside:
+        # the operator's own may be there
+        client = connect(start(s3=settings(inside.url)))
+        _, leg = answered(switch, client)
+        there = inside.url.replace("127.0.0.1", host)
+        request = {"s3_bucket": "recordings", "s3_endpoint": there}
+        code, message = client.error("leg_record_start", id=leg, storage="s3", **request, **KEYS)
+        assert code == 400 and message.startswith("create S3 backend: s3_endpoint: ")
+        assert SECRET_KEY not in message and ACCESS_KEY not in message
+        assert inside.requests == []
+        record(client, leg)
+        client.ok("leg_record_stop", id=leg)
+        assert [one["REQUEST_METHOD"] for one in inside.requests] == ["HEAD", "PUT"]
+
+
+def test_endpoints_of_clients_get_nothing_of_the_operators(switch, connect, start, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHEOPERATOR")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session-of-the-operator")
+    with scripted() as server:
+        client = connect(start(s3={"allowed_networks": LOOPBACK}))
+        _, leg = answered(switch, client)
+        record(client, leg, s3_bucket="recordings", s3_endpoint=server.url)
+        location = client.ok("leg_record_stop", id=leg)["file"]
+        assert location.startswith("s3://recordings/")
+    assert [one["REQUEST_METHOD"] for one in server.requests] == ["HEAD", "PUT"]
+    assert not any(
+        "HTTP_AUTHORIZATION" in one or "HTTP_X_AMZ_SECURITY_TOKEN" in one for one in server.requests
+    )
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 405, 500])
+def test_only_a_missing_bucket_refuses_a_recording(switch, connect, start, status):
+    # 403 is what credentials that may only put objects get when they look
+    with scripted(status) as server:
+        service = start(s3=settings(server.url))
+        client = connect(service)
+        _, leg = answered(switch, client)
+        with capture_logs() as logs:
+            record(client, leg)
+        assert client.ok("leg_record_stop", id=leg)["file"].startswith("s3://recordings/")
+        assert [one["REQUEST_METHOD"] for one in server.requests] == ["HEAD", "PUT"]
+    (line,) = [line for line in logs if line["event"] == "S3 bucket not verified"]
+    assert (line["log_level"], line["bucket"], line["reason"][:15]) == (
+        "warning",
+        "recordings",
+        f"S3 answered {status}",
+    )
+    assert Scrape(service).value("vsi_esl_s3_buckets_unverified_total") == 1
 
 
 def test_s3_down_at_the_end_loses_nothing(switch, connect, start, server):
@@ -143,10 +198,11 @@ def test_a_restart_during_the_upload(switch, connect, start, server):
     eventually(lambda: second.ctx.state.items("recording") == [], "it is done with")
 
 
-def test_an_endpoint_that_hangs(switch, connect, start):
+def test_an_endpoint_that_says_nothing_does_not_prevent_a_recording(switch, connect, start):
     with hung() as url:
-        client = connect(start(s3=settings(url, request_preflight_timeout=0.3)))
+        service = start(s3=settings(url, request_preflight_timeout=0.3, upload_timeout=0.3))
+        client = connect(service)
         _, leg = answered(switch, client)
-        code, message = client.error("leg_record_start", id=leg, storage="s3")
-        assert code == 400 and message.startswith("create S3 backend: ")
-        assert client.ok("leg_record_start", id=leg)["status"] == "recording"
+        file = record(client, leg)
+        assert service.ctx.uploads.unverified == 1
+        assert client.ok("leg_record_stop", id=leg)["file"] == file

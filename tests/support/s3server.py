@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-import botocore.session
+import boto3.session
 import gevent
 import pytest
 from botocore.config import Config
@@ -113,7 +113,7 @@ class MotoServer:
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """An S3 operation as the operator would do it, such as `call("create_bucket", Bucket="b")`."""
-        client = botocore.session.Session().create_client(
+        client = boto3.session.Session().client(
             "s3",
             region_name="us-east-1",
             endpoint_url=self.url,
@@ -146,8 +146,9 @@ def moto() -> Iterator[MotoServer]:
 class ScriptedS3:
     """Answers the requests with the given statuses in turn, then with 200, and keeps what it got."""
 
-    def __init__(self, statuses: Iterable[int]) -> None:
+    def __init__(self, statuses: Iterable[int], location: str = "") -> None:
         self._statuses = list(statuses)
+        self._location = location
         self.requests: list[dict[str, Any]] = []
         self.url = ""
 
@@ -156,14 +157,17 @@ class ScriptedS3:
         request["body"] = environ["wsgi.input"].read()
         self.requests.append(request)
         status = self._statuses.pop(0) if self._statuses else 200
-        start_response(f"{status} Scripted", [("Content-Length", "0"), ("ETag", '"0"')])
+        headers = [("Content-Length", "0"), ("ETag", '"0"')]
+        if self._location and 300 <= status < 400:
+            headers.append(("Location", self._location))
+        start_response(f"{status} Scripted", headers)
         return [b""]
 
 
 @contextmanager
-def scripted(*statuses: int, certificate: str = "") -> Iterator[ScriptedS3]:
-    """A server that gives these answers, by TLS if there is a certificate."""
-    application = ScriptedS3(statuses)
+def scripted(*statuses: int, certificate: str = "", location: str = "") -> Iterator[ScriptedS3]:
+    """A server that gives these answers, by TLS if there is a certificate; `location` is for redirects."""
+    application = ScriptedS3(statuses, location)
     tls = {}
     if certificate:
         tls["ssl_context"] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -206,6 +210,20 @@ def dribbling() -> Iterator[str]:
                 pass
 
     with _served(dribble) as url:
+        yield url
+
+
+@contextmanager
+def endless() -> Iterator[str]:
+    """The URL of a server whose error has a body without end."""
+
+    def go_on(connection: Any, _: Any) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 500 No\r\nContent-Type: text/html\r\n\r\n")
+            while True:
+                connection.sendall(bytes(65536))
+
+    with _served(go_on) as url:
         yield url
 
 

@@ -1,4 +1,4 @@
-"""What `vsi-esl doctor` says of access and webhooks."""
+"""What `vsi-esl doctor` says of access, webhooks and S3."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.s3server import ACCESS_KEY, SECRET_KEY, clean_environment, scripted
+from vsi_esl.cli.doctor import bucket
 from vsi_esl.cli.doctor_http import http_checks
+from vsi_esl.cli.findings import FAIL, OK, WARN
 from vsi_esl.config import Config
 from vsi_esl.config.settings import StateSettings
+from vsi_esl.config.sound import S3Settings
 from vsi_esl.config.web import AccessSettings, WebhookSettings
 from vsi_esl.delivery.arrivals import Arrival
 from vsi_esl.delivery.outbox import Changes, Outbox
@@ -63,3 +67,22 @@ def test_dead_letters_are_worth_a_look(config, tmp_path):
 def test_an_outbox_that_is_none(config, tmp_path):
     (tmp_path / "webhooks.sqlite3").write_bytes(b"no database" * 1000)
     assert found(config)["webhook outbox"][0] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, (OK, "recordings")),
+        (403, (WARN, "recordings: S3 answered 403")),
+        (500, (WARN, "recordings: S3 answered 500")),
+        (404, (FAIL, 's3 bucket does not exist: "recordings"')),
+    ],
+)
+def test_the_bucket(monkeypatch, status, expected):
+    clean_environment(monkeypatch)
+    with scripted(status) as server:
+        settings = S3Settings(
+            bucket="recordings", endpoint=server.url, access_key=ACCESS_KEY, secret_key=SECRET_KEY
+        )
+        check = bucket(replace(Config(), s3=settings), settings.target())
+    assert (check.status, check.detail) == expected

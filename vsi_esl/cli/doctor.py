@@ -153,16 +153,20 @@ def machine_checks(config: Config) -> Iterator[Check]:
     yield writable("recording directory", config.recording.dir, WARN)
     yield writable("audio spool", config.playback.spool_dir, FAIL)
     if (target := config.s3.target()) is not None:
-        yield _bucket(config, target)
+        yield bucket(config, target)
     state = config.state.path
     if state != ":memory:":
         yield writable("state directory", os.path.dirname(os.path.abspath(state)), FAIL)
 
 
-def _bucket(config: Config, target: S3Target) -> Check:
+def bucket(config: Config, target: S3Target) -> Check:
+    """Look whether the bucket is there. Only one that does not exist is an error, as for a recording."""
     try:
         s3.check(target, allow_insecure=config.s3.allow_insecure_endpoint)
-        s3.probe(target, config.s3.request_preflight_timeout)
+        problem = s3.probe(target, config.s3.request_preflight_timeout, config.s3.guard())
     except VsiError as error:
         return Check("S3 bucket", FAIL, error.message.removeprefix("create S3 backend: "), "see S3_BUCKET")
+    if problem:
+        hint = "recordings begin all the same; fine if the credentials may only put objects"
+        return Check("S3 bucket", WARN, f"{target.bucket}: {problem}", hint)
     return Check("S3 bucket", OK, target.bucket)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..app import webhook_path
 from ..config import Config
 from ..delivery.outbox import Outbox
-from ..delivery.targets import endpoint_of
+from ..delivery.targets import endpoint_of, host_of
 from ..media import MediaError
 from ..media.connect import FAILURES, Connector, reason
 from ..media.guard import AddressGuard
@@ -43,7 +43,7 @@ def _access(config: Config) -> Check:
 
 def _receiver(url: str) -> Check:
     """Connect to the global webhook, without sending anything."""
-    name, where = "webhook receiver", endpoint_of(url)
+    name, where = "webhook receiver", host_of(endpoint_of(url))
     try:
         Connector(AddressGuard(True), CONNECT_TIMEOUT_S, name).connect(
             parsed(url, name), guarded=False

@@ -135,15 +135,19 @@ def room_record_stop(ctx: Context, id: str) -> dict[str, Any]:
 
 
 def _target(ctx: Context, owner: Owner, fields: dict[str, str]) -> S3Target | None:
-    """Where the recording is to go. A bucket that cannot be written to is refused now, not at the end."""
+    """Where the recording is to go. A bucket that does not exist is refused now, not at the end."""
     ctx.node.require("mod_sndfile")
     settings = ctx.config.s3
     server = settings.target()
     target = s3.resolve(
-        fields.pop("storage"), server, allow_insecure=settings.allow_insecure_endpoint, **fields
+        fields.pop("storage"),
+        server,
+        allow_insecure=settings.allow_insecure_endpoint,
+        guard=settings.guard(),
+        **fields,
     )
     if target is not None and ctx.recordings.running(owner) is None:
-        s3.probe(target, settings.request_preflight_timeout)
+        ctx.uploads.probe(target, settings.request_preflight_timeout)
     return target
 
 

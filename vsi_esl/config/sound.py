@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..media.guard import Network
+from ..media.guard import AddressGuard, Network
 from ..storage.s3 import S3Target
 from . import values
 from .declare import setting
@@ -63,6 +63,12 @@ class S3Settings:
         False,
         "Accept an endpoint with plain http that is neither local nor private.",
     )
+    allowed_networks: tuple[Network, ...] = setting(
+        "VSI_ESL_S3_ALLOWED_NETWORKS",
+        values.networks,
+        (),
+        "Private networks (CIDR) in which endpoints may be that requests name (`s3_endpoint`).",
+    )
     request_preflight_timeout: float = setting(
         "S3_REQUEST_PREFLIGHT_TIMEOUT",
         values.duration,
@@ -79,6 +85,10 @@ class S3Settings:
         "How long the end of a recording waits for its upload. After that the local file is reported, and"
         " kept; the upload goes on.",
     )
+
+    def guard(self) -> AddressGuard:
+        """Which addresses the endpoints of requests may have. The operator's own may be anywhere."""
+        return AddressGuard(False, self.allowed_networks)
 
     def target(self) -> S3Target | None:
         """The server's own bucket, if there is one."""

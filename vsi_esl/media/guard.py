@@ -75,7 +75,7 @@ class AddressGuard:
         """Check what can be checked without asking a name server. Raises Forbidden, beginning with `what`."""
         address = literal(host)
         if address is not None:
-            self.check(host, str(address), what)
+            self.check(host, host if is_address(host) else str(address), what)
         elif f".{host.lower().rstrip('.')}".endswith(".localhost") and not self._may_be_loopback():
             raise Forbidden(f"{what}: {host} is this machine, which is not allowed")
 

@@ -1,33 +1,20 @@
-"""S3 as a place for recordings: which bucket a request means, whether it is there, and one upload.
-
-botocore waits and computes (credentials, hashing, file reads), so all of it happens in native threads and
-never on the gevent loop. A socket opened in such a thread belongs to that thread's own gevent hub: each job
-makes its client, uses it and closes it, and hands back plain values only. An exception would take the
-frames, and with them the sockets, along.
-"""
+"""S3 as a place for recordings: which bucket a request means, whether it is there, and one upload."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
-from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import botocore.exceptions
-import botocore.loaders
-import botocore.session
-import gevent
-from botocore.config import Config
 from gevent.threadpool import ThreadPool
 
 from ..errors import Invalid, NotSupported
+from ..media.guard import AddressGuard, Forbidden, is_local, literal
+from .s3client import Failure, client, in_thread, shared_pool
+from .s3direct import WHAT
 
 DEFAULT_REGION = "us-east-1"
 CONTENT_TYPE = "audio/wav"
@@ -35,15 +22,14 @@ MAX_OBJECT_BYTES = 5 * 1024**3
 """What a single PutObject can carry."""
 MAX_PREFIX_BYTES = 896
 """A key has at most 1024 bytes; the rest is for the file name."""
-SHARED_THREADS = 16
-"""How many probes can be under way; a hung endpoint holds a thread until the probe's deadline."""
 
 BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 VISIBLE = re.compile(r"[!-~]+")
 
-T = TypeVar("T")
+LOCAL_NAMES = (".localhost", ".local", ".internal", ".localdomain", ".home.arpa")
+"""Endings of names that are not those of hosts on the internet."""
 
 
 class UploadError(Exception):
@@ -59,9 +45,11 @@ class UploadError(Exception):
 
 @dataclass(slots=True, frozen=True)
 class S3Target:
-    """Where recordings go. Without both keys the default AWS credential chain is used.
+    """Where recordings go. Without both keys the default AWS credential chain is used, but for an endpoint
+    that a request named: that one gets nothing signed.
 
-    An empty `region` leaves it to the AWS configuration; an empty `endpoint` means AWS itself.
+    An empty `region` leaves it to the AWS configuration; an empty `endpoint` means AWS itself. `named_by` is
+    "server" (the operator) or "request": the endpoint of a request has to pass the address guard.
     """
 
     bucket: str
@@ -70,6 +58,7 @@ class S3Target:
     prefix: str = ""
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
+    named_by: str = "server"
 
     def to_dict(self) -> dict[str, str]:
         """All of it, secrets included, to be kept in the database."""
@@ -104,11 +93,13 @@ def resolve(
     s3_access_key: str = "",
     s3_secret_key: str = "",
     allow_insecure: bool,
+    guard: AddressGuard,
 ) -> S3Target | None:
     """Where a request wants its recording; None for the local file alone.
 
     With `s3_bucket` the request's own settings count and none of the server's. Raises Invalid for settings
-    that cannot work or must not be used, NotSupported for gcs. Nothing is contacted; see `probe`.
+    that cannot work or must not be used, NotSupported for gcs. Nothing is contacted; see `probe`, which finds
+    out where the name of an endpoint leads.
     """
     if storage in ("", "file"):
         return None
@@ -118,19 +109,25 @@ def resolve(
         raise Invalid(f"unknown storage type: {storage}")
     if s3_bucket:
         keys = (s3_access_key, s3_secret_key) if s3_access_key and s3_secret_key else ("", "")
-        target = S3Target(s3_bucket, s3_region or DEFAULT_REGION, s3_endpoint, s3_prefix, *keys)
+        region = s3_region or DEFAULT_REGION
+        target = S3Target(s3_bucket, region, s3_endpoint, s3_prefix, *keys, named_by="request")
     elif server is not None:
         target = server
     else:
         raise Invalid("S3 storage not configured: set S3_BUCKET env var or provide s3_bucket in request")
     check(target, allow_insecure=allow_insecure)
+    if s3_bucket and s3_endpoint:
+        try:
+            guard.check_name(urlsplit(s3_endpoint).hostname or "", WHAT)
+        except Forbidden as error:
+            raise _refused(error.message) from None
     return target
 
 
 def check(target: S3Target, *, allow_insecure: bool) -> None:
     """Raise Invalid("create S3 backend: ...") for settings that cannot work or must not be used."""
     bucket = target.bucket
-    if not BUCKET.fullmatch(bucket) or _literal(bucket) is not None:
+    if not BUCKET.fullmatch(bucket) or literal(bucket) is not None:
         raise _refused(f"s3 bucket name is not a legal one: {bucket[:100]}")
     if target.region and not REGION.fullmatch(target.region):
         raise _refused(f"s3 region is not a legal one: {target.region[:100]}")
@@ -151,21 +148,32 @@ def check(target: S3Target, *, allow_insecure: bool) -> None:
         _check_endpoint(target.endpoint, allow_insecure)
 
 
-def probe(target: S3Target, timeout: float) -> None:
-    """See that the bucket is there and open to us; at most `timeout` seconds, one attempt.
+def probe(target: S3Target, timeout: float, guard: AddressGuard) -> str:
+    """See that the bucket is there, in one attempt of at most `timeout` seconds.
 
-    Raises Invalid("create S3 backend: ...").
+    Raises Invalid when the store says that there is no such bucket, or when the endpoint is one that must not
+    be used. Otherwise what stands in the way of knowing, or an empty text: credentials that may only put
+    objects cannot look (403), and a store that does not answer now may do so when the recording ends.
     """
-    outcome = _in_thread(_shared_pool(), timeout, _head, target, timeout)
-    if isinstance(outcome, _Failure):
-        if outcome.status == 404:
-            raise _refused(f"s3 bucket does not exist: {target.bucket}")
-        if outcome.status == 403:
-            raise _refused(f"s3 access denied: {target.bucket}")
-        raise _refused(outcome.reason)
+    outcome = in_thread(shared_pool(), timeout, _head, target, timeout, guard)
+    if not isinstance(outcome, Failure):
+        return ""
+    if outcome.status == 404:
+        raise Invalid(f's3 bucket does not exist: "{target.bucket}"')
+    if outcome.forbidden:
+        raise _refused(f"{WHAT}: {outcome.reason}")
+    return outcome.reason
 
 
-def put(target: S3Target, path: str, name: str, timeout: float, *, pool: ThreadPool | None = None) -> str:
+def put(
+    target: S3Target,
+    path: str,
+    name: str,
+    timeout: float,
+    guard: AddressGuard,
+    *,
+    pool: ThreadPool | None = None,
+) -> str:
     """Upload the file at `path` as prefix + `name`, and return its location. One attempt, `timeout` seconds.
 
     Runs in a thread of `pool` or of one shared with the probes; only the calling greenlet waits. Raises
@@ -173,9 +181,9 @@ def put(target: S3Target, path: str, name: str, timeout: float, *, pool: ThreadP
     the deadline the thread ends by itself, and the object may yet appear: repeating is harmless.
     """
     if pool is None:  # an idle pool is false
-        pool = _shared_pool()
-    outcome = _in_thread(pool, timeout, _put, target, path, name, timeout)
-    if isinstance(outcome, _Failure):
+        pool = shared_pool()
+    outcome = in_thread(pool, timeout, _put, target, path, name, timeout, guard)
+    if isinstance(outcome, Failure):
         if outcome.errno:
             raise OSError(outcome.errno, os.strerror(outcome.errno), path)
         raise UploadError(outcome.reason, final=outcome.final)
@@ -191,7 +199,7 @@ def warm_up() -> None:
     # with keys, because the credential chain may ask the network
     nowhere = S3Target("warm-up", access_key="-", secret_key="-")  # noqa: S106
     # what is wrong with the AWS settings is told by the first probe or upload
-    with suppress(Exception), _client(nowhere, 1.0):
+    with suppress(Exception), client(nowhere, 1.0, AddressGuard(False)):
         pass
 
 
@@ -220,165 +228,35 @@ def _check_endpoint(endpoint: str, allow_insecure: bool) -> None:
     if not legal:
         raise _refused(f"s3 endpoint is no http(s) URL: {shown}")
     if parts.scheme == "http" and not allow_insecure and not _is_local(host):
-        raise _refused(f"s3 endpoint is plaintext http: {shown}")
+        hint = "(set S3_ALLOW_INSECURE_ENDPOINT=true to override)"
+        raise _refused(f's3 endpoint is plaintext http: "{shown}" {hint}')
 
 
 def _is_local(host: str) -> bool:
     """Whether the host cannot be one on the internet, going by its name alone."""
-    address = _literal(host)
+    address = literal(host)
     if address is not None:
-        mapped = getattr(address, "ipv4_mapped", None)  # ::ffff:8.8.8.8 is 8.8.8.8, and not private
-        address = mapped or address
-        return address.is_private or address.is_loopback or address.is_link_local
+        return is_local(address)
     name = host.lower().removesuffix(".")
-    return name == "localhost" or "." not in name or name.endswith(".local")
-
-
-def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host written as one stands for, also in the forms only the C library takes."""
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    try:
-        # 134744072 and 0x8080808 look like names without a dot, and are 8.8.8.8
-        return ipaddress.IPv4Address(socket.inet_aton(host.removesuffix(".")))
-    except (OSError, UnicodeError):
-        return None
+    return name == "localhost" or "." not in name or name.endswith(LOCAL_NAMES)
 
 
 # -- in a thread --
 
 
-@dataclass(slots=True, frozen=True)
-class _Failure:
-    """What a job hands back instead of an exception."""
-
-    reason: str
-    status: int = 0
-    errno: int = 0
-    final: bool = False
+def _head(target: S3Target, timeout: float, guard: AddressGuard) -> None:
+    with client(target, timeout, guard) as s3:
+        s3.head_bucket(Bucket=target.bucket)
 
 
-@cache
-def _shared_pool() -> ThreadPool:
-    return ThreadPool(SHARED_THREADS)
-
-
-@cache
-def _loader() -> Any:
-    """The description of the S3 API, read once: a client then costs some 15 ms instead of 50."""
-    return botocore.loaders.create_loader()
-
-
-def _in_thread(pool: ThreadPool, timeout: float, work: Callable[..., T], *args: Any) -> T | _Failure:
-    """Run `work(*args)` in a thread of the pool; at the deadline the thread is left to itself."""
-    outcome: T | _Failure = _late(timeout)
-    with gevent.Timeout(timeout, False):
-        outcome = pool.spawn(_guarded, time.monotonic() + timeout, timeout, work, args).get()
-    return outcome
-
-
-def _guarded(deadline: float, timeout: float, work: Callable[..., T], args: tuple[Any, ...]) -> T | _Failure:
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:  # it waited for a thread for so long that nobody waits for it any more
-        return _late(timeout)
-    try:
-        # in this thread's own hub; botocore's timeouts begin anew with every byte, this one does not
-        with gevent.Timeout(remaining):
-            return work(*args)
-    except gevent.Timeout:
-        return _late(timeout)
-    except Exception as error:
-        return _failure(error, timeout)
-
-
-def _late(timeout: float) -> _Failure:
-    return _Failure(f"no answer within {timeout:g} s")
-
-
-@contextmanager
-def _client(target: S3Target, timeout: float) -> Iterator[Any]:
-    session = botocore.session.Session()
-    session.register_component("data_loader", _loader())
-    config = Config(
-        signature_version="s3v4",
-        connect_timeout=timeout,
-        read_timeout=timeout,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        # many stores that are not AWS refuse the checksums that are the default now
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": "path" if target.endpoint else "auto"},
-    )
-    client = session.create_client(
-        "s3",
-        region_name=target.region or None,
-        endpoint_url=target.endpoint or None,
-        aws_access_key_id=target.access_key or None,
-        aws_secret_access_key=target.secret_key or None,
-        config=config,
-    )
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def _head(target: S3Target, timeout: float) -> None:
-    with _client(target, timeout) as client:
-        client.head_bucket(Bucket=target.bucket)
-
-
-def _put(target: S3Target, path: str, name: str, timeout: float) -> str | _Failure:
+def _put(target: S3Target, path: str, name: str, timeout: float, guard: AddressGuard) -> str | Failure:
     try:
         file = open(path, "rb")  # noqa: SIM115 - an error of the file is one thing, of the upload another
     except OSError as error:
-        return _Failure(error.strerror or "cannot open the file", errno=error.errno or 0)
+        return Failure(error.strerror or "cannot open the file", errno=error.errno or 0)
     with file:
         if os.fstat(file.fileno()).st_size > MAX_OBJECT_BYTES:
-            return _Failure("the file is larger than 5 GiB, the most S3 takes in one piece", final=True)
-        with _client(target, timeout) as client:
-            client.put_object(Bucket=target.bucket, Key=target.key(name), Body=file, ContentType=CONTENT_TYPE)
+            return Failure("the file is larger than 5 GiB, the most S3 takes in one piece", final=True)
+        with client(target, timeout, guard) as s3:
+            s3.put_object(Bucket=target.bucket, Key=target.key(name), Body=file, ContentType=CONTENT_TYPE)
     return target.location(name)
-
-
-NO_CREDENTIALS = (
-    botocore.exceptions.NoCredentialsError,
-    botocore.exceptions.PartialCredentialsError,
-    botocore.exceptions.CredentialRetrievalError,
-    botocore.exceptions.TokenRetrievalError,
-)
-TIMEOUTS = (botocore.exceptions.ConnectTimeoutError, botocore.exceptions.ReadTimeoutError)
-
-
-def _failure(error: Exception, timeout: float) -> _Failure:
-    """Why it failed, in a few words of our own: texts of libraries can hold headers, and those the keys."""
-    if isinstance(error, botocore.exceptions.ClientError):
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        code = re.sub(r"[^A-Za-z0-9._-]", "", str(error.response.get("Error", {}).get("Code", "")))[:60]
-        return _Failure(f"S3 answered {status}" + (f" {code}" if code != str(status) else ""), status)
-    if isinstance(error, NO_CREDENTIALS):
-        return _Failure("no credentials")
-    if isinstance(error, TIMEOUTS):
-        return _late(timeout)
-    cause = _system_error(error)
-    if isinstance(error, botocore.exceptions.SSLError):
-        return _Failure(f"TLS failed{cause}")
-    if isinstance(error, botocore.exceptions.ProxyConnectionError):
-        return _Failure(f"cannot connect to the proxy{cause}")
-    if isinstance(error, botocore.exceptions.EndpointConnectionError):
-        return _Failure(f"cannot connect{cause}")
-    if isinstance(error, botocore.exceptions.ConnectionError | botocore.exceptions.HTTPClientError):
-        return _Failure(f"the connection failed{cause}")
-    return _Failure(type(error).__name__)
-
-
-def _system_error(error: BaseException | None) -> str:
-    """What the system said at the root of it, such as ": Connection refused"."""
-    found = ""
-    while error is not None:
-        if isinstance(error, OSError) and error.strerror:
-            found = f": {error.strerror}"
-        error = error.__cause__ or error.__context__
-    return found

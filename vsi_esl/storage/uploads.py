@@ -16,7 +16,8 @@ import structlog
 from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
-from .s3 import S3Target, UploadError, put, warm_up
+from ..media.guard import AddressGuard
+from .s3 import S3Target, UploadError, probe, put, warm_up
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +46,8 @@ class Uploads:
     are seconds: one attempt may take `attempt_timeout`; between attempts passes a random time below a bound
     that doubles from `backoff_min` to `backoff_max`; after `give_up_after` there is no further attempt.
 
-    `attempts`, `failures` (failed attempts) and `refused` (submitted when full) count since the start.
+    `attempts`, `failures` (failed attempts), `refused` (submitted when full) and `unverified` (probes that
+    could not tell) count since the start. `guard` is for endpoints that requests name.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Uploads:
         *,
         workers: int = 4,
         attempt_timeout: float,
+        guard: AddressGuard | None = None,
         backoff_min: float = 1.0,
         backoff_max: float = 60.0,
         give_up_after: float = 24 * 3600,
@@ -61,6 +64,7 @@ class Uploads:
         self._on_done = on_done
         self._workers = workers
         self._attempt_timeout = attempt_timeout
+        self._guard = guard or AddressGuard(False)
         self._backoff = (backoff_min, backoff_max)
         self._give_up_after = give_up_after
         self._pool = ThreadPool(workers)
@@ -72,9 +76,23 @@ class Uploads:
         self.attempts = 0
         self.failures = 0
         self.refused = 0
+        self.unverified = 0
 
     def __len__(self) -> int:
         return len(self._undone)
+
+    def probe(self, target: S3Target, timeout: float) -> None:
+        """See that the bucket of a recording that begins is there, for at most `timeout` seconds.
+
+        Raises Invalid for one that is not, or must not be used. When that cannot be found out, the recording
+        may begin: its upload is repeated for a day, and a probe that fails must not end all recording.
+        """
+        problem = probe(target, timeout, self._guard)
+        if problem:
+            self.unverified += 1
+            log.warning(
+                "S3 bucket not verified", bucket=target.bucket, named_by=target.named_by, reason=problem
+            )
 
     def submit(self, upload_id: str, target: S3Target, path: str, name: str) -> AsyncResult[str]:
         """Have the file at `path` uploaded as the target's prefix + `name`; the file stays where it is.
@@ -127,7 +145,14 @@ class Uploads:
         upload.tries += 1
         final = False
         try:
-            location = put(upload.target, upload.path, upload.name, self._attempt_timeout, pool=self._pool)
+            location = put(
+                upload.target,
+                upload.path,
+                upload.name,
+                self._attempt_timeout,
+                self._guard,
+                pool=self._pool,
+            )
         except UploadError as error:
             reason, final = str(error), error.final
         except OSError as error:
