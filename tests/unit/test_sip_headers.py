@@ -76,7 +76,9 @@ def test_a_header_given_twice():
         ("tel:+1555;phone-context=x", "+1555", "", ""),
         ('"Alice B" <sip:alice@pbx.example.com>;tag=1', "alice", "pbx.example.com", "Alice B"),
         (r'"A \"q\" \\ B" <SIPS:alice@H:5061;x=y>', "alice", "h", "A q  B"),
-        ("Alice <sip:alice@h>", "alice", "h", "Alice"),
+        ("  Alice B  <sip:alice@h>", "alice", "h", "Alice B"),
+        ('"" <sip:alice@h>', "alice", "h", ""),
+        (" " * 512, "", "", ""),
         ("<sip:alice@h>", "alice", "h", ""),
     ],
 )

@@ -9,9 +9,7 @@ from urllib.parse import quote
 from ..errors import BadArgument
 from . import commands
 
-NAME_ADDR = re.compile(
-    r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<uri>[^<>]*)>[^<>]*\Z'
-)
+NAME_ADDR = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<plain>[^"<>]*))<(?P<uri>[^<>]*)>[^<>]*\Z')
 SCHEME = re.compile(r"(?i)sips?:")
 TEL = re.compile(r"(?i)tel:([^;]*)")
 PORT_AND_MORE = re.compile(r":[0-9]+(?=[;?]|\Z)|[;?]")
@@ -35,9 +33,9 @@ def caller(text: str) -> Caller:
     As in the reference, a sips: URI makes a sip: From, the host is written in lower case, and port, password
     and parameters are left out. Raises BadArgument for a URI without a user or a host.
     """
-    form = NAME_ADDR.match(text)
-    display = ""
     address = text.strip()
+    form = NAME_ADDR.match(address)
+    display = ""
     if form:
         written = form["quoted"] if form["quoted"] is not None else form["plain"]
         # the switch cannot carry quotes in a name
