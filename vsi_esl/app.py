@@ -58,7 +58,10 @@ class Service:
         if problem:
             raise ConfigError([f"http.addr: {config.http.addr!r}: {problem}"])
         registry.load_commands()
-        state = StateStore(config.state.path)  # first: it makes this the only service on what is beside it
+        thread = self._thread = StorageThread()
+        state = StateStore(
+            config.state.path, thread
+        )  # first: it makes this the only service on what is beside it
         clock.carry_on(state)
         self.config = config
         self.stopped = False
@@ -77,8 +80,7 @@ class Service:
             backoff_max=config.switch.backoff_max,
         )
         waits = Waits()
-        self._thread = StorageThread()
-        history = _history(config, self._thread)
+        history = _history(config, thread)
         legs, rooms = Legs(), Rooms()
         self.ctx = Context(
             config=config,

@@ -32,8 +32,9 @@ def hang_up(ctx: Context, leg: Leg, reason: str) -> None:
         return
     leg.ending = reason
     ctx.legs.retire(leg)
+    ctx.state.save_legs([leg])  # it is not to come back, and its last event is to say why
     ctx.timers.cancel(leg.id)
-    _await_report(ctx, leg)
+    await_report(ctx, leg)
     try:
         if not ctx.switch.hangup(leg, reason):
             gevent.spawn(_pursue, ctx, leg)
@@ -114,14 +115,15 @@ def refuse(ctx: Context, leg_id: str) -> bool:
     return True
 
 
-def _await_report(ctx: Context, leg: Leg) -> None:
+def await_report(ctx: Context, leg: Leg) -> None:
+    """Have the end of a leg that is being hung up looked after when the switch does not report it."""
     due = clock.now() + REPORT_TIMEOUT_S
     ctx.timers.at(leg.id, "report", due, _not_reported, ctx, leg)
 
 
 def _not_reported(ctx: Context, leg: Leg) -> None:
     """Hang up once more, for as long as the call is there."""
-    _await_report(ctx, leg)
+    await_report(ctx, leg)
     if not ctx.node.ready:
         return
     log.warning("the switch has not reported the end of a leg", leg_id=leg.id)

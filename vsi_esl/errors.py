@@ -81,5 +81,11 @@ class SwitchUnavailable(VsiError):
     code = 503
 
 
+class StorageFailed(VsiError):
+    """What the command changes could not be made durable, so it has not happened."""
+
+    code = 503
+
+
 class BadArgument(Invalid):
     """A string that cannot be passed to the switch unchanged, so it is not passed at all."""

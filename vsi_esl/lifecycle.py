@@ -15,13 +15,14 @@ import structlog
 from gevent.event import AsyncResult
 
 from .context import Context
-from .errors import LegGone
+from .errors import LegGone, StorageFailed
 from .events import types
 from .model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
 from .model.owner import of_leg, of_room
 from .model.recording import Recording
 from .model.room import Room
 from .sound import holds, player, recorder, tracks
+from .storage.state import LegEnd
 
 log = structlog.get_logger(__name__)
 
@@ -126,9 +127,16 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
 
 
 def disconnected(
-    ctx: Context, leg: Leg, reason: str, ended_at: float, quality: dict[str, Any] | None = None
+    ctx: Context,
+    leg: Leg,
+    reason: str,
+    ended_at: float,
+    quality: dict[str, Any] | None = None,
+    *,
+    known: LegEnd | None = None,
 ) -> None:
-    """The leg's end: reported once, as its last event, behind the end of its recording."""
+    """The leg's end: reported once, as its last event, behind the end of its recording. `known` is what the
+    process before knew of it."""
     if not ctx.legs.remove(leg):
         return
     room_id = leg.room_id
@@ -148,9 +156,11 @@ def disconnected(
         "duration_total": round(max(answered, ended_at - leg.created_at), 2),
         "duration_answered": round(answered, 2),
     }
-    last_event = types.LegDisconnected.of(leg, cdr=cdr, quality=quality)
+    end = known or LegEnd(cdr, quality)
+    last_event = types.LegDisconnected.of(leg, cdr=end.cdr, quality=end.quality)
     recordings = recorder.leg_ended(ctx, leg, room_id)
     if recordings:
+        ctx.state.save_end(leg, end)  # whoever waits now may not come to telling it
         ctx.legs.departing.add(leg.id)
         gevent.spawn(_report_end, ctx, leg, last_event, recordings)
     else:
@@ -199,10 +209,15 @@ def stopped_speaking(ctx: Context, leg: Leg) -> None:
         ctx.emit(types.SpeakingStopped.of(leg, room_id=leg.room_id or None))
 
 
-def room_created(ctx: Context, room: Room) -> None:
-    """A new room, durable before it is announced."""
+def room_created(ctx: Context, room: Room, *, needed: bool = True) -> None:
+    """A new room, durable before it is announced. There is none when StorageFailed is raised, which it is
+    not for a room that is there whatever the disk does (`needed`)."""
     ctx.rooms.add(room)
-    ctx.state.save_room(room)
+    try:
+        ctx.state.save_room(room, needed=needed)
+    except StorageFailed:
+        ctx.rooms.remove(room)
+        raise
     ctx.emit(types.RoomCreated.of(room))
 
 

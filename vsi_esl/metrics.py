@@ -256,8 +256,9 @@ class ServiceCollector:
         yield build
         up = "Connected to the switch, its calls re-adopted."
         yield _gauge("vsi_esl_switch_up", up, int(node.ready))
-        ready = "Takes commands: the switch is up, and the service is not shutting down."
-        yield _gauge("vsi_esl_ready", ready, int(node.ready and not ctx.draining))
+        ready = "Takes commands: the switch is up, the disk takes state, and nothing is shutting down."
+        taking = node.ready and not ctx.draining and not ctx.state.error
+        yield _gauge("vsi_esl_ready", ready, int(taking))
         yield _total("vsi_esl_switch_reconnects", "Attempts to connect again.", node.reconnects)
         yield _total("vsi_esl_switch_stalls", "Times the switch stood still.", node.stalls)
         refreshed = "Times the calls were looked at anew on a connection that was never lost."

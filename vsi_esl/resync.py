@@ -21,7 +21,7 @@ from .events.translate import legs as translate
 from .model.leg import CONNECTED, EARLY_MEDIA, RINGING, Leg
 from .model.room import SAMPLE_RATES, Room
 from .sound import bridges, player, recorder
-from .storage.state import LegRecord
+from .storage.state import LegEnd, LegRecord
 from .switch import memory
 from .switch.commands import decode_text
 from .switch.snapshot import Membership, Snapshot, take_snapshot
@@ -62,7 +62,8 @@ def resync(ctx: Context) -> Callable[[], None] | None:
     log.info("calls re-adopted", legs=len(ctx.legs), rooms=len(ctx.rooms), seconds=round(elapsed, 3))
     if not missing:
         return None
-    return partial(_report_gone, ctx, missing, SWITCH_RESTARTED if restarted else UNOBSERVED)
+    ends = {record.id: record.end for record in records.values() if record.end is not None}
+    return partial(_report_gone, ctx, missing, SWITCH_RESTARTED if restarted else UNOBSERVED, ends)
 
 
 def _readopt_sound(ctx: Context, snapshot: Snapshot) -> None:
@@ -101,6 +102,8 @@ def adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, record
     if over:
         return
     if leg.ending:
+        ctx.legs.retire(leg)
+        endings.await_report(ctx, leg)
         gevent.spawn(ctx.switch.hangup, leg, leg.ending)  # the kill was lost with the connection
         return
     ctx.switch.adopt(leg)
@@ -109,7 +112,7 @@ def adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, record
 
 
 def _recall(ctx: Context, leg: Leg, record: LegRecord) -> None:
-    leg.state, leg.webhook = record.state, record.webhook
+    leg.state, leg.webhook, leg.ending = record.state, record.webhook, record.ending
     leg.room_id, leg.answered_at = record.room_id, record.answered_at
     ctx.legs.add(leg)
     if (room := ctx.rooms.find(leg.room_id)) is not None:
@@ -165,7 +168,7 @@ def _recover_room(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Members
     room_id = decode_text(translate.text_of(dump, f"variable_{memory.ROOM}")) or name
     if ctx.rooms.find(room_id) is None:
         rate = membership.rate if membership.rate in SAMPLE_RATES else ctx.config.rooms.default_sample_rate
-        lifecycle.room_created(ctx, Room(room_id, rate, name, leg.app_id))
+        lifecycle.room_created(ctx, Room(room_id, rate, name, leg.app_id), needed=False)
 
 
 def _catch_up_hold(ctx: Context, leg: Leg, dump: SwitchEvent) -> None:
@@ -189,6 +192,7 @@ def _missing(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord]) ->
         if ctx.legs.find(leg_id) is None and leg_id not in snapshot.channels:
             leg = Leg(leg_id, record.type, record.created_at, record.state, record.app_id)
             leg.room_id, leg.answered_at, leg.webhook = record.room_id, record.answered_at, record.webhook
+            leg.ending = record.ending
             ctx.legs.add(leg)
     # of one that is being dialled nothing need be there yet; how that ends is still to be heard
     missing = [leg for leg in ctx.legs.everyone() if leg.id not in snapshot.channels and not leg.dialling]
@@ -198,12 +202,15 @@ def _missing(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord]) ->
     return missing
 
 
-def _report_gone(ctx: Context, missing: list[Leg], reason: str) -> None:
+def _report_gone(ctx: Context, missing: list[Leg], reason: str, ends: dict[str, LegEnd]) -> None:
     """Give the events that were held back a moment to tell why they ended, then report the rest."""
     gevent.sleep(UNSEEN_GRACE_S)
     for leg in missing:
         if leg.unseen:
-            endings.unreported(ctx, leg, leg.ending or reason)
+            if (known := ends.get(leg.id)) is not None:
+                lifecycle.disconnected(ctx, leg, reason, clock.now(), known=known)
+            else:
+                endings.unreported(ctx, leg, leg.ending or reason)
 
 
 def lost(ctx: Context) -> None:

@@ -106,7 +106,7 @@ def test_a_token_in_the_query_is_for_upgrades_only(guarded, vsi):
 def test_public_pages_need_none(guarded):
     ask = http(guarded)
     assert ask("GET", "/healthz").status == 200
-    assert set(ask("GET", "/readyz").body) == {"instance_id", "status", "switch"}
+    assert set(ask("GET", "/readyz").body) == {"instance_id", "status", "storage", "switch"}
     assert ask("GET", "/metrics").status == 401
     assert http(guarded, READ)("GET", "/metrics").status == 200
     confined = http(guarded, ACME)("GET", "/metrics")

@@ -28,7 +28,7 @@ def crash(service) -> None:
     service.http.stop(0)
     service.ctx.webhooks.abandon()
     service.ctx.history.abandon()
-    service.ctx.state.close()
+    service.ctx.state.abandon()
     service.stopped = True
 
 
@@ -331,3 +331,23 @@ def test_a_module_loaded_later_is_noticed(switch, start):
     finally:
         switch.esl("load mod_opus")
     eventually(lambda: not service.ctx.node.facts.missing_codecs, "it is back")
+
+
+def test_a_leg_that_is_being_hung_up_stays_so(switch, start, connect, monkeypatch):
+    """The service ends between its answer and the switch's report: it is no leg again, and has its reason."""
+    service = start()
+    client = connect(service)
+    peer, leg = answered(switch, client)
+    gone, other = answered(switch, client)
+    monkeypatch.setattr(service.ctx.switch, "hangup", lambda *_: True)
+    for one in (leg, other):
+        assert client.ok("delete_leg", id=one)
+    crash(service)
+    gone.hang_up()
+    eventually(lambda: switch.esl(f"uuid_exists {other}").strip() == "false", "the other call is gone")
+    client = connect(start(wait=False))
+    for one in (leg, other):
+        assert client.event("leg.disconnected", leg_id=one)["cdr"]["reason"] == "api_hangup"
+        client.rewind()
+    assert client.ok("list_legs") == []
+    peer.wait("BYE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import wave
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -11,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.drivers import eventually
+from tests.support.process import ServiceProcess, environ_of
 from tests.support.s3server import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -196,6 +198,41 @@ def test_a_restart_during_the_upload(switch, connect, start, server):
     assert os.path.basename(file) in objects(server)
     assert not os.path.exists(file)
     eventually(lambda: second.ctx.state.items("recording") == [], "it is done with")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server, end):
+    """What the switch told of it is told by the next process, once, behind the recording."""
+    keys = {"S3_ACCESS_KEY": ACCESS_KEY, "S3_SECRET_KEY": SECRET_KEY, "S3_BUCKET": "recordings"}
+    keys |= {"S3_ENDPOINT": server.url, "VSI_ESL_S3_UPLOAD_TIMEOUT": "20s"}
+    environ = environ_of(switch, tmp_path) | keys
+    first = ServiceProcess(environ)
+    client = first.client
+    plain, other = answered(switch, client)
+    peer, leg = answered(switch, client)
+    file = record(client, leg)
+    server.stop()
+    plain.hang_up()
+    told = client.event("leg.disconnected", leg_id=other)
+    peer.hang_up()
+    eventually(lambda: os.path.exists(file), "the recording is published, its upload goes on")
+    first.end(end)
+    assert not client.seen("leg.disconnected", leg_id=leg)
+    server.start()
+    server.call("create_bucket", Bucket="recordings")
+    second = ServiceProcess(environ, since=told["event_id"])
+    client = second.client
+    ended = client.event("leg.disconnected", 30, leg_id=leg)
+    assert ended["cdr"]["reason"] == "remote_bye"
+    assert ended.keys() == told.keys()
+    assert ended["cdr"]["duration_total"] < told["cdr"]["duration_total"] + 2
+    assert client.types(leg_id=leg) == ["recording.finished", "leg.disconnected"]
+    second.end(end)
+    third = ServiceProcess(environ, since=ended["event_id"])
+    _, another = answered(switch, third.client)  # by then whatever there is to tell was told
+    assert third.client.types(leg_id=leg) == []
+    assert [one["id"] for one in third.client.ok("list_legs")] == [another]
+    third.end()
 
 
 def test_an_endpoint_that_says_nothing_does_not_prevent_a_recording(switch, connect, start):

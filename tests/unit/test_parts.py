@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 
 import gevent
@@ -16,11 +15,9 @@ from vsi_esl.errors import Conflict, Invalid, NotFound, SwitchUnavailable
 from vsi_esl.events.translate.hangup import mos, quality, reason
 from vsi_esl.events.types import LegMuted, RoomCreated
 from vsi_esl.model import codecs
-from vsi_esl.model.leg import CONNECTED, Leg, Webhook
+from vsi_esl.model.leg import CONNECTED, Leg
 from vsi_esl.model.room import Room
 from vsi_esl.model.store import Legs, Rooms
-from vsi_esl.storage.database import StateError
-from vsi_esl.storage.state import StateStore
 from vsi_esl.switch import memory
 from vsi_esl.timers import Timers
 from vsi_esl.waits import Waits
@@ -327,76 +324,6 @@ def test_waits():
         with pytest.raises(SwitchUnavailable):
             failed.get(timeout=1)
     assert waits._waiting == {}
-
-
-# -- state --
-
-
-def test_state_survives(tmp_path):
-    path = str(tmp_path / "deep" / "state.sqlite3")
-    store = StateStore(path)
-    store.save_room(Room("a", 8000, "vsi-1", "app", Webhook("http://x", "s")))
-    store.save_legs([leg(), leg(id="u2", webhook=Webhook("http://y"))])
-    store.save_legs([leg(answered_at=5.0)])
-    store.save_fact("core_uuid", "1")
-    store.forget_leg("u2")
-    store.close()
-    store = StateStore(path)
-    (room,) = store.rooms()
-    assert (room.id, room.conference, room.sample_rate, room.webhook) == (
-        "a",
-        "vsi-1",
-        8000,
-        Webhook("http://x", "s"),
-    )
-    assert list(store.legs()) == ["u1"]
-    assert store.legs()["u1"].answered_at == 5.0
-    assert store.fact("core_uuid") == "1"
-    assert store.fact("other") is None
-    store.forget_room("a")
-    assert store.rooms() == []
-    store.close()
-
-
-def test_a_state_file_that_is_none(tmp_path):
-    path = tmp_path / "state.sqlite3"
-    path.write_text("this is no database, and long enough to be seen as one " * 20)
-    with pytest.raises(StateError, match=r"state\.sqlite3"):
-        StateStore(str(path))
-    with pytest.raises(StateError):
-        StateStore("/proc/none/state.sqlite3")
-
-
-def test_one_service_to_a_state_file(tmp_path):
-    path = str(tmp_path / "state.sqlite3")
-    first = StateStore(path)
-    with pytest.raises(StateError, match=r"state\.sqlite3 is in use by another vsi_esl"):
-        StateStore(path)
-    first.close()
-    StateStore(path).close()
-
-
-def test_a_state_file_of_a_later_version_is_refused_and_let_go_of(tmp_path):
-    path = str(tmp_path / "state.sqlite3")
-    later = StateStore(path)
-    later._db.execute("PRAGMA user_version = 99")
-    later.close()
-    for _ in range(2):  # the second time too for its version, not as in use
-        with pytest.raises(StateError, match="another version"):
-            StateStore(path)
-
-
-def test_state_files_are_the_owners_only_from_the_start(tmp_path):
-    before = os.umask(0)
-    try:
-        store = StateStore(str(tmp_path / "state.sqlite3"))
-        store.save_fact("a", "b")
-        modes = {name.name: name.stat().st_mode & 0o077 for name in tmp_path.iterdir()}
-        store.close()
-    finally:
-        os.umask(before)
-    assert len(modes) == 4
-    assert set(modes.values()) == {0}
 
 
 # -- registry --

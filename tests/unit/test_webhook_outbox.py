@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from vsi_esl.delivery import arrivals as arriving
 from vsi_esl.delivery import outbox as boxes
 from vsi_esl.delivery.arrivals import Arrival, Arrivals
 from vsi_esl.delivery.outbox import Changes, Outbox
 from vsi_esl.delivery.targets import Target
+from vsi_esl.storage import segments
 from vsi_esl.storage.database import StateError
 
 HOST = "http://a.example:80"
@@ -74,7 +74,7 @@ def test_rubbish_ends_the_reading_of_its_file_only(path, tmp_path):
 
 
 def test_files_are_deleted_when_the_outbox_has_their_events(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(arriving, "SEGMENT_BYTES", 300)
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 300)
     one = Arrivals(path)
     for number in range(1, 10):
         one.append(arrival(number))

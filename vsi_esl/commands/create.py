@@ -12,7 +12,7 @@ import structlog
 from .. import clock, dialling, lifecycle, placement
 from ..context import Context
 from ..delivery.targets import requested
-from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable
+from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable, VsiError
 from ..model.amd import AmdParameters
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
@@ -102,8 +102,13 @@ def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
     variables = _dial_variables(ctx, leg, request)
     # quoted now, so that what the switch cannot carry is refused before there is a leg
     builder.originate(leg.uri, variables, ctx.config.switch.sofia_profile)
+    ctx.state.save_legs([leg], needed=True)
     if leg.target_room:
-        placement.find_or_create_room(ctx, leg.target_room, leg.app_id)
+        try:
+            placement.find_or_create_room(ctx, leg.target_room, leg.app_id)
+        except VsiError:
+            ctx.state.forget_leg(leg.id)
+            raise
     lifecycle.appeared(ctx, leg)
     placement.arm_ring_timeout(ctx, leg)
     gevent.spawn(dialling.dial, ctx, leg, variables)

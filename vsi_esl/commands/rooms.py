@@ -81,10 +81,12 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     room = ctx.rooms.find(id)
     if room is None:
         raise NotFound(f"room {id} not found")
+    ctx.state.save_room(room, needed=True)  # what the disk does not take ends no recording either
     # reported to the room's own webhook, as all of its recording was
     recorder.finish_room(ctx, room)
     if ctx.rooms.find(id) is not room or room.deleting:
         raise NotFound(f"room {id} not found")  # somebody else was faster
+    ctx.state.forget_room(room.id, needed=True)
     room.deleting = True
     room.webhook = None  # as in the reference: the end of a room is reported to the global one
     legs = list(room.legs.values())
@@ -94,7 +96,6 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
         bridges.delete(ctx, bridge, room)
     player.stop_all(ctx, of_room(room.id))
     ctx.emit(types.RoomDeleted.of(room))
-    ctx.state.forget_room(room.id)
     for leg in legs:
         endings.hang_up(ctx, leg, "room_deleted")
     ctx.rooms.remove(room)

@@ -141,9 +141,10 @@ def _change(ctx: Context, room: Room, matrix: Matrix) -> None:
     """The new matrix, on the switch and durable; the old one stays when the switch cannot be told."""
     before, room.matrix = room.matrix, matrix
     try:
+        ctx.state.save_room(room, needed=True)
         if room.legs:
             routing.apply(ctx, room)
     except Exception:
         room.matrix = before
+        ctx.state.save_room(room)
         raise
-    ctx.state.save_room(room)

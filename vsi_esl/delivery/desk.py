@@ -13,10 +13,10 @@ import gevent
 import structlog
 from gevent.event import Event as Flag
 from gevent.lock import BoundedSemaphore
-from gevent.threadpool import ThreadPool
 
 from .. import clock
 from ..storage.database import Alone, StateError
+from ..storage.thread import StorageThread
 from .arrivals import Arrival, Arrivals
 from .counts import Counts
 from .outbox import Changes, Outbox
@@ -59,7 +59,7 @@ class Desk:
         self._arrivals.committed(self._committed)
         counts.pending = self._outbox.counts()[0]
         counts.oldest = self._outbox.oldest()
-        self._pool = ThreadPool(1)
+        self._thread = StorageThread()
         self._turn = BoundedSemaphore(1)
         self._work, self._arrived = Flag(), Flag()
         self._refusing = ""
@@ -86,8 +86,8 @@ class Desk:
             return
         self._arrivals.close(self._committed)
         with gevent.Timeout(1, False):
-            self._pool.apply(self._outbox.close)
-            self._pool.kill()
+            self._thread.run(self._outbox.close)
+        self._thread.stop(1)
         self._alone.release()
 
     def take(self, target: Target, event_id: str, kind: str, frame: bytes) -> bool:
@@ -147,7 +147,7 @@ class Desk:
         with self._turn:
             changes, self._changes = self._changes, Changes()
             try:
-                result, forgotten, oldest = self._pool.apply(self._in_thread, (changes, ask, values))
+                result, forgotten, oldest = self._thread.run(self._in_thread, changes, ask, values)
             except BaseException:
                 self._changes = _joined(changes, self._changes)
                 raise

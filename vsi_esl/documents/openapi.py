@@ -190,7 +190,7 @@ def _others() -> dict[str, Schema]:
         f"{BASE}/vsi": vsi,
         "/healthz": get("The process lives.", 403, on_200=json("It does.")),
         "/readyz": get(
-            "The switch is connected and its calls are known.",
+            "The switch is connected and its calls are known, and the disk takes the state.",
             403,
             on_200=json("Ready."),
             on_503=json("Not ready, or shutting down."),

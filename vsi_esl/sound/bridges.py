@@ -32,6 +32,8 @@ def create(ctx: Context, bridge: Bridge) -> None:
     ctx.bridges.add(bridge)
     try:
         ctx.workers.run(_worker(bridge), TIMEOUT_S, _open, ctx, bridge)
+        if _exists(ctx, bridge):
+            ctx.state.save_item(KIND, bridge.id, bridge.to_dict(), needed=True)
     except Exception:
         _check_present(ctx, bridge)
         ctx.bridges.remove(bridge)
@@ -39,7 +41,6 @@ def create(ctx: Context, bridge: Bridge) -> None:
         raise
     _check_present(ctx, bridge)
     bridge.announced = True
-    ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
     ctx.emit(events.RoomBridged.of(bridge, _app_id(ctx, bridge), direction=bridge.direction))
 
 
@@ -74,12 +75,14 @@ def set_direction(ctx: Context, bridge: Bridge, direction: str) -> None:
     """Change what passes; the old direction stays when the switch cannot be told."""
     before, bridge.direction = bridge.direction, direction
     try:
+        ctx.state.save_item(KIND, bridge.id, bridge.to_dict(), needed=True)
         ctx.workers.run(_worker(bridge), TIMEOUT_S, _apply, ctx, bridge)
     except Exception:
         bridge.direction = before
+        if _exists(ctx, bridge):
+            ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
         raise
     _check_present(ctx, bridge)
-    ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
     ctx.emit(events.RoomBridgeUpdated.of(bridge, _app_id(ctx, bridge), direction=direction))
 
 

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from ..context import Context
+from ..errors import StorageFailed
 from ..model.recording import Recording
 
 KIND = "recording"
+
+
+def begin(ctx: Context, recording: Recording) -> None:
+    """Keep a new one. There is none when StorageFailed is raised."""
+    ctx.recordings.add(recording)
+    try:
+        ctx.state.save_item(KIND, recording.id, recording.to_dict(), needed=True)
+    except StorageFailed:
+        ctx.recordings.remove(recording)
+        raise
 
 
 def save(ctx: Context, recording: Recording) -> None:

@@ -48,8 +48,8 @@ def start(
         playback.leg_id = owner.id
     else:
         playback.room_id = owner.id
+    ctx.state.save_item(KIND, playback.id, playback.to_dict(), needed=True)
     ctx.playbacks.add(playback)
-    _save(ctx, playback)
     if ctx.fetches.full():
         fail(ctx, playback, "fetch audio: too many downloads at once")
     else:

@@ -70,8 +70,7 @@ def start_room(
 
 
 def _start(ctx: Context, recording: Recording, begin: Callable[..., None], owner: Leg | Room) -> None:
-    ctx.recordings.add(recording)
-    kept.save(ctx, recording)
+    kept.begin(ctx, recording)
     try:
         ctx.workers.run(recording.id, START_TIMEOUT_S, _start_now, ctx, recording, begin, owner)
     except Exception as error:

@@ -1,14 +1,15 @@
-"""The small database: what has no channel to live on, and must survive the process.
+"""What has no channel to live on, and must survive the process.
 
 Legs live on the switch. Here are the rooms, and for each leg what a restarted service needs to report its
 end if it ended meanwhile, and its webhook (a secret does not belong into a channel variable, which every
-event shows). SQLite in WAL mode: a commit survives kill -9 of the process at once; after a loss of power
-the last moments may be missing.
+event shows). A change survives kill -9 of the process at once, see `tables`; after a loss of power the last
+moments may be missing.
 """
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 from ..model.leg import Leg, Webhook
 from ..model.room import Room
 from .database import Alone, StateError, open_database
+from .tables import FACTS, Row, Tables
+from .thread import StorageThread
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 SCHEMA = """
 CREATE TABLE rooms (
@@ -31,17 +34,29 @@ CREATE TABLE legs (
 ) STRICT;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
-
 ITEMS = """
 CREATE TABLE items (
     kind TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
 """
+ENDS = """
+ALTER TABLE legs ADD COLUMN ending TEXT NOT NULL DEFAULT '';
+ALTER TABLE legs ADD COLUMN last TEXT NOT NULL DEFAULT '';
+"""
+KEYS = {"rooms": ("id",), "legs": ("id",), "items": ("kind", "id"), FACTS: ("name",)}
+
+
+@dataclass(slots=True, frozen=True)
+class LegEnd:
+    """What the last event of a leg will say."""
+
+    cdr: dict[str, Any]
+    quality: dict[str, Any] | None
 
 
 @dataclass(slots=True, frozen=True)
 class LegRecord:
-    """What is remembered of a leg: enough to report it gone."""
+    """What is remembered of a leg: enough to report it gone. `ending` is why we are hanging it up."""
 
     id: str
     type: str
@@ -51,90 +66,124 @@ class LegRecord:
     answered_at: float
     state: str
     webhook: Webhook | None
+    ending: str = ""
+    end: LegEnd | None = None
 
 
 class StateStore:
-    """The database file at `path`, or one in memory for `:memory:`.
+    """The database file at `path`, or one in memory for `:memory:`; written in `thread`.
 
-    Raises StateError when it cannot be used, or another service has it.
+    `needed` says that what asks for the change must not happen without it: StorageFailed is raised, and
+    nothing changed, when it would not be durable. Raises StateError when the file cannot be used, or another
+    service has it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, thread: StorageThread) -> None:
         self._alone = Alone(path, "state database")
+        schema, older = SCHEMA + ITEMS + ENDS, {2: ITEMS + ENDS, 3: ENDS}
         try:
-            self._db = open_database(path, "state database", SCHEMA_VERSION, SCHEMA + ITEMS, older={2: ITEMS})
+            self._db = open_database(path, "state database", SCHEMA_VERSION, schema, older=older)
+            try:
+                self._tables = Tables(self._db, path, KEYS, thread)
+                self.rooms(), self.legs(), self._all_items()
+            except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:
+                self._db.close()
+                raise StateError(f"cannot read the state database {path}: {error}") from error
         except StateError:
             self._alone.release()
             raise
 
     def close(self) -> None:
-        self._db.close()
+        """Write what is not written yet, for a few seconds at most, and let the next one have it."""
+        self._tables.close()
         self._alone.release()
 
-    def save_item(self, kind: str, id: str, body: dict[str, Any]) -> None:
+    def abandon(self) -> None:
+        """Let go of the files as they are, as a crash would."""
+        self._tables.abandon()
+        self._alone.release()
+
+    def flush(self) -> None:
+        """Write what changed now; it waits."""
+        self._tables.flush()
+
+    @property
+    def error(self) -> str:
+        """Why the disk does not take what is to be written; empty when all is well."""
+        return self._tables.error
+
+    def save_item(self, kind: str, id: str, body: dict[str, Any], *, needed: bool = False) -> None:
         """Remember a playback, recording or bridge, whole."""
-        self._db.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (kind, id, json.dumps(body)))
+        self._tables.put("items", kind, id, json.dumps(body), needed=needed)
 
     def forget_item(self, kind: str, id: str) -> None:
-        self._db.execute("DELETE FROM items WHERE kind = ? AND id = ?", (kind, id))
+        self._tables.delete("items", kind, id)
 
     def items(self, kind: str) -> list[dict[str, Any]]:
         """Everything remembered of one kind."""
-        rows = self._db.execute("SELECT body FROM items WHERE kind = ?", (kind,))
-        return [json.loads(body) for (body,) in rows]
+        return [body for found, body in self._all_items() if found == kind]
 
-    def save_room(self, room: Room) -> None:
+    def _all_items(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(kind, json.loads(body)) for kind, _, body in self._tables.rows("items")]
+
+    def save_room(self, room: Room, *, needed: bool = False) -> None:
         hook = room.webhook or Webhook("")
         matrix = json.dumps(room.matrix)
         row = (room.id, room.conference, room.sample_rate, room.app_id, hook.url, hook.secret, matrix)
-        self._db.execute("INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self._tables.put("rooms", *row, needed=needed)
 
-    def forget_room(self, room_id: str) -> None:
-        self._db.execute("DELETE FROM rooms WHERE id = ?", (room_id,))
+    def forget_room(self, room_id: str, *, needed: bool = False) -> None:
+        self._tables.delete("rooms", room_id, needed=needed)
 
     def rooms(self) -> list[Room]:
         """The rooms as they were, without legs."""
-        query = "SELECT id, conference, sample_rate, app_id, webhook_url, webhook_secret, matrix FROM rooms"
         return [
             Room(
                 id, rate, conference, app_id, Webhook(url, secret) if url else None, matrix=json.loads(matrix)
             )
-            for id, conference, rate, app_id, url, secret, matrix in self._db.execute(query)
+            for id, conference, rate, app_id, url, secret, matrix in self._tables.rows("rooms")
         ]
 
-    def save_legs(self, legs: Iterable[Leg]) -> None:
-        """Remember these legs, in one transaction."""
-        rows = []
+    def save_legs(self, legs: Iterable[Leg], *, needed: bool = False) -> None:
+        """Remember these legs."""
         for leg in legs:
-            hook = leg.webhook or Webhook("")
-            times = (leg.created_at, leg.answered_at)
-            rows.append((leg.id, leg.type, leg.app_id, leg.room_id, *times, leg.state, hook.url, hook.secret))
-        if len(rows) == 1:
-            self._db.execute("INSERT OR REPLACE INTO legs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows[0])
-        elif rows:
-            self._db.execute("BEGIN")
-            self._db.executemany("INSERT OR REPLACE INTO legs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            self._db.execute("COMMIT")
+            self._tables.put("legs", *_row(leg), needed=needed)
+
+    def save_end(self, leg: Leg, end: LegEnd) -> None:
+        """Remember what the last event of a leg will say."""
+        row = (*_row(leg)[:-1], json.dumps({"cdr": end.cdr, "quality": end.quality}))
+        self._tables.put("legs", *row)
 
     def forget_leg(self, leg_id: str) -> None:
-        self._db.execute("DELETE FROM legs WHERE id = ?", (leg_id,))
+        self._tables.delete("legs", leg_id)
 
     def legs(self) -> dict[str, LegRecord]:
         """The legs clients were told of and not yet told the end of."""
-        query = (
-            "SELECT id, type, app_id, room_id, created_at, answered_at, state, webhook_url, webhook_secret"
-            " FROM legs"
-        )
-        found = {}
-        for row in self._db.execute(query):
-            hook = Webhook(row[7], row[8]) if row[7] else None
-            found[row[0]] = LegRecord(row[0], row[1], row[2], row[3], row[4], row[5], row[6], hook)
-        return found
+        return {row[0]: _record(row) for row in self._tables.rows("legs")}
 
     def fact(self, name: str) -> str | None:
         """A remembered value, such as the switch's Core-UUID."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
+        row = self._tables.get(FACTS, name)
+        return row[1] if row else None
 
     def save_fact(self, name: str, value: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        self._tables.put(FACTS, name, value)
+
+
+def _row(leg: Leg) -> tuple[Any, ...]:
+    hook = leg.webhook or Webhook("")
+    head = (leg.id, leg.type, leg.app_id, leg.room_id, leg.created_at, leg.answered_at, leg.state)
+    return (*head, hook.url, hook.secret, leg.ending, "")
+
+
+def _record(row: Row) -> LegRecord:
+    id, type, app_id, room_id, created_at, answered_at, state, url, secret, ending, last = row
+    hook = Webhook(url, secret) if url else None
+    return LegRecord(
+        id, type, app_id, room_id, created_at, answered_at, state, hook, ending=ending, end=_end(last)
+    )
+
+
+def _end(text: str) -> LegEnd | None:
+    known = json.loads(text) if text else None
+    return LegEnd(known["cdr"], known["quality"]) if known else None

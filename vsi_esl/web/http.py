@@ -167,9 +167,11 @@ class HttpFace:
 
     def _readiness(self) -> Response:
         node = self._ctx.node
-        ready = node.ready and not self._ctx.draining
+        storage = self._ctx.state.error
+        ready = node.ready and not self._ctx.draining and not storage
         members: dict[str, Any] = {
             "status": "ready" if ready else "shutting down" if self._ctx.draining else "not ready",
+            "storage": {"ready": not storage, "error": storage},
             "switch": {
                 "ready": node.ready,
                 "version": node.facts.version,

@@ -1,0 +1,64 @@
+"""The service as a process of its own, to be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gevent
+
+from .drivers import Driver
+from .vsi import VsiClient
+
+START_TIMEOUT_S = 20
+
+
+class ServiceProcess:
+    """`vsi-esl serve` with these settings, and a client of it that goes on after the event `since`."""
+
+    def __init__(self, environ: dict[str, str], since: str = "") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "vsi_esl", "serve"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **environ},
+        )
+        address, said = "", []
+        with gevent.Timeout(START_TIMEOUT_S, AssertionError("the service did not start")):
+            for line in self._process.stdout:
+                said.append(line)
+                if '"listening"' in line:
+                    address = line.partition('"address":"')[2].partition('"')[0]
+                if '"switch ready"' in line:
+                    break
+        assert address, said
+        self._rest = gevent.spawn(self._process.stdout.read)
+        self.client = VsiClient(address, f"?since={since}")
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal and wait until it is gone."""
+        self._process.send_signal(number)
+        self._process.wait(10)
+        self.client.closed.wait(10)
+        self.client.close()
+        self._rest.join(10)
+        self._process.stdout.close()
+
+
+def environ_of(switch: Driver, directory: Path) -> dict[str, str]:
+    """Settings for a service on a switch, with its files in a directory."""
+    return {
+        "VSI_ESL_SWITCH_HOST": switch.host,
+        "VSI_ESL_SWITCH_PORT": str(switch.port),
+        "VSI_ESL_SWITCH_PASSWORD": switch.password,
+        "VSI_ESL_STATE_PATH": str(directory / "state.sqlite3"),
+        "VSI_ESL_WEBHOOK_ALLOW_PRIVATE": "true",
+        "VSI_ESL_WEBHOOK_BACKOFF_MIN": "0.05",
+        "VSI_ESL_LOG_FORMAT": "json",
+        "RECORDING_DIR": str(directory / "recordings"),
+        "HTTP_ADDR": "127.0.0.1:0",
+    }
