@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import prometheus_client
@@ -177,7 +177,7 @@ class Metrics:
         """All series in the Prometheus text format, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
-    def _ended(self, kind: str, cdr: dict[str, Any]) -> None:
+    def _ended(self, kind: str, cdr: Mapping[str, Any]) -> None:
         self._legs.labels(kind, "disconnected").inc()
         self._reasons.labels(kind, known_reason(cdr.get("reason"))).inc()
         for histogram, member in ((self._answered, "duration_answered"), (self._total, "duration_total")):

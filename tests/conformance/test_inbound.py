@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.drivers import eventually
+from vsi_esl.documents.glossary import rejections
 from vsi_esl.events.translate.hangup import mos
 
 
@@ -123,23 +124,12 @@ def test_caller_gives_up(switch, client):
     assert "quality" not in event
 
 
-@pytest.mark.parametrize(
-    ("reason", "code"),
-    [
-        ("busy", "486"),
-        ("declined", "603"),
-        ("rejected", "603"),
-        ("unavailable", "480"),
-        ("not_found", "404"),
-        ("forbidden", "403"),
-        ("server_error", "500"),
-    ],
-)
+@pytest.mark.parametrize(("reason", "code"), rejections().items())
 def test_rejection_reasons_have_their_sip_codes(switch, client, reason, code):
     peer, leg = ring(switch, client)
     client.ok("delete_leg", id=leg, reason=reason)
     assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == reason
-    peer.wait(code)
+    peer.wait(str(code))
 
 
 def test_deleting_an_unanswered_call_without_a_reason(switch, client):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import html.parser
+import itertools
 import json
 import os
+import re
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,12 @@ import yaml
 from click.testing import CliRunner
 
 from tests.support.http import HttpClient
-from vsi_esl import registry
+from vsi_esl import registry, resync
 from vsi_esl.cli import cli
-from vsi_esl.documents import asyncapi, openapi, pages
+from vsi_esl.documents import asyncapi, glossary, openapi, pages
+from vsi_esl.events.translate.hangup import SIP_REASONS
+from vsi_esl.media.tones import TONES
+from vsi_esl.switch.actions import HANGUP_CAUSES
 
 from . import facts
 
@@ -111,6 +118,125 @@ def test_views_and_events_are_what_they_say(switch, client):
         assert set(frame) <= set(schema["properties"]), frame
 
 
+def _members(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every member of every object of a document, with where it is."""
+    if isinstance(node, dict):
+        properties = node.get("properties")
+        for name, schema in properties.items() if isinstance(properties, dict) else ():
+            yield f"{path}.{name}", schema
+        for key, value in node.items():
+            if key not in ("examples", "example"):
+                yield from _members(value, f"{path}.{key}" if key != "properties" else path)
+    elif isinstance(node, list):
+        for one in node:
+            yield from _members(one, path)
+
+
+@pytest.mark.parametrize("build", [openapi.build, asyncapi.build])
+def test_every_member_is_described(build):
+    document = build()
+    members = list(_members(document["components"])) + list(_members(document.get("paths", {})))
+    assert len(members) > 100
+    said = ("description", "$ref", "const", "allOf")
+    assert {path for path, schema in members if not any(word in schema for word in said)} == set()
+
+
+def test_numbers_have_their_range_and_words_their_list():
+    messages = asyncapi.build()["components"]["messages"]
+    dial = messages["create_leg"]["payload"]["properties"]["payload"]["properties"]
+    assert dial["ring_timeout"]["maximum"] < 1 << 31
+    assert set(dial["auth"]["properties"]) == {"username", "password"}
+    end = messages["leg.disconnected"]["payload"]["properties"]
+    assert end["cdr"]["required"] == ["reason", "duration_total", "duration_answered"]
+    assert end["quality"]["properties"]["mos_score"]["type"] == "number"
+    assert messages["playback.finished"]["payload"]["properties"]["reason"]["enum"] == [
+        "completed",
+        "stopped",
+    ]
+
+
+def test_each_command_and_event_has_an_example_that_is_one():
+    document = asyncapi.build()
+    commands = registry.load_commands()
+    kinds = [kind.type for kind in asyncapi.event_types()]
+    for name in [*commands, *[f"{name}.result" for name in commands], *kinds]:
+        message = document["components"]["messages"][name]
+        schema = {**message["payload"], "components": document["components"]}
+        frame = message["examples"][0]["payload"]
+        assert [str(error) for error in jsonschema_rs.validator_for(schema).iter_errors(frame)] == [], name
+        assert set(frame) <= set(message["payload"]["properties"]), name
+        payload = message["payload"]["properties"].get("payload", {}).get("properties", {})
+        assert set(frame.get("payload", {})) <= set(payload), name
+
+
+def test_the_words_have_their_list():
+    """Whatever ends a leg is in the list of reasons."""
+    listed = set(glossary.DISCONNECT_REASONS) | set(glossary.answers()) | set(glossary.rejections())
+    assert {*SIP_REASONS.values(), *HANGUP_CAUSES, resync.UNOBSERVED, resync.SWITCH_RESTARTED} <= listed
+    assert len(TONES) == 41
+    page = pages.words_page()
+    assert all(f"<code>{word}</code>" in page for word in (*listed, *TONES))
+
+
+class Outline(html.parser.HTMLParser):
+    """Headings, landmarks and links of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.levels: list[int] = []
+        self.landmarks: list[tuple[str, str | None]] = []
+        self.targets: set[str] = set()
+        self.links: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        if tag in ("main", "nav", "header"):
+            self.landmarks.append((tag, given.get("aria-label")))
+        if id := given.get("id"):
+            assert id not in self.targets, id
+            self.targets.add(id)
+        if tag == "a":
+            self.links.add(str(given["href"]))
+
+
+@pytest.mark.parametrize("make", [pages.index, pages.rest_page, pages.vsi_page, pages.words_page])
+def test_pages_can_be_found_one_s_way_in(make):
+    outline = Outline(make())
+    assert outline.levels.count(1) == 1
+    steps = itertools.pairwise(outline.levels)
+    assert all(after <= before + 1 for before, after in steps), "a level of headings is left out"
+    assert [tag for tag, _ in outline.landmarks].count("main") == 1
+    labels = [label for tag, label in outline.landmarks if tag == "nav"]
+    assert all(labels) and len(set(labels)) == len(labels)
+    assert {link[1:] for link in outline.links if link.startswith("#")} <= outline.targets
+
+
+def test_links_between_pages_lead_somewhere():
+    made = {
+        "/docs": pages.index(),
+        "/docs/rest": pages.rest_page(),
+        "/docs/vsi": pages.vsi_page(),
+        "/docs/words": pages.words_page(),
+    }
+    outlines = {path: Outline(text) for path, text in made.items()}
+    for outline in outlines.values():
+        for link in outline.links:
+            path, _, target = link.partition("#")
+            if path in outlines and target:
+                assert target in outlines[path].targets, link
+            elif path:
+                assert path in outlines or path in ("/openapi.json", "/asyncapi.json"), link
+
+
+def test_the_root_leads_to_the_pages(service):
+    http = HttpClient(f"127.0.0.1:{service.http.server.server_port}")
+    answer = http("GET", "/")
+    assert (answer.status, answer.headers["Location"]) == (302, "/docs")
+
+
 def test_where_the_documents_are(service):
     http = HttpClient(f"127.0.0.1:{service.http.server.server_port}")
     for path, build in (("/openapi.json", openapi.build), ("/asyncapi.json", asyncapi.build)):
@@ -123,6 +249,7 @@ def test_where_the_documents_are(service):
         ("/docs", b"asyncapi.json"),
         ("/docs/vsi", b"leg.ringing"),
         ("/docs/rest", b"/v1/legs"),
+        ("/docs/words", b"ru_congestion"),
     ):
         page = http("GET", path)
         assert page.status == 200 and page.headers["Content-Type"].startswith("text/html")

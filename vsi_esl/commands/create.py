@@ -35,8 +35,8 @@ MISSING = {
 
 
 class Auth(Payload):
-    username = Text(limit=256)
-    password = Text(limit=256)
+    username = Text(limit=256, metadata=about("User name."))
+    password = Text(limit=256, metadata=about("Password; it is in no log, and not kept."))
 
 
 def _milliseconds(text: str) -> Whole:

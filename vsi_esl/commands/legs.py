@@ -9,7 +9,7 @@ from ..context import Context
 from ..errors import Invalid
 from ..model.leg import EARLY_MEDIA, RINGING
 from ..registry import Body, Rest, command
-from ..schemas import LegId, Payload, Text
+from ..schemas import LegId, Payload, Text, about
 
 REJECTIONS = ("busy", "declined", "rejected", "unavailable", "not_found", "forbidden", "server_error")
 
@@ -19,7 +19,9 @@ class LegPayload(Payload):
 
 
 class DeleteLeg(LegPayload):
-    reason = Text()
+    reason = Text(
+        metadata=about(f"For an unanswered inbound leg: {', '.join(REJECTIONS)}; else without effect.")
+    )
 
 
 @command("list_legs", None, result="array of LegView", rest=Rest("GET", "/legs"))

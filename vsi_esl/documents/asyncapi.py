@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import typing
 from collections.abc import Iterator
 from typing import Any
 
 from .. import __version__, registry
-from ..events import types
 from ..events.types import Event
 from ..protocol import COMMANDS, CONNECTION_COMMANDS
 from ..registry import Command
-from . import fields, views
+from . import examples, fields, views
+from .glossary import described
 
 Schema = dict[str, Any]
 
-RENAMED = {"from_": "from"}
 ENVELOPE = {
     "timestamp": {"type": "string", "format": "date-time", "description": "UTC, to the nanosecond."},
     "event_id": {"type": "string", "format": "uuid", "description": "What `?since=` takes."},
-    "instance_id": views.TEXT,
+    "instance_id": {"type": "string", "description": "Which service it comes from."},
 }
 REQUEST_ID = {"type": "string", "description": "Chosen by the client, and repeated in the reply."}
 CHANNEL = "#/channels/vsi"
@@ -89,15 +86,7 @@ def event_types() -> list[type[Event]]:
 
 def members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
     """An event's own members, and which of them are always there."""
-    hints = typing.get_type_hints(kind, vars(types) | {"ClassVar": typing.ClassVar})
-    properties, required = {}, []
-    for field in dataclasses.fields(kind):
-        schema, always = fields.of_type(hints[field.name])
-        name = RENAMED.get(field.name, field.name)
-        properties[name] = schema
-        if always:
-            required.append(name)
-    return properties, required
+    return fields.of_class(kind)
 
 
 def _event(kind: type[Event]) -> Schema:
@@ -115,15 +104,17 @@ def _event(kind: type[Event]) -> Schema:
         "title": kind.type,
         **({"summary": summary} if summary else {}),
         "payload": payload,
+        **_shown(examples.event(kind.type)),
     }
 
 
 def _request(name: str, summary: str, payload: Schema | None) -> Schema:
     properties: Schema = {"type": {"const": name}}
     if payload is not None:
-        properties |= {"request_id": REQUEST_ID, "payload": payload}
+        properties |= {"request_id": REQUEST_ID, "payload": described("payload", payload)}
     frame = {"type": "object", "properties": properties, "required": ["type"]}
-    return {"name": name, "title": name, "summary": summary, "payload": frame}
+    found = {"name": name, "title": name, "summary": summary, "payload": frame}
+    return found | _shown(examples.request(name))
 
 
 def _result(entry: Command) -> Schema:
@@ -132,15 +123,21 @@ def _result(entry: Command) -> Schema:
         "properties": {
             "type": {"const": f"{entry.name}.result"},
             "request_id": REQUEST_ID,
-            "data": views.of_result(entry.result),
+            "data": described("data", views.of_result(entry.result)),
         },
         "required": ["type", "data"],
     }
-    return {"name": f"{entry.name}.result", "title": f"{entry.name}.result", "payload": frame}
+    name = f"{entry.name}.result"
+    return {"name": name, "title": name, "payload": frame} | _shown(examples.result(entry.name))
+
+
+def _shown(example: Schema | None) -> Schema:
+    return {"examples": [{"name": "recorded", "payload": example}]} if example else {}
 
 
 def _connection_frames() -> dict[str, Schema]:
     def frame(name: str, summary: str, *optional: str, **members: Schema) -> Schema:
+        members = {member: described(member, schema) for member, schema in members.items()}
         properties = {"type": {"const": name}, **members}
         payload = {
             "type": "object",
@@ -151,7 +148,10 @@ def _connection_frames() -> dict[str, Schema]:
 
     data = {
         "type": "object",
-        "properties": {"code": {"type": "integer"}, "message": views.TEXT},
+        "properties": {
+            "code": described("code", {"type": "integer"}),
+            "message": described("message", views.TEXT),
+        },
         "required": ["code", "message"],
     }
     return {

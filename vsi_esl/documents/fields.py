@@ -14,6 +14,7 @@ from marshmallow import fields
 
 from .. import schemas
 from ..commands.routing import MAX_ROLES, MatrixField, Roles
+from .glossary import described
 
 Schema = dict[str, Any]
 
@@ -65,7 +66,7 @@ def payload(schema: marshmallow.Schema | None) -> Schema:
         return {"type": "object", "properties": {}}
     found = {field.data_key or name: field for name, field in schema.fields.items()}
     required = [name for name, field in found.items() if schemas.needed(field)]
-    properties = {name: member(field) for name, field in found.items()}
+    properties = {name: described(name, member(field)) for name, field in found.items()}
     return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
 
@@ -88,9 +89,34 @@ def _described(field: fields.Field[Any]) -> Schema:
     return {"description": text} if text else {}
 
 
+def of_class(kind: type[Any]) -> tuple[dict[str, Schema], list[str]]:
+    """The members of a dataclass or TypedDict, and which of them are always there."""
+    properties, required = {}, []
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for hinted, hint in hints.items():
+        if typing.get_origin(hint) is typing.ClassVar:
+            continue
+        schema, always = of_type(hint)
+        name = hinted.rstrip("_")  # from_ is "from", which is a word of Python's
+        properties[name] = described(name, schema)
+        if always and hinted not in getattr(kind, "__optional_keys__", ()):
+            required.append(name)
+    return properties, required
+
+
 def of_type(hint: Any) -> tuple[Schema, bool]:
     """A member's type annotation, and whether the member is always there (None means left out)."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        schema, always = of_type(arguments[0])
+        for note in arguments[1:]:
+            schema = {**schema, **(note if isinstance(note, dict) else {"description": note})}
+        return schema, always
+    if origin is typing.Literal:
+        return {"type": "string", "enum": list(arguments)}, True
+    if typing.is_typeddict(hint):
+        properties, required = of_class(hint)
+        return {"type": "object", "properties": properties, "required": required}, True
     if origin in (types.UnionType, typing.Union):
         kinds = [one for one in arguments if one is not type(None)]
         return of_type(kinds[0])[0], len(kinds) == len(arguments)

@@ -10,7 +10,8 @@ from apispec import APISpec
 from .. import __version__, registry
 from ..registry import Body, Command, Rest
 from ..web.rest import BASE, routes
-from . import fields, views
+from . import examples, fields, views
+from .glossary import described
 
 Schema = dict[str, Any]
 
@@ -59,7 +60,7 @@ def build() -> Schema:
     )
     error = {
         "type": "object",
-        "properties": {"instance_id": views.TEXT, "error": views.TEXT},
+        "properties": {name: described(name, views.TEXT) for name in ("instance_id", "error")},
         "required": ["instance_id", "error"],
     }
     for name, schema in {**views.VIEWS, "Error": error}.items():
@@ -81,7 +82,8 @@ def _path(rest: Rest) -> tuple[str, list[Schema]]:
     names = PARAMETER.findall(rest.path)
     # an id that is empty is no id, and `/` inside one is written %2F
     one = {"type": "string", "minLength": 1}
-    return BASE + rest.path, [{"name": name, "in": "path", "required": True, "schema": one} for name in names]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": one} for name in names]
+    return BASE + rest.path, [described(parameter["name"], parameter) for parameter in parameters]
 
 
 def _operation(entry: Command, rest: Rest) -> Schema:
@@ -95,9 +97,10 @@ def _operation(entry: Command, rest: Rest) -> Schema:
     if text:
         operation["description"] = " ".join(text.split())
     if rest.body is not Body.NONE:
+        shown = examples.body(entry.name, rest, PARAMETER.findall(rest.path))
         operation["requestBody"] = {
             "required": rest.body is Body.REQUIRED,
-            "content": {"application/json": {"schema": body_of(entry, rest)}},
+            "content": {"application/json": _content(body_of(entry, rest), shown)},
         }
     return operation
 
@@ -118,7 +121,12 @@ def body_of(entry: Command, rest: Rest) -> Schema:
 
 def _success(entry: Command) -> Schema:
     schema = views.of_result(entry.result, rest=True)
-    return {"description": "Done, or begun.", "content": {"application/json": {"schema": schema}}}
+    shown = _content(schema, examples.answer(entry.name))
+    return {"description": "Done, or begun.", "content": {"application/json": shown}}
+
+
+def _content(schema: Schema, example: Any) -> Schema:
+    return {"schema": schema, **({"example": example} if example is not None else {})}
 
 
 def _pending(name: str) -> Schema:

@@ -8,9 +8,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import registry
+from ..media.tones import TONES
 from ..protocol import COMMANDS, CONNECTION_COMMANDS
 from ..web.rest import BASE, routes
-from . import asyncapi, fields, openapi, views
+from . import asyncapi, examples, fields, glossary, openapi, views
 
 Schema = dict[str, Any]
 
@@ -41,6 +42,7 @@ def kind(schema: Schema) -> str:
 
 
 _templates.filters["kind"] = kind
+_templates.filters["frame"] = lambda value: json.dumps(value, ensure_ascii=False)
 
 
 def index() -> str:
@@ -70,8 +72,22 @@ def vsi_page() -> str:
         title="VSI",
         document=asyncapi.build(),
         commands=commands(),
-        events=[{"type": one.type, **_event(one)} for one in asyncapi.event_types()],
+        events=[
+            {"type": one.type, "example": examples.event(one.type), **_event(one)}
+            for one in asyncapi.event_types()
+        ],
         views=views.VIEWS,
+    )
+
+
+def words_page() -> str:
+    """The words that have a list: reasons and tones."""
+    return _templates.get_template("words.html").render(
+        title="Reasons and tones",
+        reasons=glossary.DISCONNECT_REASONS,
+        answers=glossary.answers(),
+        rejections=glossary.rejections(),
+        tones=TONES.values(),
     )
 
 
@@ -95,6 +111,8 @@ def commands() -> list[Schema]:
                 "method": paths[name].method,
                 "path": BASE + paths[name].path,
                 "status": paths[name].status,
+                "example": examples.request(name) if entry else None,
+                "answer": examples.result(name) if entry else None,
             }
         )
     return rows

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 import orjson
-from flask import Flask, Response, request
+from flask import Flask, Response, redirect, request
 
 from . import asyncapi, openapi, pages
 
@@ -24,6 +24,7 @@ def _made(path: str) -> tuple[bytes, str]:
         "/docs": lambda: pages.index().encode(),
         "/docs/rest": lambda: pages.rest_page().encode(),
         "/docs/vsi": lambda: pages.vsi_page().encode(),
+        "/docs/words": lambda: pages.words_page().encode(),
     }
     body = makers[path]()
     return body, hashlib.sha256(body).hexdigest()[:32]
@@ -45,5 +46,6 @@ def register(app: Flask) -> None:
 
     for path in ("/openapi.json", "/asyncapi.json"):
         app.add_url_rule(path, path, show(path, JSON), methods=["GET"])
-    for path in ("/docs", "/docs/rest", "/docs/vsi"):
+    for path in ("/docs", "/docs/rest", "/docs/vsi", "/docs/words"):
         app.add_url_rule(path, path, show(path, HTML), methods=["GET"])
+    app.add_url_rule("/", "/", lambda: redirect("/docs"), methods=["GET"])

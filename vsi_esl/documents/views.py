@@ -8,6 +8,7 @@ from typing import Any
 from ..model.bridge import DIRECTIONS
 from ..model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
 from ..model.room import SAMPLE_RATES
+from .glossary import described
 
 Schema = dict[str, Any]
 
@@ -21,7 +22,7 @@ MATRIX: Schema = {"type": "object", "additionalProperties": {"type": "array", "i
 def _object(optional: tuple[str, ...] = (), **members: Schema) -> Schema:
     return {
         "type": "object",
-        "properties": members,
+        "properties": {name: described(name, schema) for name, schema in members.items()},
         "required": [name for name in members if name not in optional],
     }
 
@@ -45,8 +46,8 @@ VIEWS: dict[str, Schema] = {
         held=YES,
         role=TEXT,
         app_id=TEXT,
-        sip_headers={**TEXTS, "description": "Headers of an inbound INVITE whose name begins with X-."},
-        headers={**TEXTS, "description": "The same."},
+        sip_headers=TEXTS,
+        headers={**TEXTS, "description": "The same as sip_headers."},
     ),
     "RoomView": _object(
         ("app_id",),

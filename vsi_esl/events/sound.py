@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 from ..model.bridge import Bridge
 from ..model.playback import Playback
 from ..model.recording import Recording
 from .types import Event, LegEvent
 
+Direction = Annotated[
+    Literal["bidirectional", "a_to_b", "b_to_a", "none"], "Which way audio goes: a is room_a_id, b room_b_id."
+]
+
+
+class Track(TypedDict):
+    """One leg's channel of a multi-channel recording."""
+
+    channel: int
+    start_ms: int
+    end_ms: int
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class OwnedEvent(Event):
     """About something that belongs to a leg or to a room."""
 
-    leg_id: str | None = None
-    room_id: str | None = None
+    leg_id: Annotated[str | None, "The leg, if it is one's."] = None
+    room_id: Annotated[str | None, "The room, if it is one's."] = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -43,11 +55,11 @@ class PlaybackStarted(PlaybackEvent):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class PlaybackFinished(PlaybackEvent):
-    """Terminal, once. `reason` is completed or stopped; `played_ms` is 0 when it never began."""
+    """Terminal, once."""
 
     type = "playback.finished"
-    reason: str
-    played_ms: int
+    reason: Annotated[Literal["completed", "stopped"], "Whether all was heard."]
+    played_ms: Annotated[int, "How much was heard in ms; 0 when it never began."]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -74,21 +86,21 @@ class RecordingEvent(OwnedEvent):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RecordingStarted(RecordingEvent):
-    """`file` is the local path that the recording will have."""
+    """Recording has begun; `file` is the local path that it will have."""
 
     type = "recording.started"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RecordingPaused(RecordingEvent):
-    """`file` is always empty."""
+    """Silence is recorded from now on; `file` is always empty."""
 
     type = "recording.paused"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RecordingResumed(RecordingEvent):
-    """`file` is always empty."""
+    """The pause is over; `file` is always empty."""
 
     type = "recording.resumed"
 
@@ -102,7 +114,7 @@ class RecordingFinished(RecordingEvent):
 
     type = "recording.finished"
     multi_channel_file: str | None = None
-    channels: dict[str, dict[str, int]] | None = None
+    channels: dict[str, Track] | None = None
     omitted_legs: list[str] | None = None
     error: str | None = None
 
@@ -127,22 +139,26 @@ class BridgeEvent(Event):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RoomBridged(BridgeEvent):
+    """Two rooms are connected."""
+
     type = "room.bridged"
-    direction: str
+    direction: Direction
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RoomBridgeUpdated(BridgeEvent):
+    """The bridge has another direction."""
+
     type = "room.bridge_updated"
-    direction: str
+    direction: Direction
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RoomUnbridged(BridgeEvent):
-    """`reason` is room_deleted, or absent when the bridge was deleted."""
+    """The bridge is gone."""
 
     type = "room.unbridged"
-    reason: str | None = None
+    reason: Annotated[Literal["room_deleted"] | None, "Absent when the bridge itself was deleted."] = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -150,6 +166,6 @@ class RttReceived(LegEvent):
     """Real-time text of the peer; `seq` counts from 1 per leg."""
 
     type = "rtt.received"
-    text: str
+    text: Annotated[str, "A line, with its line end."]
     seq: int
-    loss_marker: bool | None = None
+    loss_marker: Annotated[bool | None, "Whether text was lost before it; never sent by this server."] = None

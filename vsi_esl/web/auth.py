@@ -21,7 +21,7 @@ from ..errors import Forbidden, TooMany, Unauthorized, VsiError
 
 log = structlog.get_logger(__name__)
 
-PUBLIC = frozenset(("/healthz", "/readyz", "/openapi.json", "/asyncapi.json"))
+PUBLIC = frozenset(("/", "/healthz", "/readyz", "/openapi.json", "/asyncapi.json"))
 PUBLIC_FOLDER = "/docs"
 """What needs no token: it tells nothing about calls."""
 OVER_ALL = frozenset(("/metrics",))
