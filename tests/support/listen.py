@@ -49,6 +49,17 @@ def spans(on: Samples, frame_ms: float = FRAME_MS) -> list[tuple[bool, float]]:
     return [(bool(on[a]), (b - a) * frame_ms) for a, b in pairwise(edges) if b > a]
 
 
+def runs(on: Samples, at_least_ms: float, frame_ms: float = FRAME_MS) -> list[tuple[bool, float]]:
+    """Like `spans`, but nothing shorter interrupts: each counts as its neighbours, the shortest first."""
+    found = spans(on, frame_ms)
+    while len(found) > 1 and (shortest := min(found, key=lambda one: one[1]))[1] <= at_least_ms:
+        at = found.index(shortest)
+        beside = found[max(0, at - 1) : at + 2]
+        value = not shortest[0]
+        found[max(0, at - 1) : at + 2] = [(value, sum(length for _, length in beside))]
+    return found
+
+
 def strongest(samples: Samples, rate: int, count: int = 1) -> list[float]:
     """The `count` strongest frequencies in Hz, to a fraction of the resolution, in rising order."""
     window = np.hanning(len(samples))
