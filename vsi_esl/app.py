@@ -10,7 +10,7 @@ import gevent
 import structlog
 from gevent.pool import Pool
 
-from . import clock, registry, resync, sweep
+from . import clock, journal, registry, resync, sweep
 from .config import Config, ConfigError
 from .config.loading import listen_host
 from .context import Context
@@ -108,6 +108,7 @@ class Service:
             webhooks=_webhooks(config, legs, rooms),
         )
         self.ctx.bus.add_sink(history.keep)
+        self.ctx.bus.add_sink(journal.keep)
         self.ctx.bus.add_sink(self.ctx.metrics.observe)
         self.ctx.bus.add_sink(self.ctx.webhooks.offer)
         resync.restore(self.ctx)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from functools import partial, update_wrapper
+from functools import lru_cache, partial, update_wrapper
 from typing import Any, TextIO, TypeVar
 
 import gevent
@@ -49,10 +49,13 @@ MAX_GUARDED = 256
 TALKATIVE = ("boto3", "botocore", "s3transfer", "urllib3")
 """Libraries whose debug lines hold signatures and whole requests; theirs begin at info."""
 
+NOISY = "geventwebsocket"
+"""Says each step of an upgrade, which the line of the connection says better."""
+
 FORMS = re.compile(
     r"""(?ix)
       (?P<header>  (?:proxy-)?authorization ["']? \s*[:=]\s* )          [^\r\n]+
-    | (?P<bearer>  \bbearer\s+ )                                        \S+
+    | (?P<bearer>  \bbearer\s+ (?!token\s) )                                      \S+
     | (?P<login>   (?:^|:\s) (?:auth|userauth) \s+ )                    \S+
     | (?P<digits>  \buuid_(?:send|recv)_dtmf \s+ \S+ \s+ )              \S+
     | (?P<text>    \buuid_send_text \s+ \S+ \s+ )                      [^\r\n]+
@@ -62,6 +65,9 @@ FORMS = re.compile(
     """
 )
 """Private values in strings: what comes before them stays."""
+
+BARE = re.compile(r"[^\s:=]*\Z")
+"""A string without what all of these forms have; most are, and looking for the forms took the longest."""
 
 QUOTED = re.compile(r"""(?s)(?:(?<!\w)|(?<=\bb))['"].*['"]""")
 """From the first opening quote (no apostrophe) to the last one, since values may hold quotes themselves."""
@@ -121,6 +127,7 @@ def setup(level: str = "info", fmt: str = "auto", stream: TextIO | None = None) 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
+    logging.getLogger(NOISY).setLevel(logging.WARNING)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(LEVELS[level], logging.INFO))
 
@@ -202,6 +209,7 @@ def carry(work: Work) -> Work:
 # -- what no line says --
 
 
+@lru_cache(maxsize=4096)
 def private(name: str) -> bool:
     """Whether a member of this name is hidden."""
     lower = name.lower()
@@ -252,7 +260,7 @@ def _scrubbed(value: Any, guarded: list[str], limit: int, depth: int) -> Any:
         value = value[: 4 * limit]
         for one in guarded:
             value = value.replace(one, REDACTED)
-        return short(FORMS.sub(_keep_the_start, value), limit)
+        return short(value if BARE.match(value) else FORMS.sub(_keep_the_start, value), limit)
     if isinstance(value, (bool, float, type(None))):
         return value
     if isinstance(value, int):

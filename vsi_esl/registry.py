@@ -14,11 +14,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from . import schemas
 from .access import OPEN, Access, Scope
 from .confinement import Confinement
 from .errors import Invalid, NotSupported, VsiError
 from .protocol import COMMANDS, CONNECTION_COMMANDS
+
+log = structlog.get_logger(__name__)
 
 if TYPE_CHECKING:
     from .context import Context
@@ -120,7 +124,9 @@ def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN) -> An
         outcome = str(error.code)
         raise
     finally:
-        ctx.metrics.command(name, outcome, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        ctx.metrics.command(name, outcome, seconds)
+        log.debug("command done", code=outcome, ms=round(seconds * 1000, 2))
 
 
 def _run(ctx: Context, name: str, payload: Any, access: Access) -> Any:

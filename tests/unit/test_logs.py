@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 import gevent
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vsi_esl import logs
 
@@ -474,3 +476,14 @@ def test_what_a_greenlet_fails_with_is_a_line_and_counted(monkeypatch, capfd):
     assert "ValueError: no number: '[redacted]'" in line["exception"]
     assert logs.survived == {("greenlets", "greenlet failed"): 1}
     assert "ValueError" not in "".join(capfd.readouterr())
+
+
+@given(st.text() | st.text("authorizbeknpwds:= \t/@", max_size=30))
+def test_a_string_that_is_not_looked_at_has_nothing_private(text):
+    if logs.BARE.match(text):
+        assert not logs.FORMS.search(text)
+
+
+def test_the_words_bearer_token_are_no_token():
+    assert logs.FORMS.sub("x", "a bearer token is required") == "a bearer token is required"
+    assert "abc" not in logs.FORMS.sub(logs._keep_the_start, "Bearer abc")

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import structlog
 from flask import Flask, Response, g, request
 
+from .. import logs
 from ..access import OPEN, Access, Tokens
 from ..config import Config
 from ..config.loading import is_loopback
@@ -75,20 +76,23 @@ class Gate:
         return access
 
     def check_address(self, environ: dict[str, Any]) -> None:
-        """Forbidden for an address that is not on the list. The leftmost X-Forwarded-For counts when proxies
-        are trusted, as in the reference server."""
+        """Forbidden for an address that is not on the list."""
         if not self._networks:
             return
-        sent = environ.get("REMOTE_ADDR", "")
-        if self._trust_proxy and "HTTP_X_FORWARDED_FOR" in environ:
-            sent = environ["HTTP_X_FORWARDED_FOR"].partition(",")[0].strip()
         try:
-            address = ipaddress.ip_address(sent.partition("%")[0])
+            address = ipaddress.ip_address(self.sender(environ).partition("%")[0])
         except ValueError:
             raise Forbidden("forbidden") from None
         address = getattr(address, "ipv4_mapped", None) or address
         if not any(address in network for network in self._networks):
             raise Forbidden("forbidden")
+
+    def sender(self, environ: dict[str, Any]) -> str:
+        """The address that a request comes from. The leftmost X-Forwarded-For counts when proxies are
+        trusted, as in the reference server."""
+        if self._trust_proxy and "HTTP_X_FORWARDED_FOR" in environ:
+            return str(environ["HTTP_X_FORWARDED_FOR"]).partition(",")[0].strip()
+        return str(environ.get("REMOTE_ADDR", ""))
 
     def check_host(self, environ: dict[str, Any]) -> None:
         """Forbidden, without tokens, for a name that is not known to lead here.
@@ -150,7 +154,6 @@ class Gate:
             raise Unauthorized("a bearer token is required")
         access = self._tokens.find(token)
         if access is None:
-            log.warning("unknown token", address=environ.get("REMOTE_ADDR", ""))
             raise Unauthorized("the bearer token is not valid")
         return access
 
@@ -165,6 +168,12 @@ def _is_address(host: str) -> bool:
 
 def _reached_by_loopback(environ: dict[str, Any]) -> bool:
     return is_loopback(urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or "")
+
+
+def log_refusal(address: str, error: VsiError) -> None:
+    """One line for what was not let in. Who asks too often is not to fill the log as well."""
+    tell = log.debug if isinstance(error, TooMany) else log.info
+    tell("connection refused", address=logs.short(address), reason=error.message, code=error.code)
 
 
 def headers_of(error: VsiError) -> dict[str, str]:
@@ -189,6 +198,7 @@ def register(app: Flask, gate: Gate, refuse: Callable[[VsiError], Response]) -> 
         try:
             g.access = gate.admit(request.environ, request.url_rule.rule if request.url_rule else None)
         except VsiError as error:
+            log_refusal(gate.sender(request.environ), error)
             refused = refuse(error)
             refused.headers.update(headers_of(error))
             return refused

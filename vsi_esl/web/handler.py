@@ -160,7 +160,9 @@ class HardenedHandler(WebSocketHandler):
 
     def _turn_away(self, bad: framing.BadHead) -> None:
         """Answer a request that cannot be read, and give its client the time to read the answer."""
-        log.info("request refused", address=self.client_address[0], reason=str(bad), status=bad.status[:3])
+        log.info(
+            "connection refused", address=self.client_address[0], reason=str(bad), code=int(bad.status[:3])
+        )
         answer = f"HTTP/1.1 {bad.status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         with suppress(OSError), gevent.Timeout(DISCARD_TIMEOUT_S, False):
             self.socket.sendall(answer.encode())
@@ -193,7 +195,12 @@ class HardenedHandler(WebSocketHandler):
         if not wshandshake.wants_upgrade(self.environ):
             return None
         refusal = wshandshake.refusal(self.environ)
-        if refusal is None:
+        if refusal is not None:
+            reason = refusal[2].decode(errors="replace").strip()
+            log.info(
+                "connection refused", address=self.client_address[0], reason=reason, code=int(refusal[0][:3])
+            )
+        else:
             gate = getattr(self.server, "ws_gate", None)
             refusal = gate(self.environ) if gate is not None else None
         if refusal is not None:
@@ -201,8 +208,10 @@ class HardenedHandler(WebSocketHandler):
         self.upgrade_connection()
         return None
 
+    def _tell_refusal(self, reason: str, status: str) -> None:
+        log.info("connection refused", address=self.client_address[0], reason=reason, code=int(status[:3]))
+
     def _refuse(self, status: str, headers: list[tuple[str, str]], body: bytes) -> list[bytes]:
-        log.info("websocket refused", status=status)
         self.start_response(status, headers)
         # frames that the client has sent already must not be read as its next request, nor a body waited for
         self.close_connection = True

@@ -109,12 +109,13 @@ class HttpFace:
             environ["vsi_esl.app_filter"] = ConfinedFilter(query.get("app_id", [""])[0], access)
             environ["vsi_esl.since"] = replay.since(self._ctx.history, query.get("since", [""])[0])
         except VsiError as error:
-            return self._refuse(error)
+            return self._refuse(environ, error)
         except ValueError:
-            return self._refuse(Invalid("query string cannot be read"))
+            return self._refuse(environ, Invalid("query string cannot be read"))
         return None
 
-    def _refuse(self, error: VsiError) -> tuple[str, list[tuple[str, str]], bytes]:
+    def _refuse(self, environ: dict[str, Any], error: VsiError) -> tuple[str, list[tuple[str, str]], bytes]:
+        auth.log_refusal(self._access.sender(environ), error)
         body = self._body({"error": error.message})
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         headers += auth.headers_of(error).items()
@@ -158,7 +159,8 @@ class HttpFace:
         events = replay.EventStream(
             self._ctx, environ["vsi_esl.app_filter"], environ["vsi_esl.since"], self._turns
         )
-        session = VsiSession(self._ctx, environ["wsgi.websocket"], events, environ["vsi_esl.access"])
+        access, address = environ["vsi_esl.access"], self._access.sender(environ)
+        session = VsiSession(self._ctx, environ["wsgi.websocket"], events, access, address)
         self._sessions.add(session)
         try:
             session.run()

@@ -34,16 +34,23 @@ class VsiSession:
     """Serves one WebSocket until either side ends it."""
 
     def __init__(
-        self, ctx: Context, ws: HardenedWebSocket, events: EventStream, access: Access = OPEN
+        self,
+        ctx: Context,
+        ws: HardenedWebSocket,
+        events: EventStream,
+        access: Access = OPEN,
+        address: str = "",
     ) -> None:
         self._ctx = ctx
         self._ws = ws
         self._events = events
         self.access = access
+        self._address = address
 
     def run(self) -> None:
         """Read and answer commands; returns when the connection is over."""
         opened = time.monotonic()
+        log.info("vsi connection opened", client=self.access.name or None, address=self._address)
         helpers: list[gevent.Greenlet] = []
         try:
             self._ws.send_text(CONNECTED)
@@ -59,6 +66,7 @@ class VsiSession:
             log.info(
                 "vsi connection closed",
                 client=self.access.name or None,
+                address=self._address,
                 reason=self._ws.close_reason,
                 code=self._ws.close_code,
                 seconds=round(time.monotonic() - opened, 1),
