@@ -21,6 +21,7 @@ from tests.support.receiver import Received, Receiver
 from vsi_esl.config.web import WebhookSettings
 from vsi_esl.delivery import best_effort
 from vsi_esl.delivery import durable as delivering
+from vsi_esl.delivery import post as posting
 from vsi_esl.delivery import receiver as receiving
 from vsi_esl.delivery.bus import EventBus
 from vsi_esl.delivery.outbox import BUSY_TIMEOUT_S
@@ -234,6 +235,19 @@ def test_paths_of_a_host_share_its_connections(publisher, receiver):
         one.digits(f"leg{leg}", 1)
         receiver.wait(lambda wanted=leg + 1: len(receiver.taken) == wanted, "delivery")
     assert receiver.connections == 1
+
+
+def test_connections_outlive_the_pauses_between_events_but_not_long_ones(publisher, receiver, monkeypatch):
+    monkeypatch.setattr(receiving, "IDLE_S", 0.05)
+    monkeypatch.setattr(delivering, "LOOK_EVERY_S", 0.05)
+    one = publisher(url=receiver.url())
+    for number in (1, 2):
+        one.digits("a", number)
+        receiver.wait(lambda wanted=number: len(receiver.taken) == wanted, "delivery")
+        eventually(lambda: not one.webhooks._delivery._receivers, "nothing to do")
+    assert receiver.connections == 1
+    monkeypatch.setattr(posting, "IDLE_S", 0.05)
+    eventually(lambda: not receiver._sockets, "closed")
 
 
 def test_an_interim_answer_is_not_the_answer(publisher, receiver):

@@ -35,7 +35,7 @@ MAX_PER_HOST = 500
 STOP_S = 3.0
 """How long requests under way may take at a shutdown; what is cut off is repeated after the start."""
 CLOSE_S = 1.0
-LONG_S = 3600.0
+LOOK_EVERY_S = 5.0
 
 
 class Durable:
@@ -134,7 +134,6 @@ class Durable:
             self._per_host[host] -= 1
             if not self._per_host[host]:
                 del self._per_host[host]
-                self._poster.close(host)
         if until is not None:
             self._breakers[receiver.endpoint] = receiver.breaker
             heapq.heappush(self._due, (until, receiver.endpoint))
@@ -153,12 +152,13 @@ class Durable:
                 return
 
     def _watch(self) -> None:
-        """Try those again that have been left alone for long enough."""
+        """Try those again that have been left alone for long enough; close what nobody uses any more."""
         while True:
             self._earlier.clear()
-            wait = self._due[0][0] - time.monotonic() if self._due else LONG_S
+            self._poster.close_unused()
+            wait = self._due[0][0] - time.monotonic() if self._due else LOOK_EVERY_S
             if wait > 0:
-                self._earlier.wait(wait)
+                self._earlier.wait(min(wait, LOOK_EVERY_S))
                 continue
             endpoint = heapq.heappop(self._due)[1]
             if endpoint in self._breakers:  # else it has had its turn

@@ -36,6 +36,10 @@ class _Idle:
     opened: float
     since: float
 
+    def usable(self) -> bool:
+        now = time.monotonic()
+        return now - self.since < IDLE_S and now - self.opened < MAX_AGE_S
+
 
 @dataclass(slots=True)
 class _Exchange:
@@ -90,6 +94,16 @@ class Poster:
             for idle in self._idle.pop(name, ()):
                 self._idle_count -= 1
                 idle.connection.close()
+
+    def close_unused(self) -> None:
+        """Close the connections that have been idle for too long."""
+        for host in list(self._idle):
+            waiting = self._idle[host]
+            while waiting and not waiting[0].usable():  # the oldest is the first
+                self._idle_count -= 1
+                waiting.popleft().connection.close()
+            if not waiting:
+                del self._idle[host]
 
     def _run(self, exchange: _Exchange) -> None:
         settings = self._settings
@@ -146,8 +160,7 @@ class Poster:
             self._idle_count -= 1
             if not waiting:
                 del self._idle[host]
-            now = time.monotonic()
-            if now - one.since < IDLE_S and now - one.opened < MAX_AGE_S:
+            if one.usable():
                 return one
             one.connection.close()
         return None
