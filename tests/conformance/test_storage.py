@@ -243,3 +243,13 @@ def test_an_endpoint_that_says_nothing_does_not_prevent_a_recording(switch, conn
         file = record(client, leg)
         assert service.ctx.uploads.unverified == 1
         assert client.ok("leg_record_stop", id=leg)["file"] == file
+
+
+def test_a_recording_need_not_look_at_its_bucket(switch, connect, start):
+    with scripted() as server:
+        client = connect(start(s3=settings(server.url, request_preflight_timeout=0.0)))
+        _, leg = answered(switch, client)
+        record(client, leg)
+        assert server.requests == []
+        client.ok("leg_record_stop", id=leg)
+        assert [one["REQUEST_METHOD"] for one in server.requests] == ["PUT"]

@@ -34,6 +34,8 @@ USEFUL_MODULES = {
     "mod_sndfile": "playback and recordings",
 }
 GOOD_SESSIONS_PER_SECOND = 100
+DOCTOR_PROBE_S = 10.0
+"""For the S3 bucket, when recordings do not look at it."""
 DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 
 
@@ -163,7 +165,8 @@ def bucket(config: Config, target: S3Target) -> Check:
     """Look whether the bucket is there. Only one that does not exist is an error, as for a recording."""
     try:
         s3.check(target, allow_insecure=config.s3.allow_insecure_endpoint)
-        problem = s3.probe(target, config.s3.request_preflight_timeout, config.s3.guard())
+        limit = config.s3.request_preflight_timeout or DOCTOR_PROBE_S
+        problem = s3.probe(target, limit, config.s3.guard())
     except VsiError as error:
         return Check("S3 bucket", FAIL, error.message.removeprefix("create S3 backend: "), "see S3_BUCKET")
     if problem:

@@ -71,9 +71,9 @@ class S3Settings:
     )
     request_preflight_timeout: float = setting(
         "S3_REQUEST_PREFLIGHT_TIMEOUT",
-        values.duration,
+        values.duration_or_zero,
         2.0,
-        "Limit for looking whether the bucket is there when a recording starts.",
+        "Limit for looking whether the bucket is there when a recording starts; 0 for not looking.",
     )
     attempt_timeout: float = setting(
         "VSI_ESL_S3_ATTEMPT_TIMEOUT", values.duration, 300.0, "Limit for one attempt to upload a file."

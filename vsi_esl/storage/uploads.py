@@ -82,12 +82,12 @@ class Uploads:
         return len(self._undone)
 
     def probe(self, target: S3Target, timeout: float) -> None:
-        """See that the bucket of a recording that begins is there, for at most `timeout` seconds.
+        """See that the bucket of a recording that begins is there, for at most `timeout` seconds; 0 for not.
 
         Raises Invalid for one that is not, or must not be used. When that cannot be found out, the recording
         may begin: its upload is repeated for a day, and a probe that fails must not end all recording.
         """
-        problem = probe(target, timeout, self._guard)
+        problem = probe(target, timeout, self._guard) if timeout else ""
         if problem:
             self.unverified += 1
             log.warning(
