@@ -87,6 +87,7 @@ def command(
     if loader is not None:
         try:
             schemas.check_ids(loader)
+            schemas.check_sizes(loader)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 

@@ -18,6 +18,10 @@ MAX_ID_LENGTH = 256
 """Longest id, role or app_id in characters. Each is kept in a channel variable that every event carries."""
 
 
+MAX_CHARACTERS = 65_536
+"""No member of a payload is longer, all that is in it taken together (`check_sizes`)."""
+MAX_ROWS = 256
+
 INT32 = (-(1 << 31), (1 << 31) - 1)
 """The range of numbers whose own limits the command checks: none of them is handed on beyond it."""
 
@@ -51,7 +55,7 @@ class Text(fields.Field[str]):
 
     def __init__(self, *, limit: int = 4096, default: str | None = "", **more: Any) -> None:
         super().__init__(load_default=default, **more)
-        self.limit = limit
+        self.limit = self.characters = limit
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
         if not isinstance(value, str):
@@ -62,14 +66,14 @@ class Text(fields.Field[str]):
 
 
 class Id(Text):
-    """The id of something that exists. Opaque; an unknown one, of any length, is "not found".
+    """The id of something that exists. Opaque; nothing that exists has a longer one than may be given.
 
     Its classes say what it names. From that it is decided what a token that is confined to some of the calls
     may name, so a member that is called an id has to be of one of them (`check_ids`).
     """
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(limit=1 << 30, **more)
+        super().__init__(limit=MAX_ID_LENGTH, **more)
 
 
 class LegId(Id):
@@ -117,6 +121,8 @@ class Whole(fields.Field[int]):
     have it as `minimum` and `maximum` of the field's metadata.
     """
 
+    characters = 20
+
     def __init__(self, low: int, high: int, *, default: int = 0, **more: Any) -> None:
         super().__init__(load_default=default, **more)
         self.low = low
@@ -132,6 +138,8 @@ class Whole(fields.Field[int]):
 
 class Flag(fields.Field[bool]):
     """A JSON boolean; None when absent, for "leave as it is"."""
+
+    characters = 5
 
     def __init__(self, *, default: bool | None = None, **more: Any) -> None:
         super().__init__(load_default=default, **more)
@@ -152,25 +160,28 @@ def strings(value: Any) -> list[str]:
 
 
 class TextList(fields.Field[list[str]]):
-    """A JSON array of strings."""
+    """A JSON array of so many strings, which are together no longer than `characters`."""
 
-    def __init__(self, *, limit: int = 32, **more: Any) -> None:
+    def __init__(self, *, limit: int = 32, characters: int = 4096, **more: Any) -> None:
         super().__init__(load_default=list, **more)
         self.limit = limit
+        self.characters = characters
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
         texts = strings(value)
         if len(texts) > self.limit:
             raise ValidationError(f"more than {self.limit} entries")
+        _check_length(texts, self.characters)
         return texts
 
 
 class TextMap(fields.Field[dict[str, str]]):
-    """A JSON object whose values are strings."""
+    """A JSON object of so many strings, which are together, names included, no longer than `characters`."""
 
-    def __init__(self, *, limit: int = 64, **more: Any) -> None:
+    def __init__(self, *, limit: int = 64, characters: int = 32_768, **more: Any) -> None:
         super().__init__(load_default=dict, **more)
         self.limit = limit
+        self.characters = characters
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, str]:
         if not isinstance(value, dict):
@@ -180,7 +191,13 @@ class TextMap(fields.Field[dict[str, str]]):
             raise ValidationError("must be an object with string values")
         if len(texts) > self.limit:
             raise ValidationError(f"more than {self.limit} members")
+        _check_length([*texts, *texts.values()], self.characters)
         return texts
+
+
+def _check_length(texts: list[str], most: int) -> None:
+    if sum(map(len, texts)) > most:
+        raise ValidationError(f"longer than {most} characters in all")
 
 
 class Nested(fields.Nested):
@@ -196,15 +213,32 @@ class Nested(fields.Nested):
 
 
 class Rows(fields.List):
-    """A JSON array of such objects; null is one without members."""
+    """A JSON array of so many such objects; null is one without members."""
 
-    def __init__(self, schema: type[Payload], **more: Any) -> None:
+    def __init__(self, schema: type[Payload], *, limit: int = MAX_ROWS, **more: Any) -> None:
         super().__init__(Nested(schema), load_default=list, **more)
+        self.limit = limit
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> list[Any]:
         if not isinstance(value, list):
             raise ValidationError("must be an array")
+        if len(value) > self.limit:
+            raise ValidationError(f"more than {self.limit} entries")
         return super()._deserialize([{} if row is None else row for row in value], attr, data, **more)
+
+
+def check_sizes(schema: Schema) -> None:
+    """ValueError for a member that may be of any size: what clients send is kept, and told to others."""
+    for name, field in schema.fields.items():
+        inner = field
+        if isinstance(field, fields.List):
+            if not isinstance(getattr(field, "limit", None), int):
+                raise ValueError(f"{name} may have any number of entries")
+            inner = field.inner
+        if isinstance(inner, fields.Nested):
+            check_sizes(inner.schema)
+        elif not 0 < getattr(inner, "characters", 0) <= MAX_CHARACTERS:
+            raise ValueError(f"{name} may be of any size")
 
 
 def check_ids(schema: Schema) -> None:

@@ -169,3 +169,13 @@ def test_callers_cannot_say_anything_harmful_either(switch, client, value):
     client.event("leg.connected")
     client.ok("delete_leg", id=event["leg_id"])
     client.event("leg.disconnected", leg_id=event["leg_id"])
+
+
+def test_an_id_of_900_kilobytes_is_not_told_to_everybody(service, client, connect):
+    other = connect(service)
+    client.ok("create_room", id="r")
+    code, message = client.error("remove_leg_from_room", room_id="r", leg_id="x" * 900_000)
+    assert (code, message) == (400, "invalid payload: leg_id: longer than 256 characters")
+    client.ok("delete_room", id="r")
+    other.event("room.deleted", room_id="r")
+    assert other.types() == ["room.created", "room.deleted"]

@@ -13,7 +13,7 @@ import gevent
 from .drivers import Driver
 from .vsi import VsiClient
 
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 60
 
 
 class ServiceProcess:

@@ -18,10 +18,14 @@ from .rooms import RoomPayload
 
 MAX_ROLES = 256
 MAX_ROLE_LENGTH = 256
+MAX_MATRIX = 65_536
+"""Characters of all roles in a matrix, each as often as it is named: all of it is told at each change."""
 
 
 class Roles(fields.Field[list[str]]):
     """A JSON array of roles; doubles collapse."""
+
+    characters = MAX_ROLES * MAX_ROLE_LENGTH
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
         roles = strings(value)
@@ -35,6 +39,8 @@ class Roles(fields.Field[list[str]]):
 class MatrixField(fields.Field[Matrix]):
     """A JSON object role -> array of roles; a null row is an empty one."""
 
+    characters = MAX_MATRIX
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Matrix:
         if not isinstance(value, dict):
             raise ValidationError("must be an object")
@@ -42,7 +48,14 @@ class MatrixField(fields.Field[Matrix]):
             raise ValidationError(
                 f"more than {MAX_ROLES} rows, or a role of more than {MAX_ROLE_LENGTH} characters"
             )
-        return {role: Roles().deserialize([] if row is None else row, role) for role, row in value.items()}
+        matrix = {role: Roles().deserialize([] if row is None else row, role) for role, row in value.items()}
+        if _length(matrix) > MAX_MATRIX:
+            raise ValidationError(f"longer than {MAX_MATRIX} characters in all")
+        return matrix
+
+
+def _length(matrix: Matrix) -> int:
+    return sum(len(role) + sum(map(len, row)) for role, row in matrix.items())
 
 
 class SetLegRole(Payload):
@@ -131,6 +144,8 @@ def room_routing_update(ctx: Context, room_id: str, updates: list[dict[str, Any]
             matrix[update["listener_role"]] = update["sources"]
     if len(matrix) > MAX_ROLES:
         raise Invalid(f"more than {MAX_ROLES} rows")
+    if _length(matrix) > MAX_MATRIX:
+        raise Invalid(f"the matrix would be longer than {MAX_MATRIX} characters in all")
     if updates:
         _change(ctx, room, matrix)
         lifecycle.routing_changed(ctx, room, "update")

@@ -33,8 +33,6 @@ def _converter() -> OpenAPIConverter:
 
 def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
     """What apispec cannot know of a field class of ours."""
-    if isinstance(field, schemas.Id):
-        return STRINGS
     if isinstance(field, schemas.Text):
         return {"type": "string", "maxLength": field.limit}
     if isinstance(field, schemas.Whole):
@@ -75,7 +73,8 @@ def member(field: fields.Field[Any]) -> Schema:
     if isinstance(field, fields.Nested):
         return {**payload(field.schema), **_described(field)}
     if isinstance(field, fields.List):
-        return {"type": "array", "items": member(field.inner), **_described(field)}
+        limit = {"maxItems": field.limit} if isinstance(field, schemas.Rows) else {}
+        return {"type": "array", "items": member(field.inner), **limit, **_described(field)}
     found: Schema = _converter().field2property(field)
     for unwanted in ("default", "nullable", "readOnly", "writeOnly", schemas.NEEDED):
         found.pop(unwanted, None)
