@@ -9,12 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
+import click
 import pytest
 
 from tests.support.vsi import VsiClient
+from vsi_esl import logs, registry
+from vsi_esl.cli import COMMANDS, cli, main
+from vsi_esl.documents import fields
 
 DEADLINE_S = 20
 
@@ -39,8 +43,8 @@ def free_port() -> int:
 class Running:
     """`vsi-esl serve --sandbox` on a free port."""
 
-    def __init__(self, *options: str, stdin: int = subprocess.DEVNULL, **environ: str) -> None:
-        port = free_port()
+    def __init__(self, *options: str, port: int = 0, stdin: int = subprocess.DEVNULL, **environ: str) -> None:
+        port = port or free_port()
         self.url = f"ws://127.0.0.1:{port}/v1/vsi"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "vsi_esl", "serve", "--sandbox", *options],
@@ -81,6 +85,32 @@ class Running:
         return rest
 
 
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def say(monkeypatch, capsys) -> Callable[..., Said]:
+    """The command line without a process of its own, which takes a second to start."""
+    monkeypatch.setattr(logs, "setup", lambda *arguments: None)
+
+    def run_here(*arguments: str, **environ: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["vsi-esl", *arguments])
+        code = 0
+        with monkeypatch.context() as now:
+            for name, value in environ.items():
+                now.setenv(name, value)
+            try:
+                main()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return run_here
+
+
 @pytest.fixture
 def running() -> Iterator[Running]:
     service = Running()
@@ -113,29 +143,61 @@ def test_a_newcomer_answers_the_demo_caller(running):
     assert "Traceback" not in running.text + rest
 
 
-def test_tail_shows_events(running):
-    tail = subprocess.Popen(
-        [sys.executable, "-m", "vsi_esl", "tail", "--url", running.url, "--type", "room.*", "--json"],
+def tail_of(url: str, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "vsi_esl", "tail", "--url", url, "--json", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
+
+
+def wait_for_a_client(url: str) -> None:
+    """There is nothing to see until it has connected."""
+    deadline = time.monotonic() + DEADLINE_S
+    while '"vsi_clients":1' not in _readyz(url):
+        assert time.monotonic() < deadline
+
+
+def test_tail_shows_events(running):
+    tail = tail_of(running.url, "--type", "room.*")
     try:
-        # there is nothing to see until it has connected
-        deadline = time.monotonic() + DEADLINE_S
-        while '"vsi_clients":1' not in _readyz(running.url):
-            assert time.monotonic() < deadline
+        wait_for_a_client(running.url)
         running.call("create_room", "id=seen")
         assert tail.stdout is not None
         assert json.loads(tail.stdout.readline())["room_id"] == "seen"
-        running.stop()
-        _, error = tail.communicate(timeout=DEADLINE_S)
-        assert tail.returncode == 1
-        assert error.strip() == "Error: the service closed the connection"
     finally:
         tail.kill()
         tail.communicate()
+
+
+def test_tail_waits_for_the_service_and_shows_what_happened_meanwhile():
+    first = Running("--no-demo")
+    port = int(first.url.split(":")[2].partition("/")[0])
+    tail = tail_of(first.url, "--type", "room.created")
+    assert tail.stdout is not None and tail.stderr is not None
+    second = None
+    try:
+        wait_for_a_client(first.url)
+        first.call("create_room", "id=before")
+        assert json.loads(tail.stdout.readline())["room_id"] == "before"
+        first.stop()
+        assert tail.stderr.readline() == f"vsi-esl: the connection to {first.url} ended; trying again\n"
+        os.kill(tail.pid, signal.SIGSTOP)
+        second = Running("--no-demo", port=port)
+        second.call("create_room", "id=meanwhile")
+        os.kill(tail.pid, signal.SIGCONT)
+        assert json.loads(tail.stdout.readline())["room_id"] == "meanwhile"
+        assert tail.stderr.readline() == f"vsi-esl: connected to {first.url} again\n"
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(DEADLINE_S) == 0
+    finally:
+        tail.kill()
+        tail.communicate()
+        for one in (first, second):
+            if one is not None and one.process.poll() is None:
+                one.stop()
 
 
 def _readyz(url: str) -> str:
@@ -149,11 +211,11 @@ def _readyz(url: str) -> str:
 
 def test_errors_are_one_line(running):
     failed = running.call("get_leg", "id=nobody")
-    assert (failed.returncode, failed.stderr.strip()) == (1, "Error: 404 leg not found")
+    assert (failed.returncode, failed.stderr.strip()) == (1, "vsi-esl: 404 leg not found")
     failed = running.call("get_leg", "name=x")
     assert (failed.returncode, failed.stderr.splitlines()[-1]) == (
         2,
-        "Error: get_leg has no 'name'; it has id",
+        "vsi-esl: get_leg has no 'name'; it has id",
     )
     busy = run("serve", HTTP_ADDR=running.url[5:].partition("/")[0], VSI_ESL_STATE_PATH=":memory:")
     assert busy.returncode == 1
@@ -165,16 +227,18 @@ def test_errors_are_one_line(running):
     ("arguments", "told"),
     [
         (("call", "list_legs", "--url", "ws://127.0.0.1:1/v1/vsi"), "cannot reach ws://127.0.0.1:1/v1/vsi"),
-        (("sandbox", "call", "--port", "1"), "Connection refused"),
+        (("tail", "--url", "ws://127.0.0.1:1/v1/vsi"), "cannot reach ws://127.0.0.1:1/v1/vsi"),
+        (("sandbox", "call", "--port", "1"), "no sandbox at 127.0.0.1:1: "),
         (("serve", "--config", "/nowhere.yaml"), "/nowhere.yaml: No such file or directory"),
         (("config", "check", "--config", "/nowhere.yaml"), "/nowhere.yaml: No such file or directory"),
     ],
 )
-def test_failures_are_told_without_a_traceback(arguments, told):
-    result = run(*arguments)
-    assert result.returncode == 1
-    assert told in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+def test_failures_are_told_without_a_traceback(arguments, told, say):
+    result = say(*arguments)
+    assert result.code == 1
+    assert result.err.startswith("vsi-esl: ")
+    assert told in result.err
+    assert len(result.err.strip().splitlines()) == 1
 
 
 def test_config_commands():
@@ -248,3 +312,129 @@ def test_a_terminal_that_goes_away_is_a_shutdown():
         assert running.process.wait(12) == 0
     finally:
         running.stop()
+
+
+def test_settings_that_are_not_the_default(say):
+    changed = say("config", "show", "--changed", COLUMNS="40", VSI_ESL_SWITCH_PORT="8022").out
+    assert changed.splitlines() == [
+        "key          value  from         variable",
+        "switch.port  8022   environment  VSI_ESL_SWITCH_PORT",
+    ]
+    rows = {row["key"]: row for row in json.loads(say("config", "show", "--json").out)}
+    assert rows["webhooks.secret"]["value"] == "not set"
+    assert rows["switch.port"]["default"] == "8021"
+
+
+def test_nothing_is_cut_in_a_narrow_pipe(say, tmp_path):
+    long = str(
+        tmp_path / "a-directory-with-a-name" / "that-is-longer-than-a-line-of-eighty-columns-would-take"
+    )
+    environ = {"RECORDING_DIR": long, "COLUMNS": "40", "VSI_ESL_SWITCH_PORT": "1"}
+    shown = say("config", "show", **environ).out.splitlines()
+    assert [line.split() for line in shown if line.startswith("recording.dir ")] == [
+        ["recording.dir", long, "environment", "RECORDING_DIR"]
+    ]
+    assert len({line.index("VSI_ESL_SWITCH_PORT") for line in shown if "VSI_ESL_SWITCH_PORT" in line}) == 1
+    found = say("doctor", **environ).out
+    assert long in found
+    assert "\u2026" not in found + "".join(shown)
+    assert "\x1b" not in found
+
+
+HEAVY = (
+    "gevent",
+    "flask",
+    "numpy",
+    "boto3",
+    "rich",
+    "structlog",
+    "yaml",
+    "vsi_esl.config",
+    "vsi_esl.registry",
+)
+
+
+def test_help_imports_nothing_that_it_does_not_need():
+    code = (
+        "import sys; sys.argv = ['vsi-esl', '--help']\n"
+        "from vsi_esl.cli import main\n"
+        "main()\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says(name):
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert (command.help or "").startswith(COMMANDS[name][1].removesuffix("."))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("doctr",), "'doctr' is no command; did you mean doctor"),
+        (("call", "answr_leg"), "'answr_leg' is no command; did you mean answer_leg?"),
+        (("call", "stop"), "'stop' is no command"),
+        (("call", "get_leg"), "get_leg needs id=..."),
+        (("call", "add_leg_to_room", "room_id=r"), "add_leg_to_room needs leg_id=..."),
+        (("call", "add_leg_to_room", "legid=r"), "did you mean leg_id"),
+        (("call", "list_legs", "id=1"), "list_legs has no 'id'; it has none"),
+        (("call",), "name a command: list_legs, "),
+    ],
+)
+def test_a_wrong_word_is_told_before_anything_is_sent(arguments, told, say):
+    result = say(*arguments, VSI_ESL_URL="ws://127.0.0.1:1/v1/vsi")
+    assert result.code == 2
+    assert result.err.splitlines()[-1].startswith("vsi-esl: ")
+    assert told in result.err
+
+
+def test_call_says_what_a_command_takes(say):
+    text = say("call", "leg_play_volume", "--help").out
+    assert text.startswith("Usage: vsi-esl call leg_play_volume id=... playback_id=... ")
+    for name, schema in fields.payload(registry.load_commands()["leg_play_volume"].schema)[
+        "properties"
+    ].items():
+        assert f"  {name} ({schema['type']}" in text
+    assert "501" in say("call", "leg_tts", "-h").out
+    assert "--pick" in say("call", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("vsi-esl doc", ["doctor", "docs"]),
+        ("vsi-esl call answer", ["answer_leg"]),
+        ("vsi-esl call add_leg_to_room leg_id=1 r", ["room_id=", "role="]),
+    ],
+)
+def test_the_shell_completes(words, offered, say):
+    given = words.split(" ")
+    environ = {"COMP_WORDS": words, "COMP_CWORD": str(len(given) - 1), "_VSI_ESL_COMPLETE": "bash_complete"}
+    assert [line.partition(",")[2] for line in say(**environ).out.splitlines()] == offered
+
+
+def test_files_of_a_freeswitch_are_never_changed(say, tmp_path):
+    conf = tmp_path / "conf"
+    (conf / "autoload_configs").mkdir(parents=True)
+    (conf / "freeswitch.xml").write_text("<document/>\n")
+    (conf / "vars.xml").write_text("<include>\n  <!-- vars_vsi.xml -->\n</include>\n")
+    (conf / "vars.xml").chmod(0o640)
+    modules = conf / "autoload_configs" / "modules.conf.xml"
+    modules.write_text('<load module="mod_sofia"/>\n<!-- <load module="mod_opus"/> -->\n')
+    diff = say("freeswitch-conf", str(conf), "--diff")
+    assert diff.code == 1
+    assert '+  <X-PRE-PROCESS cmd="include" data="vars_vsi.xml"/>' in diff.out
+    assert sorted(path.name for path in conf.iterdir()) == ["autoload_configs", "freeswitch.xml", "vars.xml"]
+    said = say("freeswitch-conf", str(conf)).out
+    assert "vars.xml: before its last </include>" in said
+    assert "load mod_event_socket, mod_commands" in said
+    assert "mod_opus" in said and "mod_sofia" not in said
+    assert (conf / "vars_vsi.xml").stat().st_mode & 0o777 == 0o640
+    assert (conf / "vars.xml").read_text() == "<include>\n  <!-- vars_vsi.xml -->\n</include>\n"
+    (conf / "vars_vsi.xml").write_text("<include/>\n")
+    assert "kept      vars_vsi.xml" in say("freeswitch-conf", str(conf)).out
+    assert (conf / "vars_vsi.xml").read_text() == "<include/>\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vsi_esl import registry
-from vsi_esl.cli import cli
+from vsi_esl.cli import COMMANDS
 from vsi_esl.config import reference_table
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def test_the_readme_names_every_command_that_works():
 
 def test_the_readme_names_every_command_of_the_command_line():
     text = (ROOT / "README.md").read_text()
-    for name in cli.commands:
+    for name in COMMANDS:
         assert f"vsi-esl {name}" in text
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from ..config import describe, example_yaml
-from . import cli, config_option, load_settings
+from .lines import echo_table
+from .options import config_option, load_settings
 
 
-@cli.group()
+@click.group()
 def config() -> None:
     """Check and show the settings."""
 
@@ -27,12 +27,19 @@ def check(config_path: str | None) -> None:
 
 @config.command()
 @config_option
-def show(config_path: str | None) -> None:
-    """Show every setting, its variable, its value and where that came from. Secrets are hidden."""
-    table = Table("key", "variable", "value", "from")
-    for row in describe(load_settings(config_path, dict(os.environ))):
-        table.add_row(row["key"], row["variable"], row["value"], row["source"])
-    Console().print(table)
+@click.option("--changed", is_flag=True, help="Only what a file or the environment has set.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, with defaults and meanings.")
+def show(config_path: str | None, changed: bool, as_json: bool) -> None:
+    """Show every setting, its value, where that came from, and its variable. Secrets are hidden."""
+    rows = describe(load_settings(config_path, dict(os.environ)))
+    if changed:
+        rows = [row for row in rows if row["source"] != "default"]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    columns = ("key", "value", "from", "variable")
+    found = [[row["key"], row["value"], row["source"], row["variable"]] for row in rows]
+    echo_table(columns, found)
 
 
 @config.command()

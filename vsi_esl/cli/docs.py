@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from ..documents import asyncapi, openapi, pages
-from . import cli
 
 Maker = Callable[[], str]
 
@@ -26,7 +25,7 @@ MAKERS: dict[str, dict[str, Maker]] = {
 }
 
 
-@cli.command()
+@click.command()
 @click.argument("document", type=click.Choice(list(MAKERS)))
 @click.option(
     "--format",

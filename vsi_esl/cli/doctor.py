@@ -12,8 +12,6 @@ from dataclasses import asdict
 
 import click
 from greenswitch.esl import NotConnectedError
-from rich.console import Console
-from rich.table import Table
 
 from ..config import Config
 from ..errors import VsiError
@@ -21,11 +19,12 @@ from ..storage import s3
 from ..storage.s3 import S3Target
 from ..switch import commands
 from ..switch.client import AuthenticationFailed, CommandTimeout, EslClient
-from . import cli, config_option, load_settings
 from .doctor_http import http_checks
 from .findings import FAIL, OK, WARN, Check, writable
+from .lines import echo_table
+from .options import config_option, load_settings
 
-STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red"}
+COLOURS = {OK: "green", WARN: "yellow", FAIL: "red"}
 
 NEEDED_MODULES = "mod_commands mod_conference mod_dptools mod_event_socket mod_loopback mod_sofia".split()
 USEFUL_MODULES = {
@@ -39,7 +38,7 @@ DOCTOR_PROBE_S = 10.0
 DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 
 
-@cli.command()
+@click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 def doctor(config_path: str | None, as_json: bool) -> None:
@@ -49,10 +48,8 @@ def doctor(config_path: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
-        table = Table("check", "status", "found", "what to do")
-        for check in checks:
-            table.add_row(check.name, f"[{STYLES[check.status]}]{check.status}[/]", check.detail, check.hint)
-        Console().print(table)
+        rows = [(check.name, check.status, check.detail, check.hint) for check in checks]
+        echo_table(("check", "status", "found", "what to do"), rows, COLOURS)
     if any(check.status == FAIL for check in checks):
         sys.exit(1)
 

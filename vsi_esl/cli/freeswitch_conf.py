@@ -12,8 +12,6 @@ from pathlib import Path
 
 import click
 
-from . import cli
-
 PACKAGE = Path(__file__).parents[1]
 LISTS = ("autoload_configs/modules.vsi.xml", "autoload_configs/switch.vsi.xml", "README.md")
 """To be read, not loaded: beside a switch's own files they would be a second configuration of that name."""
@@ -59,7 +57,7 @@ KEPT = {"autoload_configs/event_socket.conf.xml": "yours; give its port and pass
 """Files of the switch that may stay as they are."""
 
 
-@cli.command("freeswitch-conf")
+@click.command("freeswitch-conf")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 @click.option("--diff", is_flag=True, help="Write nothing; show what is missing or differs (exit code 1).")
 def freeswitch_conf(directory: Path, diff: bool) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import click
 import gevent
 from gevent.event import Event as Flag
+from greenswitch.esl import NotConnectedError
 
 from ..sandbox import SandboxSwitch, demo_caller
 from ..switch import commands
-from ..switch.client import EslClient
-from . import cli
+from ..switch.client import AuthenticationFailed, EslClient
 
 
-@cli.group(invoke_without_command=True)
+@click.group(invoke_without_command=True)
 @click.option("--port", default=8021, show_default=True, help="Event socket port to listen on.")
 @click.option("--password", default="ClueCon", show_default=True, help="Event socket password.")
 @click.option("--demo", is_flag=True, help="Have a demo caller ring.")
@@ -39,7 +39,10 @@ def sandbox(context: click.Context, port: int, password: str, demo: bool) -> Non
 
 def _ask(port: int, password: str, request: dict[str, Any]) -> str:
     client = EslClient("127.0.0.1", port, password)
-    client.connect()
+    try:
+        client.connect()
+    except (NotConnectedError, AuthenticationFailed) as error:
+        raise click.ClickException(f"no sandbox at 127.0.0.1:{port}: {error}") from None
     try:
         answer = client.send("api " + commands.sandbox(json.dumps(request)))
     finally:

@@ -18,7 +18,7 @@ from ..app import Service
 from ..config import Config, load
 from ..reload import Reloader
 from ..sandbox import SandboxSwitch, demo_caller
-from . import cli, config_option, load_settings
+from .options import config_option, load_settings
 
 THINGS_TO_TRY = """
 The service runs on a sandbox: a simulated switch with one demo caller.
@@ -35,7 +35,7 @@ Stop with Ctrl-C.
 """
 
 
-@cli.command()
+@click.command()
 @config_option
 @click.option("--sandbox", is_flag=True, help="Use a simulated switch of its own; nothing is installed.")
 @click.option("--no-demo", is_flag=True, help="With --sandbox: no demo caller.")

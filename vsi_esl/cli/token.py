@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from .. import access
-from . import cli
 
 
-@cli.command()
+@click.command()
 @click.argument("name")
 @click.option(
     "--scope",

@@ -11,15 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from ..app import webhook_path
 from ..delivery.outbox import Outbox
-from . import cli, config_option, load_settings
+from .lines import echo_table
+from .options import config_option, load_settings
+
+HEADER = ("id", "published", "event", "key", "receiver", "attempts", "last error")
 
 
-@cli.group()
+@click.group()
 def webhooks() -> None:
     """Show the webhook outbox, and replay dead letters. Works while the service runs."""
 
@@ -48,23 +49,21 @@ def list_(config_path: str | None, kind: str | None, limit: int, as_json: bool) 
     for name, rows in shown.items():
         click.echo(f"{name}: {found[name]}" + (f", the first {limit}" if found[name] > limit else ""))
         if rows:
-            Console(width=None if os.isatty(1) else 160).print(_table(rows))
+            echo_table(HEADER, [_cells(row) for row in rows])
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("id", "published", "event", "key", "receiver", "attempts", "last error")
-    for row in rows:
-        published = datetime.fromtimestamp(row["at"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        table.add_row(
-            str(row["id"]),
-            published,
-            row["type"],
-            row["key"],
-            row["endpoint"] or "global",
-            str(row["attempts"]),
-            row["error"],
-        )
-    return table
+def _cells(row: dict[str, Any]) -> list[str]:
+    published = datetime.fromtimestamp(row["at"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    receiver = row["endpoint"] or "global"
+    return [
+        str(row["id"]),
+        published,
+        row["type"],
+        row["key"],
+        receiver,
+        str(row["attempts"]),
+        row["error"],
+    ]
 
 
 @webhooks.command()

@@ -25,13 +25,19 @@ def describe(loaded: Loaded) -> list[dict[str, str]]:
             {
                 "key": key,
                 "variable": item.metadata["env"],
-                "value": HIDDEN if item.metadata["secret"] else _shown(value),
+                "value": _value(value, secret=item.metadata["secret"]),
                 "default": _default(item),
                 "source": loaded.sources[key],
                 "help": item.metadata["help"],
             }
         )
     return rows
+
+
+def _value(value: Any, *, secret: bool) -> str:
+    if not secret:
+        return _shown(value)
+    return HIDDEN if value else "not set"
 
 
 def _default(item: Field[Any]) -> str:
