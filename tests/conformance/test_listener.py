@@ -10,6 +10,7 @@ import pytest
 from tests.support.http import HttpClient
 from vsi_esl.access import line_of, new_token
 from vsi_esl.web import handler
+from vsi_esl.web import http as http_face
 
 CONFINED, CONTROL = new_token(), new_token()
 LINES = (line_of("acme", "control", CONFINED, "acme"), line_of("operator", "control", CONTROL))
@@ -34,8 +35,12 @@ def opened():
     """Connect sockets, which are closed at the end."""
     with contextlib.ExitStack() as stack:
 
-        def connect(service, data: bytes = b"") -> socket.socket:
-            sock = stack.enter_context(socket.create_connection(address(service), timeout=TIMEOUT_S))
+        def connect(service, data: bytes = b"", receive_buffer: int = 0) -> socket.socket:
+            sock = stack.enter_context(socket.socket())
+            sock.settimeout(TIMEOUT_S)
+            if receive_buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.connect(address(service))
             sock.sendall(data)
             return sock
 
@@ -239,6 +244,19 @@ def test_health_checks_answer_while_slow_connections_hold_all_places(start, open
     assert len(table) <= (per_address or 256)
     assert table.evicted_total >= 60
     assert until_end(slow[0]) == b"", "who waited longest had to go"
+
+
+def test_health_checks_answer_while_nobody_reads_the_answers(start, opened, monkeypatch):
+    """The documents are large and public, and may be asked for many times on one connection."""
+    monkeypatch.setattr(http_face, "HTTP_CONNECTIONS", 20)
+    service = start(access={"tokens": LINES, "connections_per_address": 0})
+    ask = http(service)
+    for _ in range(40):
+        opened(service, b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 100, receive_buffer=2048)
+    for _ in range(20):
+        assert ask("GET", "/healthz").status == 200
+    table = service.http.server.connections
+    assert len(table) <= 20 and table.evicted_total >= 20 and not table.refused_total
 
 
 def test_a_connection_may_be_used_again(service, opened):

@@ -40,6 +40,15 @@ def test_the_longest_waiting_goes():
     assert (len(table), table.evicted_total) == (2, 1)
 
 
+def test_who_does_not_read_is_cut_off():
+    table = Connections(1)
+    one = entered(table, "192.0.2.1")
+    one.busy()
+    one.waiting(writing=True)
+    entered(table, "192.0.2.2")
+    assert one._socket.ends == [socket.SHUT_RDWR]  # type: ignore[attr-defined]
+
+
 def test_who_is_served_stays_and_then_nobody_comes_in():
     table = Connections(2)
     for address in ("192.0.2.1", "192.0.2.2"):
@@ -52,8 +61,10 @@ def test_a_websocket_is_not_counted():
     table = Connections(1)
     one = entered(table, "192.0.2.1")
     one.upgraded()
-    entered(table, "192.0.2.2")
+    other = entered(table, "192.0.2.2")
     one.waiting()
+    entered(table, "192.0.2.3")
+    assert (one.evicted, other.evicted) == (False, True)
     table.leave(one)
     assert len(table) == 1
 

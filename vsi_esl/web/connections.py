@@ -1,8 +1,8 @@
 """Who is connected to the HTTP listener, and who has to leave when there is no room.
 
-A connection waits while its client has a request to send, or to finish; it costs nothing to whoever opens
-it. So when there is no room, the one that waits longest makes some, and whoever does send a request, such as
-a health check, is served whatever the others do.
+A connection waits while it is its client's turn: to send a request, the rest of one, or to read the answer.
+That costs nothing to whoever opens it. So when there is no room, the one that waits longest makes some, and
+whoever does send a request, such as a health check, is served whatever the others do.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ class Connection:
     def __init__(self, sock: socket.socket, address: Any, table: Connections | None = None) -> None:
         self.home = home(address[0]) if isinstance(address, tuple) else ""
         self.evicted = False
+        self._writing = False
         self._socket = sock
         self._table = table
 
-    def waiting(self) -> None:
-        """The client is to send something."""
+    def waiting(self, *, writing: bool = False) -> None:
+        """The client is to send something, or with `writing` to read."""
+        self._writing = writing
         if self._table is not None and not self.evicted:
             self._table.wait(self)
 
@@ -50,10 +52,11 @@ class Connection:
             self._table.leave(self)
 
     def evict(self) -> None:
-        """Have its reader find an end. A request that has come may still be answered."""
+        """Have its greenlet find an end. A request that has come may still be answered, unless that is what
+        its client is waited for."""
         self.evicted = True
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
+            self._socket.shutdown(socket.SHUT_RDWR if self._writing else socket.SHUT_RD)
 
 
 class Connections:
@@ -101,9 +104,10 @@ class Connections:
             self._by_home.pop(connection.home, None)
 
     def wait(self, connection: Connection) -> None:
-        """It waits from now on."""
-        self._waiting.pop(connection, None)
-        self._waiting[connection] = None
+        """It waits from now on, if it is one of them at all."""
+        if connection in self._by_home.get(connection.home, ()):
+            self._waiting.pop(connection, None)
+            self._waiting[connection] = None
 
     def work(self, connection: Connection) -> None:
         """It does not wait any more."""

@@ -189,6 +189,21 @@ class HardenedHandler(WebSocketHandler):
         environ["wsgi.input_terminated"] = True
         return environ
 
+    def _sendall(self, data: bytes) -> None:
+        self.connection.waiting(writing=True)
+        try:
+            super()._sendall(data)
+        finally:
+            self.connection.busy()
+
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        """As ever for faults of ours; a client that is gone, or does not read, is none."""
+        if not issubclass(kind, OSError):
+            super().handle_error(kind, error, trace)
+            return
+        self.close_connection = True
+        log.info("http client lost", address=self.client_address[0], reason=str(error))
+
     def upgrade_websocket(self) -> list[bytes] | None:
         """Switch protocols, or return the body of a refusal; None as well for a request that asks for no
         WebSocket."""
