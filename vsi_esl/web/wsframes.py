@@ -1,4 +1,8 @@
-"""WebSocket framing without I/O (RFC 6455), for the server's side of a connection."""
+"""WebSocket framing without I/O (RFC 6455), for the server's side of a connection.
+
+`websockets`' sans-I/O protocol was measured in its place. It reads a command as fast, and large messages
+faster, but takes five times as long to frame an event, which is what a busy service does most.
+"""
 
 from __future__ import annotations
 
