@@ -45,7 +45,6 @@ def test_errors_have_a_body(http):
     assert missing.raw == b'{"instance_id":"test-1","error":"leg not found"}\n'
     assert missing.status == 404
     assert http("GET", "/v1/nothing").error == (404, "not found")
-    assert http("GET", "/").error == (404, "not found")
     assert http("GET", "/v1/legs/").error == (404, "not found")
     wrong = http("PUT", "/v1/legs")
     assert wrong.error == (405, "method not allowed")
