@@ -117,9 +117,24 @@ def add_failed(ctx: Context, leg: Leg, error: str) -> None:
     ctx.emit(types.LegCommandFailed.of(leg, command="add_to_room", error=error))
 
 
-def move(ctx: Context, leg: Leg, room: Room | None) -> None:
-    """Into a room, or out of any. To be run by the leg's worker; raises when the switch did not do it."""
-    before = leg.target_room
+def drop_unused(ctx: Context, room: Room) -> None:
+    """Undo the creation of a room that nothing has come into."""
+    expected = room.expected or any(leg.target_room == room.id for leg in ctx.legs)
+    if room.legs or expected or ctx.bridges.of_room(room.id) or ctx.rooms.find(room.id) is not room:
+        return
+    ctx.emit(types.RoomDeleted.of(room))
+    ctx.state.forget_room(room.id)
+    ctx.rooms.remove(room)
+
+
+def move(ctx: Context, leg: Leg, room: Room | None) -> str:
+    """Into a room, or out of any; the id of the room the leg was in. To be run by the leg's worker. Raises
+    when the switch did not do it, LegGone when the leg has ended, Invalid when it is there already."""
+    if leg.ending or ctx.legs.find(leg.id) is not leg:
+        raise LegGone(f"leg {leg.id} has been hung up")
+    if room is not None and leg.room_id == room.id:
+        raise Invalid("leg already in this room")
+    came_from, before = leg.room_id, leg.target_room
     leg.target_room = room.id if room else ""
     try:
         _enter(ctx, leg, room)
@@ -131,6 +146,7 @@ def move(ctx: Context, leg: Leg, room: Room | None) -> None:
         leg.target_room = ""
         settle(ctx, leg)
         raise Invalid(f"room {room.id} not found")
+    return came_from
 
 
 def answer(ctx: Context, leg: Leg, codec: str) -> None:

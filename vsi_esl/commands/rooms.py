@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from .. import endings, lifecycle, placement
@@ -127,20 +128,24 @@ def add_leg_to_room(
         raise Invalid(f"leg {leg_id} not found")
     if not room_id:
         raise Invalid("room  not found")
+    is_new = ctx.rooms.find(room_id) is None
     room = placement.find_or_create_room(ctx, room_id, leg.app_id)
     _apply_flags(ctx, leg, mute, deaf, accept_dtmf)
     reply = {"room_id": room.id, "leg_id": leg.id}
     if leg.room_id:
         if leg.room_id == room.id:
             raise Invalid("leg already in this room")
-        return {"status": "moved", "from": leg.room_id, "to": room.id, **reply, **_move(ctx, leg, room, role)}
+        came_from = _move(ctx, leg, room, role, is_new)
+        return {"status": "moved", "from": came_from, "to": room.id, **reply}
     if leg.inbound and leg.state in (RINGING, EARLY_MEDIA):
         return {"status": _answer_into(ctx, leg, room, role), **reply}
     if not leg.has_media or leg.held:
         raise Invalid(f"leg {leg_id} is not connected (state: {leg.shown_state})")
     _take_role(ctx, leg, role)
     leg.role_given = role is not None
-    _enter(ctx, leg, room)
+    if came_from := _enter(ctx, leg, room, is_new):
+        # somebody else was faster to put it somewhere
+        return {"status": "moved", "from": came_from, "to": room.id, **reply}
     return {"status": "added", **reply}
 
 
@@ -176,22 +181,36 @@ def _answer_into(ctx: Context, leg: Leg, room: Room, role: str | None) -> str:
     return "adding"
 
 
-def _move(ctx: Context, leg: Leg, room: Room, role: str | None) -> dict[str, str]:
+def _move(ctx: Context, leg: Leg, room: Room, role: str | None, is_new: bool) -> str:
     old_room, old_role = leg.room_id, leg.role
     _take_role(ctx, leg, role)
-    _enter(ctx, leg, room)
+    came_from = _enter(ctx, leg, room, is_new)
     if leg.role != old_role:
         changed = {"room_id": room.id, "old_role": old_role, "new_role": leg.role}
         ctx.emit(types.LegRoleChanged.of(leg, **changed))
         lifecycle.routing_changed(ctx, room, "leg_role_changed")
-    return {"from": old_room}
+    return came_from or old_room
 
 
-def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
+def _enter(ctx: Context, leg: Leg, room: Room, is_new: bool) -> str:
+    """Into the room; the id of the one it was in. Of a leg that hung up meanwhile no new room stays."""
+    room.expected += 1
     try:
-        ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, placement.move, ctx, leg, room)
+        came_from: str = _run(ctx, leg, room)
     except LegGone as error:
+        room.expected -= 1
+        if is_new:
+            placement.drop_unused(ctx, room)
         raise Invalid(f"leg {leg.id} not found") from error
+    except Exception:
+        room.expected -= 1
+        raise
+    room.expected -= 1
+    return came_from
+
+
+def _run(ctx: Context, leg: Leg, room: Room | None) -> Any:
+    return ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, placement.move, ctx, leg, room)
 
 
 @command(
@@ -211,5 +230,6 @@ def remove_leg_from_room(ctx: Context, room_id: str, leg_id: str) -> dict[str, s
         app_id = stranger.app_id or None if stranger else None
         ctx.emit(types.LegLeftRoom(leg_id=leg_id, room_id=room_id, app_id=app_id))
         return {"status": "removed"}
-    _enter(ctx, leg, None)
+    with suppress(LegGone):  # which took it out of the room as well
+        _run(ctx, leg, None)
     return {"status": "removed"}

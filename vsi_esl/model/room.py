@@ -29,6 +29,8 @@ class Room:
     webhook: Webhook | None = None
     legs: dict[str, Leg] = field(default_factory=dict)
     matrix: Matrix = field(default_factory=dict)
+    expected: int = 0
+    """Commands that are putting a leg into it."""
     relations: set[tuple[str, str]] = field(default_factory=set)
     """Pairs (listener, source) of member ids that the switch has been told to keep apart."""
     deleting: bool = False

@@ -17,7 +17,7 @@ from gevent.event import AsyncResult
 
 from .. import clock
 from ..context import Context
-from ..errors import Internal, SwitchUnavailable, VsiError
+from ..errors import Internal, LegGone, SwitchUnavailable, VsiError
 from ..events import sound as events
 from ..model.leg import Leg
 from ..model.owner import of_leg, of_room
@@ -121,6 +121,8 @@ def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
     except Internal:
         if ctx.legs.find(leg.id) is not leg or leg.ending:
             return  # it hung up meanwhile: an empty recording, reported with the leg's end
+        if not ctx.switch.is_up(leg):
+            raise LegGone(f"leg {leg.id} has been hung up") from None
         raise
     _began(recording, clock.now())
     holds.note(recording.held, leg.held, 0)
