@@ -251,6 +251,17 @@ def test_a_declined_refer_is_reported(switch, client, service):
     assert client.ok("get_leg", id=leg)["state"] == "connected"
 
 
+def test_a_codec_that_is_not_configured_is_refused_though_it_is_offered(switch, start, connect):
+    client = connect(start(sip={"codecs": ("PCMU",)}))
+    peer, leg = ring(switch, client, codecs=["G722", "PCMU"])
+    expected = (400, 'codec "G722" not in engine\'s supported codecs')
+    for command in ("answer_leg", "leg_early_media"):
+        assert client.error(command, id=leg, codec="G722") == expected
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    assert peer.codec == "PCMU"
+
+
 def test_a_codec_that_the_switch_lacks_is_named_and_not_chosen(switch, client, service):
     service.ctx.node.facts.missing_codecs = frozenset({"G722"})
     peer, leg = ring(switch, client, codecs=["G722", "PCMU"])

@@ -35,6 +35,8 @@ def choose_codec(ctx: Context, leg: Leg, wanted: str) -> str:
         raise Invalid(f'unknown codec "{wanted}"')
     if all(codec.name != known for codec in leg.offered_codecs):
         raise Invalid(f'codec "{wanted}" not in remote offer')
+    if known not in ctx.config.sip.codecs:
+        raise Invalid(f'codec "{wanted}" not in engine\'s supported codecs')
     require_codec(ctx, known)
     return known
 
