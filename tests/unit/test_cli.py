@@ -18,6 +18,9 @@ import pytest
 from tests.support.vsi import VsiClient
 from vsi_esl import logs, registry
 from vsi_esl.cli import COMMANDS, cli, main
+from vsi_esl.delivery.arrivals import Arrival
+from vsi_esl.delivery.outbox import Changes, Outbox
+from vsi_esl.delivery.targets import Target
 from vsi_esl.documents import fields
 
 DEADLINE_S = 20
@@ -438,3 +441,20 @@ def test_files_of_a_freeswitch_are_never_changed(say, tmp_path):
     (conf / "vars_vsi.xml").write_text("<include/>\n")
     assert "kept      vars_vsi.xml" in say("freeswitch-conf", str(conf)).out
     assert (conf / "vars_vsi.xml").read_text() == "<include/>\n"
+
+
+def test_the_list_of_webhooks_is_whole_lines(say, tmp_path):
+    path, receiver = str(tmp_path / "webhooks.sqlite3"), "https://a.example:443/" + "a" * 80
+    outbox = Outbox(path)
+    target = Target(receiver, "leg", receiver, "secret")
+    given = [Arrival(number, target, f"id{number}", "leg.muted", 0.0, b"{}") for number in (1, 2)]
+    outbox.write(Changes(added=given, dead=[]))
+    outbox.write(Changes(dead=[(1, "status 500\nand more")]))
+    lines = say("webhooks", "list", VSI_ESL_WEBHOOK_PATH=path, COLUMNS="40").out.splitlines()
+    outbox.close()
+    heads = [number for number, line in enumerate(lines) if line.startswith("id ")]
+    assert len(heads) == 2
+    dead, waiting = (lines[number + 1].split(maxsplit=6) for number in heads)
+    assert dead == ["1", "1970-01-01T00:00:00Z", "leg.muted", "leg", receiver, "1", "status 500 and more"]
+    assert waiting[0] == "2"
+    assert waiting[4:] == [receiver, "0", "-"]
