@@ -28,6 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 )
 
 
+START_TIMEOUT_S = 60
+"""Until a service is ready; a second on a machine that has nothing else to do."""
+
+
 class ServiceProcess:
     """`vsi-esl serve` against a switch. Starting it again finds its state."""
 
@@ -55,7 +59,7 @@ class ServiceProcess:
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "vsi_esl", "serve"]
             self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
-        eventually(lambda: self.log().count("switch ready") > before, "the service is ready", 20)
+        eventually(lambda: self.log().count("switch ready") > before, "the service is ready", START_TIMEOUT_S)
 
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""

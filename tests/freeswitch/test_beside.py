@@ -170,14 +170,19 @@ def caller(beside: StockSwitch) -> Iterator[UserAgent]:
     beside.api("hupall")
 
 
-@pytest.fixture
-def vsi(beside: StockSwitch, tmp_path: Path) -> Iterator[VsiClient]:
-    process = ServiceProcess(beside, tmp_path)
+@pytest.fixture(scope="module")
+def service(beside: StockSwitch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    process = ServiceProcess(beside, tmp_path_factory.mktemp("service"))
     process.start()
-    client = VsiClient(process.address)
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def vsi(service: ServiceProcess) -> Iterator[VsiClient]:
+    client = VsiClient(service.address)
     yield client
     client.close()
-    process.end()
 
 
 def test_doctor_finds_nothing_to_do_at_the_switch(beside):
