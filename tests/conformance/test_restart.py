@@ -351,3 +351,30 @@ def test_a_leg_that_is_being_hung_up_stays_so(switch, start, connect, monkeypatc
         client.rewind()
     assert client.ok("list_legs") == []
     peer.wait("BYE")
+
+
+def test_what_sounds_goes_on_when_the_switch_goes_on(switch, start, connect, web):
+    service = start()
+    client = connect(service)
+    _, leg = answered(switch, client)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    client.ok("room_record_start", id="r")
+    playback = client.ok("leg_play_start", id=leg, tone="us_ringback", repeat=-1)["playback_id"]
+    client.event("playback.started", playback_id=playback)
+    channels = {one.id for one in service.ctx.playbacks} | {one.recorder for one in service.ctx.recordings}
+    channels = {one for one in channels if switch.esl(f"uuid_exists {one}").strip() == "true"}
+    assert channels
+    switch.freeze()
+    try:
+        eventually(lambda: not service.ctx.node.ready, "it is noticed", 10)
+    finally:
+        switch.thaw()
+    eventually(lambda: service.ctx.node.ready, "it goes on", 5)
+    for channel in channels:
+        assert switch.esl(f"uuid_exists {channel}").strip() == "true", channel
+    assert "playback.error" not in client.types()
+    assert "playback.finished" not in client.types()
+    client.ok("leg_play_stop", id=leg, playback_id=playback)
+    client.event("playback.finished", playback_id=playback)
+    file = client.ok("room_record_stop", id="r")["file"]
+    assert client.event("recording.finished")["file"] == file
