@@ -28,6 +28,7 @@ from .model.store import Legs, Rooms
 from .sound import bridges
 from .sound.player import MAX_FETCHES
 from .sound.publisher import Publisher
+from .storage import folders
 from .storage.state import StateStore
 from .storage.thread import StorageThread
 from .storage.uploads import Uploads
@@ -63,6 +64,7 @@ class Service:
             config.state.path, thread
         )  # first: it makes this the only service on what is beside it
         clock.carry_on(state)
+        _warn_of_folders(config)
         self.config = config
         self.stopped = False
         node = SwitchNode(
@@ -189,6 +191,12 @@ def _beside_state(config: Config, name: str) -> str:
     """A file beside the state database, as both are about the same calls."""
     path = config.state.path
     return path if path == ":memory:" else os.path.join(os.path.dirname(path), name)
+
+
+def _warn_of_folders(config: Config) -> None:
+    for directory in (config.recording.dir, config.playback.spool_dir):
+        for risk in folders.risks(directory):
+            log.warning("directory at risk", directory=directory, reason=risk)
 
 
 def _spool(config: Config) -> Spool:

@@ -269,6 +269,7 @@ def test_doctor_on_the_sandbox(running):
     environ = {"VSI_ESL_SWITCH_PORT": running.sandbox_port, "VSI_ESL_STATE_PATH": ":memory:"}
     result = run("doctor", "--json", **environ)
     checks = {check["name"]: check["status"] for check in json.loads(result.stdout)}
+    assert checks["recording"] == checks["playback"] == "ok", result.stdout
     assert result.returncode == 0, result.stdout
     assert checks["event socket"] == checks["version"] == checks["SIP profile"] == "ok"
     assert checks["password"] == "warning"

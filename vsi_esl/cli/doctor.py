@@ -20,6 +20,7 @@ from ..storage.s3 import S3Target
 from ..switch import commands
 from ..switch.client import AuthenticationFailed, CommandTimeout, EslClient
 from .doctor_http import http_checks
+from .doctor_sound import folder_checks, sound_checks
 from .findings import FAIL, OK, WARN, Check, writable
 from .lines import echo_table
 from .options import config_option, load_settings
@@ -92,6 +93,7 @@ def _asked(config: Config, client: EslClient) -> Iterator[Check]:
     yield from _modules(client)
     yield from _configuration(config, client)
     yield _rate(client)
+    yield from sound_checks(config, client)
 
 
 def _password(config: Config) -> Check:
@@ -151,6 +153,7 @@ def machine_checks(config: Config) -> Iterator[Check]:
     """What this machine must offer to the service itself."""
     yield writable("recording directory", config.recording.dir, WARN)
     yield writable("audio spool", config.playback.spool_dir, FAIL)
+    yield from folder_checks(config)
     if (target := config.s3.target()) is not None:
         yield bucket(config, target)
     state = config.state.path

@@ -42,6 +42,16 @@ def default_state_path(environ: Mapping[str, str]) -> str:
     return os.path.join(state_directory(environ), "state.sqlite3")
 
 
+def default_recording_directory(environ: Mapping[str, str]) -> str:
+    """Below the state directory."""
+    return os.path.join(state_directory(environ), "recordings")
+
+
+def default_spool_directory(environ: Mapping[str, str]) -> str:
+    """Below the state directory."""
+    return os.path.join(state_directory(environ), "spool")
+
+
 def state_directory(environ: Mapping[str, str]) -> str:
     """systemd's state directory (systemd.exec), else the user's (XDG base directories)."""
     directory = environ.get("STATE_DIRECTORY", "").partition(":")[0]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from . import values
-from .declare import default_state_path, setting
+from .declare import default_recording_directory, default_state_path, setting
 from .sound import PlaybackSettings, S3Settings
 from .web import AccessSettings, ReplaySettings, WebhookSettings
 
@@ -193,8 +193,10 @@ class RecordingSettings:
     dir: str = setting(
         "RECORDING_DIR",
         values.switch_directory,
-        "/tmp/recordings",  # noqa: S108  (the reference's)
-        "Directory of recordings; the switch writes there.",
+        default_recording_directory,
+        "Directory of recordings, made with mode 2770; the switch writes there.",
+        default_text="recordings in $STATE_DIRECTORY, else in ~/.local/state/vsi_esl",
+        example="/var/lib/vsi_esl/recordings",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..media.guard import AddressGuard, Network
 from ..storage.s3 import S3Target
 from . import values
-from .declare import setting
+from .declare import default_spool_directory, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,10 @@ class PlaybackSettings:
     spool_dir: str = setting(
         "VSI_ESL_SPOOL_DIR",
         values.switch_directory,
-        "/var/tmp/vsi_esl-spool",  # noqa: S108
-        "Directory of fetched and rendered audio; the switch reads it.",
+        default_spool_directory,
+        "Directory of fetched and rendered audio, made with mode 2770; the switch reads it.",
+        default_text="spool in $STATE_DIRECTORY, else in ~/.local/state/vsi_esl",
+        example="/var/lib/vsi_esl/spool",
     )
     spool_bytes: int = setting(
         "VSI_ESL_SPOOL_BYTES", values.size, 1 << 30, "Largest size of that directory; files in use stay."

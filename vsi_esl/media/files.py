@@ -15,6 +15,7 @@ from typing import TypeVar
 import gevent
 from gevent.lock import BoundedSemaphore
 
+from ..storage import folders
 from . import MediaError
 
 log = logging.getLogger(__name__)
@@ -77,9 +78,7 @@ class CacheFiles:
         self._jobs = jobs
         self._pins: Counter[str] = Counter()
         try:
-            if not os.path.isdir(self.directory):
-                os.makedirs(self.directory)
-                os.chmod(self.directory, 0o755)  # noqa: S103  (the switch reads, as another user)
+            folders.make(self.directory)
             for entry in os.scandir(self.directory):
                 if entry.name.endswith(".tmp"):
                     os.unlink(entry.path)

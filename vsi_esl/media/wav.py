@@ -170,7 +170,7 @@ def write_wav(path: str, rate: int, samples: Samples, copies: int = 1) -> None:
     block = (samples if per_write == 1 else np.tile(samples, per_write)).view(np.uint8)
     try:
         with open(temporary, "xb") as file:
-            os.fchmod(file.fileno(), 0o644)  # the switch runs as another user
+            os.fchmod(file.fileno(), 0o640)  # the switch reads it, through the group
             file.write(start)
             for _ in range(copies // per_write):
                 file.write(block.data)

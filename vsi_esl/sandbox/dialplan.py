@@ -7,7 +7,9 @@ A channel with nothing left to run is hung up.
 
 from __future__ import annotations
 
+import os
 import re
+import wave
 from typing import TYPE_CHECKING
 
 from . import quoting, sip
@@ -34,6 +36,15 @@ def parse(text: str) -> list[tuple[str, str]]:
         name, _, argument = piece.partition(":")
         found.append((name, argument))
     return found
+
+
+def _length_ms(path: str) -> int:
+    """Of a WAV file; 0 for another."""
+    try:
+        with wave.open(path) as file:
+            return file.getnframes() * 1000 // file.getframerate()
+    except (OSError, EOFError, wave.Error):
+        return 0
 
 
 class Dialplan:
@@ -172,7 +183,9 @@ class Dialplan:
         elif name == "respond":
             self.respond(channel, argument)
         elif name == "playback":
-            calls.pre_answer(channel)  # it needs media; whatever the file, it ends at once here
+            calls.pre_answer(channel)  # it needs media; it ends at once here
+            if os.path.isfile(argument) and os.access(argument, os.R_OK):
+                channel.variables["playback_ms"] = str(_length_ms(argument))
         elif name == "hangup":
             calls.hangup(channel, sip.hangup_cause(argument))
         elif name != "eavesdrop" and name not in IGNORED:

@@ -19,6 +19,7 @@ from ..media import MediaError
 from ..media.merge import Piece, Stretch, join, merge
 from ..media.wav import header, intact, read_info, repair
 from ..model.recording import Recording
+from ..storage import folders
 from .holds import aligned, stretches
 
 log = structlog.get_logger(__name__)
@@ -26,10 +27,6 @@ log = structlog.get_logger(__name__)
 SLACK_MS = 1000
 SLACK = 0.02
 """How much shorter than by the clock a recording may be: a second, and two hundredths."""
-
-
-FILE_MODE = 0o640
-"""For the service and the group that it shares with the switch."""
 
 
 @dataclass(slots=True)
@@ -218,7 +215,7 @@ def _name(source: str, final: str) -> bool:
         except PermissionError:
             return False
     with contextlib.suppress(PermissionError):  # somebody else's file
-        os.chmod(final, FILE_MODE)
+        os.chmod(final, folders.FILE_MODE)
     directory = os.open(os.path.dirname(os.path.abspath(final)), os.O_RDONLY)
     try:
         os.fsync(directory)

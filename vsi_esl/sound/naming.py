@@ -13,6 +13,7 @@ from ..model.leg import Leg
 from ..model.owner import of_leg, of_room
 from ..model.recording import Part, Recording, file_name
 from ..model.room import Room
+from ..storage import folders
 from ..storage.s3 import S3Target
 
 MIN_FREE_BYTES = 1 << 20
@@ -63,9 +64,12 @@ def _may_stand(character: str) -> bool:
 
 def _make_directory(directory: str) -> None:
     try:
-        os.makedirs(directory, mode=0o755, exist_ok=True)
+        folders.make(directory)
         space = os.statvfs(directory)
     except OSError as error:
         raise Internal(f"create recording dir: {error.strerror}") from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        # the switch could write there perhaps, but nothing of it could be published
+        raise Internal("create recording dir: the service cannot write to it")
     if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
         raise Internal("create recording file: no space left on device")

@@ -91,6 +91,7 @@ class Alone:
 
 def _make_private(path: str) -> None:
     """Have a file there that is its owner's only, from the start, and was never anyone else's."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
+    # the switch has to get through it, to recordings and spool
+    os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o711, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     os.chmod(path, 0o600)

@@ -96,6 +96,12 @@ def listen_in(channel: str, room: str, rate: int) -> str:
     return f"originate {originate_variables(settings)}null/rec '{target}' inline"
 
 
+def play_to_nobody(channel: str, file: str) -> str:
+    """A channel with nothing behind it that plays a file and then waits: whether the switch can read it."""
+    settings = {"origination_uuid": uuid(channel), "vsi_internal": "true"}
+    return f"originate {originate_variables(settings)}null/play 'playback:{path(file)},park' inline"
+
+
 def record(channel: str, file: str, rate: int, layout: str) -> str:
     """Record a channel from now on. `layout`: both (left what it says, right what it hears), said or heard.
 

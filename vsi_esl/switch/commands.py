@@ -188,6 +188,11 @@ def send_dtmf(channel: str, tones: str) -> str:
     return f"uuid_send_dtmf {uuid(channel)} {digits(tones)}"
 
 
+def getvar(channel: str, key: str) -> str:
+    """`uuid_getvar`; `_undef_` when there is none."""
+    return f"uuid_getvar {uuid(channel)} {variable(key)}"
+
+
 def dump(channel: str) -> str:
     return f"uuid_dump {uuid(channel)} json"
 
