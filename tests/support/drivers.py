@@ -250,8 +250,8 @@ class FreeswitchDriver:
 
     name = "freeswitch"
 
-    def __init__(self, directory: Path) -> None:
-        self.switch = PrivateSwitch(directory)
+    def __init__(self, directory: Path, owner: dict[str, Any] | None = None) -> None:
+        self.switch = PrivateSwitch(directory, owner=owner)
         self.switch.start()
         self.host, self.port = "127.0.0.1", self.switch.esl_port
         self.password = self.switch.password

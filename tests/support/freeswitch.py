@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import gevent
 from greenswitch.esl import NotConnectedError
@@ -54,9 +55,10 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 class PrivateSwitch:
-    """One process of it. `park_limit` is the dialplan's limit for calls nobody takes, in seconds."""
+    """One process of it. `park_limit` is the dialplan's limit for calls nobody takes, in seconds; `owner` is
+    the user it runs as: `user`, `group`, `extra_groups` and `umask` of a subprocess."""
 
-    def __init__(self, directory: Path, park_limit: int = 20) -> None:
+    def __init__(self, directory: Path, park_limit: int = 20, owner: dict[str, Any] | None = None) -> None:
         binary = find_binary()
         assert binary is not None
         self._binary = binary
@@ -68,6 +70,10 @@ class PrivateSwitch:
         self.log_path = directory / "log" / "freeswitch.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._write_configuration(park_limit)
+        self._owner = owner or {}
+        if owner:
+            for path in (directory, *directory.rglob("*")):
+                os.chown(path, owner["user"], owner["group"])
 
     def start(self) -> None:
         """Start and wait until the SIP profile runs."""
@@ -75,7 +81,11 @@ class PrivateSwitch:
         for option in ("conf", "log", "db", "run", "recordings", "temp", "cache", "storage"):
             arguments += [f"-{option}", str(self._directory / option)]
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **self._owner,
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:

@@ -7,6 +7,8 @@ import secrets
 import time
 import unicodedata
 
+import structlog
+
 from ..context import Context
 from ..errors import Conflict, Internal, Invalid
 from ..model.leg import Leg
@@ -15,6 +17,8 @@ from ..model.recording import Part, Recording, file_name
 from ..model.room import Room
 from ..storage import folders
 from ..storage.s3 import S3Target
+
+log = structlog.get_logger(__name__)
 
 MIN_FREE_BYTES = 1 << 20
 MAX_NAME_BYTES = 128
@@ -30,7 +34,12 @@ def new_recording(
     if ctx.recordings.running(whose) is not None:
         raise Conflict("recording already in progress")
     directory = ctx.config.recording.dir
-    _make_directory(directory)
+    try:
+        _make_directory(directory)
+    except Internal as error:
+        ctx.metrics.recording_failed("start")
+        log.error("recording not started", directory=directory, error=error.message)
+        raise
     file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
     if name and (os.path.lexists(file) or ctx.recordings.uses(file)):
         raise Conflict("recording file already exists")
@@ -68,7 +77,7 @@ def _make_directory(directory: str) -> None:
         space = os.statvfs(directory)
     except OSError as error:
         raise Internal(f"create recording dir: {error.strerror}") from error
-    if not os.access(directory, os.W_OK | os.X_OK):
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         # the switch could write there perhaps, but nothing of it could be published
         raise Internal("create recording dir: the service cannot write to it")
     if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
