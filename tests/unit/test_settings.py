@@ -1,6 +1,7 @@
 """Settings: what is taken from where, and what each mistake is answered with."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_defaults():
     assert config.vsi.event_buffer_size == 256
     assert config.vsi.max_frame_bytes == 1024 * 1024
     assert config.rooms.default_sample_rate == 16000
-    assert config.recording.dir == "/tmp/recordings"
+    assert config.recording.dir == os.path.join(os.path.dirname(config.state.path), "recordings")
     assert config.sip.codecs == ("PCMU", "PCMA", "G722", "opus")
     assert config.log.level == "info"
     assert not config.sip.auto_ringing
