@@ -148,8 +148,9 @@ def stalled() -> list[Row]:
                 for _ in range(clients)
             ]
             commander = Commander(service.address)
+            expected = _published(service.address) + STALLED
             _burst(esl, leg, STALLED)
-            burst = gevent.spawn(_until, service.address, _published(service.address) + STALLED)
+            burst = gevent.spawn(_until, service.address, expected)
             commander.while_not(burst.ready)
             commander.close()
             for one in stuck:

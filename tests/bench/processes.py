@@ -16,7 +16,7 @@ import psutil
 
 from vsi_esl.switch.client import EslClient
 
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 60
 
 
 def free_port() -> int:

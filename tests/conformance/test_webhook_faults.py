@@ -509,3 +509,17 @@ def vsi_esl(directory: Path, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_outbox_takes_no_more_bytes_than_it_may(publisher, receiver):
+    """A receiver that is down for long: the disk does not fill, what there is no room for is counted."""
+    receiver.behave[""] = lambda _: "500"
+    one = publisher(url=receiver.url(), max_bytes=1 << 20, backoff_min=60.0, backoff_max=60.0)
+    for number in range(400):
+        one.bus.publish(LegDisconnected(leg_id="a", cdr={"reason": f"{number}-{'x' * 5000}"}))
+        if number % 20 == 0:
+            gevent.sleep(0)
+    assert 0 < one.webhooks.dropped < 400
+    assert one.webhooks.pending == 400 - one.webhooks.dropped
+    assert one.webhooks.pending < 220
+    assert one.webhooks.pending > 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -197,3 +198,17 @@ def test_another_versions_file_is_refused(path):
 def test_the_command_line_makes_no_file(path):
     with pytest.raises(StateError, match="there is no webhook outbox"):
         Outbox(path, create=False)
+
+
+def test_dead_letters_make_room_for_what_waits(tmp_path):
+    box = Outbox(str(tmp_path / "webhooks.sqlite3"), max_bytes=1 << 20)
+    forgotten = 0
+    for number in range(1, 1001):
+        changes = Changes(added=[replace(arrival(number), frame=b"x" * 4000)])
+        forgotten += box.write(changes)
+        forgotten += box.write(Changes(dead=[(number, "given up")]))
+    waiting, dead = box.counts()
+    assert waiting == 0
+    assert dead == 1000 - forgotten > 0
+    assert box.used() < 1 << 20
+    box.close()

@@ -56,6 +56,12 @@ class WebhookSettings:
         1_000_000,
         "Most events waiting; more are dropped and counted.",
     )
+    max_bytes: int = setting(
+        "VSI_ESL_WEBHOOK_MAX_BYTES",
+        values.disk_size,
+        4 << 30,
+        "Most bytes of disk they take; at three quarters the oldest dead letters go.",
+    )
     allow_private_urls: bool = setting(
         "VSI_ESL_WEBHOOK_ALLOW_PRIVATE",
         values.boolean,

@@ -41,20 +41,27 @@ class Desk:
     """
 
     def __init__(
-        self, path: str, max_pending: int, counts: Counts, on_waiting: Callable[[str], None]
+        self,
+        path: str,
+        limits: tuple[int, int],
+        counts: Counts,
+        on_waiting: Callable[[str], None],
     ) -> None:
+        """`limits`: most events that wait, and most bytes of the outbox."""
         self.counts = counts
-        self._max_pending = max_pending
+        self._max_pending, self._max_bytes = limits
         self._on_waiting = on_waiting
         self._changes = Changes()
         self._alone = Alone(path, "webhook outbox")
-        self._outbox = Outbox(path)
+        self._outbox = Outbox(path, max_bytes=self._max_bytes)
         self._arrivals = Arrivals(path)
         try:
             left = list(self._arrivals.recover())
             self._outbox.write(Changes(added=left))
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"cannot read what was on its way to the webhook outbox: {error}") from error
+        self._used, self._unwritten = self._outbox.used(), 0
+        """Bytes of the outbox's file that hold something, and of events that are not in it yet."""
         self._number = self._committed = self._outbox.taken
         self._arrivals.committed(self._committed)
         counts.pending = self._outbox.counts()[0]
@@ -95,6 +102,8 @@ class Desk:
         counts = self.counts
         if counts.pending >= self._max_pending or len(self._changes.added) >= MAX_UNWRITTEN:
             return self._refuse("too many events wait")
+        if self._used + self._unwritten + len(frame) > self._max_bytes:
+            return self._refuse("the events that wait take too many bytes")
         arrival = Arrival(self._number + 1, target, event_id, kind, clock.now(), frame)
         try:
             self._arrivals.append(arrival)
@@ -106,6 +115,7 @@ class Desk:
         counts.pending += 1
         counts.oldest = counts.oldest or arrival.at
         self._changes.added.append(arrival)
+        self._unwritten += len(frame)
         self._work.set()
         self._arrived.set()
         return True
@@ -147,12 +157,13 @@ class Desk:
         with self._turn:
             changes, self._changes = self._changes, Changes()
             try:
-                result, forgotten, oldest = self._thread.run(self._in_thread, changes, ask, values)
+                written = self._thread.run(self._in_thread, changes, ask, values)
             except BaseException:
                 self._changes = _joined(changes, self._changes)
                 raise
+            result, forgotten, self.counts.oldest, self._used = written
             self.counts.forgotten += forgotten
-            self.counts.oldest = oldest
+            self._unwritten = sum(len(one.frame) for one in self._changes.added)
             if changes.added:
                 self._committed = changes.added[-1].number
                 self._arrivals.committed(self._committed)
@@ -162,9 +173,9 @@ class Desk:
 
     def _in_thread(
         self, changes: Changes, ask: Callable[..., T], values: tuple[Any, ...]
-    ) -> tuple[T, int, float]:
+    ) -> tuple[T, int, float, int]:
         forgotten = self._outbox.write(changes)
-        return ask(self._outbox, *values), forgotten, self._outbox.oldest()
+        return ask(self._outbox, *values), forgotten, self._outbox.oldest(), self._outbox.used()
 
     def _write_on(self) -> None:
         """Write whatever there is, again and again: events at once, outcomes a little later."""

@@ -44,7 +44,7 @@ class Durable:
     def __init__(self, settings: WebhookSettings, path: str, counts: Counts, poster: Poster) -> None:
         self._settings = settings
         self._poster = poster
-        self._desk = Desk(path, settings.max_pending, counts, self._there_is_more)
+        self._desk = Desk(path, (settings.max_pending, settings.max_bytes), counts, self._there_is_more)
         self._backoff = Backoff(settings.backoff_min, settings.backoff_max)
         self._started = clock.now()
         self._slots = Slots()

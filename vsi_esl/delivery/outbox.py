@@ -37,6 +37,7 @@ COLUMNS = "endpoint, key, url, secret, event_id, type, at, since, attempts, erro
 MAX_DEAD = 100_000
 """Dead letters kept; of more the oldest are forgotten, and counted."""
 EXPIRE_AT_ONCE = 5000
+FORGET_AT_ONCE = 100
 BUSY_TIMEOUT_S = 5.0
 
 
@@ -72,10 +73,12 @@ class Changes:
 
 
 class Outbox:
-    """The file at `path` (or `:memory:`). Raises StateError when it cannot be opened."""
+    """The file at `path` (or `:memory:`), in which dead letters leave a quarter of `max_bytes` to what
+    waits. Raises StateError when it cannot be opened."""
 
-    def __init__(self, path: str, create: bool = True) -> None:
+    def __init__(self, path: str, create: bool = True, max_bytes: int = 1 << 40) -> None:
         self.path = path
+        self._max_bytes = max_bytes
         if not create and not os.path.exists(path):
             raise StateError(f"there is no webhook outbox {path}")
         # The secrets of legs and rooms are in it, as an event outlives its leg; the global secret is not.
@@ -85,6 +88,14 @@ class Outbox:
 
     def close(self) -> None:
         self._db.close()
+
+    def used(self) -> int:
+        """Bytes of the file that hold something."""
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
 
     def write(self, changes: Changes) -> int:
         """Write everything in one transaction; how many dead letters were forgotten.
@@ -109,7 +120,15 @@ class Outbox:
         db.executemany("DELETE FROM events WHERE id = ?", [(id,) for id in changes.delivered])
         failed = [(error, id) for id, error in [*changes.failed, *changes.dead]]
         db.executemany("UPDATE events SET attempts = attempts + 1, error = ? WHERE id = ?", failed)
-        return self._bury([id for id, _ in changes.dead]) if changes.dead else 0
+        forgotten = self._bury([id for id, _ in changes.dead]) if changes.dead else 0
+        return forgotten + self._make_room()
+
+    def _make_room(self) -> int:
+        """Forget some of the oldest dead letters when the file is nearly as large as it may be; how many."""
+        if self.used() * 4 <= self._max_bytes * 3:
+            return 0
+        oldest = "SELECT id FROM dead ORDER BY id LIMIT ?"
+        return self._db.execute(f"DELETE FROM dead WHERE id IN ({oldest})", (FORGET_AT_ONCE,)).rowcount  # noqa: S608
 
     def _bury(self, ids: Iterable[int]) -> int:
         """Make dead letters of these; how many older ones had to go."""
