@@ -62,7 +62,7 @@ def test_what_is_done_at_the_answer_costs_no_call(switch, client, deed):
 
 def test_a_room_deleted_at_the_answer_ends_its_calls(switch, client):
     for _ in range(TIMES):
-        leg = dial(switch, client, room_id="r")
+        leg = dial(switch, client)
         client.event("leg.connected", leg_id=leg)
         client.ok("add_leg_to_room", room_id="r", leg_id=leg)
         client.ok("delete_room", id="r")
