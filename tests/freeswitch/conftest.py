@@ -75,6 +75,7 @@ class ServiceProcess:
 def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSwitch]:
     switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), park_limit=2)
     switch.start()
+    switch.make_first_conference()
     yield switch
     switch.stop()
 
