@@ -8,11 +8,11 @@ BIN = $(VENV)/bin
 run: $(VENV)/.installed    ## the service on the sandbox, with a demo caller
 	VSI_ESL_PROGRAM_HINT=$(BIN)/vsi-esl $(BIN)/vsi-esl serve --sandbox
 
-test: $(VENV)/.installed-test    ## the whole test suite, as many parts at a time as there are cores
+test: $(VENV)/.installed-test    ## the whole test suite, some parts at a time
 	$(BIN)/python -m tests
 
 test-python: $(VENV)/.installed-test    ## what depends on the version of Python; PYTHON and VENV say which
-	$(BIN)/python -m tests conformance unit
+	$(BIN)/python -m tests conformance-1 conformance-2 unit
 
 lint: $(VENV)/.installed-test    ## ruff and mypy
 	$(BIN)/ruff check vsi_esl tests examples

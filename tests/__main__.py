@@ -1,24 +1,30 @@
-"""`python -m tests`: every test, part by part, as many parts at a time as there are cores.
+"""`python -m tests`: every test, part by part, some parts at a time.
 
-Each part is a process of its own, since one process uses one core. Names of parts choose them; what is behind
-`--` goes to each pytest: `python -m tests unit contract -- -x`.
+Each part is a process of its own, since one process uses one core, and half of that. Names of parts choose
+them; what is behind `--` goes to each pytest: `python -m tests unit contract -- -x`.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import subprocess
 import sys
 import tempfile
 import time
 
+CONFORMANCE = sorted(glob.glob("tests/conformance/test_*.py"))
 PARTS = {  # the longest first
-    "conformance": ["tests/conformance"],
-    "rest": ["tests/conformance", "--face=rest"],
-    "unit": ["tests/unit"],
+    "conformance-1": CONFORMANCE[::2],
+    "conformance-2": CONFORMANCE[1::2],
+    "rest-1": [*CONFORMANCE[::2], "--face=rest"],
+    "rest-2": [*CONFORMANCE[1::2], "--face=rest"],
     "freeswitch": ["tests/freeswitch"],
+    "unit": ["tests/unit"],
     "contract": ["tests/contract"],
 }
+AT_ONCE = 2 * (os.cpu_count() or 1)
+"""Parts at a time: half of what a part takes is waiting for what is told to it."""
 POLL_S = 0.1
 NO_TESTS = 5
 """pytest's exit code when there was nothing to run, as with `-- -k name` in most parts."""
@@ -60,7 +66,7 @@ def main(arguments: list[str]) -> int:
     passed = True
     try:
         while waiting or running:
-            while waiting and len(running) < (os.cpu_count() or 1):
+            while waiting and len(running) < AT_ONCE:
                 running.append(Run(waiting.pop(0), options))
             for run in [run for run in running if run.done()]:
                 running.remove(run)

@@ -8,6 +8,7 @@ from tests.support.drivers import eventually
 from vsi_esl.sandbox.calls import GONE, STUCK
 from vsi_esl.sound import bridges, internal
 from vsi_esl.storage.state import StateStore
+from vsi_esl.storage.thread import StorageThread
 
 from .test_sound_races import held, in_room
 
@@ -129,11 +130,13 @@ def test_what_nobody_knows_of_after_a_restart_is_ended(switch, client, service, 
     for prefix in ("pb-", "rec-", "br-"):
         eventually(lambda p=prefix: p in switch.esl("show channels as json"), f"{prefix} is there")
     service.stop()
-    state = StateStore(service.config.state.path)
+    thread = StorageThread()
+    state = StateStore(service.config.state.path, thread)
     for kind in ("playback", "recording", "bridge"):
         for body in state.items(kind):
             state.forget_item(kind, body["id"])
     state.close()
+    thread.stop(2)
     start()
     for prefix in ("pb-", "rec-", "br-"):
         eventually(lambda p=prefix: p not in switch.esl("show channels as json"), f"no {prefix} is left")

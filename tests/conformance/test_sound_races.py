@@ -23,7 +23,7 @@ from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.model.owner import of_leg, of_room
 from vsi_esl.sound import files, recorder
 from vsi_esl.sound import player as player_module
-from vsi_esl.storage import s3
+from vsi_esl.storage import uploads
 
 from .test_inbound import answered
 from .test_recording import in_room
@@ -380,11 +380,12 @@ def test_a_bridge_is_deleted_while_its_direction_changes(switch, client, service
 def test_a_leg_hangs_up_while_its_bucket_is_looked_at(switch, client, service, monkeypatch):
     probing, looked = Event(), Event()
 
-    def probe(*_: Any) -> None:
+    def probe(*_: Any) -> str:
         probing.set()
         looked.wait(10)
+        return ""
 
-    monkeypatch.setattr(s3, "probe", probe)
+    monkeypatch.setattr(uploads, "probe", probe)
     peer, leg = answered(switch, client)
     bucket = {"storage": "s3", "s3_bucket": "bucket", "s3_access_key": "k", "s3_secret_key": "k"}
     start = client.send("leg_record_start", id=leg, **bucket)

@@ -19,6 +19,7 @@ import pytest
 from tests.support.drivers import FreeswitchDriver, eventually
 from tests.support.freeswitch import REPOSITORY
 from tests.support.sandboxuser import PASSWORD
+from vsi_esl import clock
 from vsi_esl.app import Service
 from vsi_esl.cli.doctor_sound import sound_checks
 from vsi_esl.sound import publisher
@@ -168,8 +169,10 @@ def test_a_common_group_and_setgid(home, begin, user):
     user.root(as_recommended, home)
     client, service, leg = begin()
     client.ok("leg_record_start", id=leg)
+    (recording,) = service.ctx.recordings
     client.ok("leg_play_start", id=leg, tone="dial")
     client.event("playback.started", leg_id=leg)
+    eventually(lambda: recording.elapsed_ms(clock.now()) > 100, "there is something to record")
     file = client.ok("leg_record_stop", id=leg)["file"]
     assert "error" not in client.event("recording.finished", leg_id=leg)
     assert seconds(file) > 0

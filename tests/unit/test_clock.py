@@ -20,27 +20,29 @@ def test_it_does_not_follow_a_step(monkeypatch, step):
     assert 0 <= clock.now() - before < 60
 
 
-def test_the_next_process_goes_on_with_it(tmp_path, monkeypatch):
+def test_the_next_process_goes_on_with_it(tmp_path, monkeypatch, thread):
     path = str(tmp_path / "state.sqlite3")
-    state = StateStore(path)
+    state = StateStore(path, thread)
     clock.carry_on(state)
     before = clock.now()
     state.close()
     # a process that was started after a step
     monkeypatch.setitem(clock._begun, "offset", clock._begun["offset"] + 3600)
     assert clock.now() - before > 3599
-    state = StateStore(path)
+    state = StateStore(path, thread)
     clock.carry_on(state)
     assert 0 <= clock.now() - before < 60
+    state.close()
 
 
-def test_after_a_start_of_the_machine_it_begins_anew(tmp_path, monkeypatch):
-    state = StateStore(str(tmp_path / "state.sqlite3"))
+def test_after_a_start_of_the_machine_it_begins_anew(tmp_path, monkeypatch, thread):
+    state = StateStore(str(tmp_path / "state.sqlite3"), thread)
     state.save_fact("clock", "another-boot 5.0")
     before = clock.now()
     clock.carry_on(state)
     assert 0 <= clock.now() - before < 60
     assert state.fact("clock").split()[0] == clock._boot_id()
+    state.close()
 
 
 @pytest.mark.parametrize("step", [3600, -3600])

@@ -47,7 +47,7 @@ def test_nothing_of_the_workplace_is_named():
     for path in ROOT.rglob("*"):
         if (
             ".git" in path.parts
-            or ".venv" in path.parts
+            or any(part.startswith(".venv") for part in path.parts)
             or path.suffix not in (".py", ".md", ".xml", ".cfg", ".toml")
         ):
             continue

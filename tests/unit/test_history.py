@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent.monkey
 import pytest
@@ -21,13 +23,6 @@ from vsi_esl.storage.thread import StorageThread
 get_ident = gevent.monkey.get_original("_thread", "get_ident")
 
 MANY = 256 << 20
-
-
-@pytest.fixture
-def thread() -> Iterator[StorageThread]:
-    one = StorageThread()
-    yield one
-    one.stop(2)
 
 
 @pytest.fixture
@@ -74,6 +69,12 @@ def read(history: History, cursor: int) -> tuple[int, list[bytes]]:
     return lost, frames
 
 
+def select(path: str, query: str) -> list[tuple[Any, ...]]:
+    """What another process sees in the file."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute(query).fetchall()
+
+
 def cursor_of(history: History, event_id: str) -> int:
     cursor = history.cursor_of(event_id)
     assert cursor is not None
@@ -108,10 +109,8 @@ def test_small_writes_become_full_blocks(opened, path):
         fill(history, 10)
         history.flush()
     history.abandon()
-    counts = [
-        frames.count(b"\n") + 1
-        for (frames,) in sqlite3.connect(path).execute("SELECT frames FROM blocks ORDER BY last")
-    ]
+    rows = select(path, "SELECT frames FROM blocks ORDER BY last")
+    counts = [frames.count(b"\n") + 1 for (frames,) in rows]
     assert counts == [BLOCK_EVENTS, 4, 10]
     again = opened()
     assert read(again, 0)[1] == [str(number).encode() for number in range(10)] * (BLOCK_EVENTS // 10 + 2)
@@ -154,7 +153,7 @@ def test_what_is_too_old_goes_in_small_steps(opened, path):
     history.flush()
 
     def left() -> int:
-        return sqlite3.connect(path).execute("SELECT COUNT(*) FROM blocks").fetchone()[0]
+        return select(path, "SELECT COUNT(*) FROM blocks")[0][0]
 
     assert left() == 40
     history._max_events = 10

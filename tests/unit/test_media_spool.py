@@ -91,8 +91,8 @@ def test_a_clip(spool, origin, place):
     assert (clip.duration_ms, clip.total_ms, clip.loop) == (1000, 1000, False)
     assert Path(clip.path).parent == place
     assert wav.read_info(clip.path) == wav.WavInfo(clip.path, 8000, 1, 8000, 44)
-    assert stat.S_IMODE(place.stat().st_mode) == 0o755
-    assert stat.S_IMODE(os.stat(clip.path).st_mode) == 0o644
+    assert stat.S_IMODE(place.stat().st_mode) == 0o2770
+    assert stat.S_IMODE(os.stat(clip.path).st_mode) == 0o640
     assert files(place) == [Path(clip.path).name]
 
 

@@ -185,7 +185,7 @@ def test_what_is_written_is_read(tmp_path):
     finally:
         os.umask(old)
     assert os.listdir(tmp_path) == ["a.wav"]
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
     info = wav.read_info(path)
     assert info == wav.WavInfo(path, 16000, 1, 800, 44)
     assert info.duration_ms == 50

@@ -30,13 +30,6 @@ def leg(**more: Any) -> Leg:
 
 
 @pytest.fixture
-def thread() -> Iterator[StorageThread]:
-    one = StorageThread()
-    yield one
-    one.stop(2)
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "deep" / "state.sqlite3")
 

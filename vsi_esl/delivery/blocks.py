@@ -89,7 +89,11 @@ class Blocks:
         self._block_events = block_events
         try:
             self._db = self._open()
-            self.known = self._read_known()
+            try:
+                self.known = self._read_known()
+            except BaseException:
+                self._db.close()
+                raise
         except (StateError, sqlite3.Error, ValueError, TypeError) as error:
             self._put_aside(error)
             self._db = self._open()

@@ -104,6 +104,7 @@ class History:
     def abandon(self) -> None:
         """Let go of the file as it is, as a crash would."""
         self._writer.kill()
+        self._thread.run(self._file.close, None)
 
     def next_id(self) -> str:
         """The id of the next event."""

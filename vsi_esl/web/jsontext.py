@@ -21,6 +21,9 @@ ESCAPE = re.compile(
     re.DOTALL,
 )
 """An escape sequence, or a pair that makes one character; the group is half of such a pair."""
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+MAX_DEPTH = 1000
+"""Of arrays and objects in each other. About orjson's own limit; that of json depends on its version."""
 LONGEST_WHOLE = 20
 """Digits and sign of a 64-bit number; what is longer fits no member, and is not worth the arithmetic."""
 
@@ -28,13 +31,15 @@ LONGEST_WHOLE = 20
 def read(data: str | bytes, *, rest_ignored: bool = False) -> Any:
     """The value of a JSON text; with `rest_ignored` of its beginning. ValueError when there is none.
 
-    Numbers that no member can have are floats, perhaps infinite. Nesting is limited to about 1,000.
+    Numbers that no member can have are floats, perhaps infinite. Nesting is limited (MAX_DEPTH).
     """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         text = data if isinstance(data, str) else data.decode("utf-8", "vsi_esl.each_byte")
     text = ESCAPE.sub(lambda found: r"\ufffd" if found[1] else found[0], text.lstrip(SPACE))
+    if _depth(text) > MAX_DEPTH:
+        raise ValueError("nested too deeply")
     try:
         value, end = _decoder.raw_decode(text)
     except RecursionError:
@@ -42,6 +47,17 @@ def read(data: str | bytes, *, rest_ignored: bool = False) -> Any:
     if not rest_ignored and text[end:].strip(SPACE):
         raise ValueError("something stands behind the value")
     return value
+
+
+def _depth(text: str) -> int:
+    """How deeply the first value of a text is nested, or would be if it were one."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+        if depth <= 0:
+            break
+    return deepest
 
 
 def members_of(given: dict[str, Any]) -> dict[str, Any]:
