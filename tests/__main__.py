@@ -1,7 +1,6 @@
 """`python -m tests`: every test, part by part, some parts at a time.
 
-Each part is a process of its own, since one process uses one core, and half of that. Names of parts choose
-them; what is behind `--` goes to each pytest: `python -m tests unit contract -- -x`.
+Each part is a process of its own, since one process uses one core at most. Names of parts choose them; what is behind `--` goes to each pytest: `python -m tests unit contract -- -x`.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ PARTS = {  # the longest first
     "unit": ["tests/unit"],
     "contract": ["tests/contract"],
 }
-AT_ONCE = 2 * (os.cpu_count() or 1)
-"""Parts at a time: half of what a part takes is waiting for what is told to it."""
+AT_ONCE = os.cpu_count() or 1
+"""Parts at a time. With twice as many the figures of sound and time that some tests measure suffer."""
 POLL_S = 0.1
 NO_TESTS = 5
 """pytest's exit code when there was nothing to run, as with `-- -k name` in most parts."""

@@ -90,6 +90,7 @@ class History:
         try:
             self._file.write(self._written, [], self._limits(), self.newest + CURSOR_STEP)
         except sqlite3.Error as error:
+            self._file.close(None)
             raise StateError(f"cannot write to the event history: {error}") from error
         self._reserved = self.newest + CURSOR_STEP
 
