@@ -1,6 +1,7 @@
 """`python -m tests`: every test, part by part, some parts at a time.
 
-Each part is a process of its own, since one process uses one core at most. Names of parts choose them; what is behind `--` goes to each pytest: `python -m tests unit contract -- -x`.
+Each part is a process of its own, since one process uses one core at most. Names of parts choose them; what
+is behind `--` goes to each pytest: `python -m tests unit contract -- -x`.
 """
 
 from __future__ import annotations

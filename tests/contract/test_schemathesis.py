@@ -37,6 +37,10 @@ parameters = { "path.id" = "r", "path.room_id" = "r", "path.leg_id" = "LEG", "pa
 """
 
 
+# each range, size and word list in the document is some more requests
+pytestmark = pytest.mark.timeout(420)
+
+
 def run(address: str, directory: Path, settings: str, *options: str) -> None:
     """One run; fails with what schemathesis has to say."""
     (directory / "schemathesis.toml").write_text(settings)
@@ -46,7 +50,7 @@ def run(address: str, directory: Path, settings: str, *options: str) -> None:
         [*command, *bounds, "--phases", "coverage,fuzzing", *options],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=400,
         cwd=directory,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
         check=False,
