@@ -60,7 +60,8 @@ def run(address: str, directory: Path, settings: str, *options: str) -> None:
 
 @pytest.fixture
 def service(tmp_path):
-    running = Running("--no-demo", RECORDING_DIR=str(tmp_path / "rec"))
+    # nobody reads what it prints
+    running = Running("--no-demo", RECORDING_DIR=str(tmp_path / "rec"), LOG_LEVEL="error")
     yield running
     running.stop()
 
