@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from vsi_esl import logs
+from vsi_esl.ops import logs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,35 +10,37 @@ import gevent
 import structlog
 from gevent.pool import Pool
 
-from . import clock, journal, registry, resync, sweep
+from .audio.fetch import Fetcher
+from .audio.spool import Spool
+from .calls.context import Context
 from .config import Config, ConfigError
 from .config.loading import listen_host
-from .context import Context
 from .delivery.bus import EventBus
 from .delivery.history import History
-from .delivery.targets import Router
-from .delivery.webhooks import Webhooks
-from .events.translate import SwitchEvent, translate
-from .media.fetch import Fetcher
-from .media.guard import AddressGuard
-from .media.spool import Spool
-from .metrics import Metrics
-from .model.sounding import Bridges, Playbacks, Recordings
-from .model.store import Legs, Rooms
-from .sound import bridges
-from .sound.player import MAX_FETCHES
-from .sound.publisher import Publisher
+from .delivery.webhooks.targets import Router
+from .delivery.webhooks.webhooks import Webhooks
+from .model.sound_stores import Bridges, Playbacks, Recordings
+from .model.stores import Legs, Rooms
+from .net.guard import AddressGuard
+from .ops import journal
+from .ops.metrics import Metrics
+from .protocol import registry
+from .sound.bridges import bridging
+from .sound.playback.player import MAX_FETCHES
+from .sound.recording.publisher import Publisher
 from .storage import folders
 from .storage.state import StateStore
 from .storage.thread import StorageThread
 from .storage.uploads import Uploads
-from .switch.actions import Switch
+from .switch.actions.calls import Switch
+from .switch.actions.sound import SwitchSound
 from .switch.node import SwitchNode
-from .switch.sound import SwitchSound
-from .timers import Timers
-from .waits import Waits
+from .translate import SwitchEvent, adoption, sweep, translate
 from .web.http import HttpFace
-from .workers import Workers
+from .work import clock
+from .work.timers import Timers
+from .work.waits import Waits
+from .work.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -113,8 +115,8 @@ class Service:
         self.ctx.bus.add_sink(journal.keep)
         self.ctx.bus.add_sink(self.ctx.metrics.observe)
         self.ctx.bus.add_sink(self.ctx.webhooks.offer)
-        resync.restore(self.ctx)
-        bridges.restore(self.ctx)
+        adoption.restore(self.ctx)
+        bridging.restore(self.ctx)
         self._sweeper: gevent.Greenlet | None = None
         self.http = HttpFace(self.ctx, host)
 
@@ -166,10 +168,10 @@ class Service:
         translate(self.ctx, event)
 
     def _resync(self) -> Callable[[], None] | None:
-        return resync.resync(self.ctx)
+        return adoption.resync(self.ctx)
 
     def _on_lost(self) -> None:
-        resync.lost(self.ctx)
+        adoption.lost(self.ctx)
 
 
 def _history(config: Config, thread: StorageThread) -> History:

@@ -14,7 +14,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from tests.bench import commands, events, faces, fairness, restart, sound, webhooks  # noqa: E402
-from vsi_esl import logs  # noqa: E402
+from vsi_esl.ops import logs  # noqa: E402
 
 BENCHMARKS = {
     "decode": events.decode_and_translate,

@@ -14,7 +14,7 @@ import websocket
 from tests.support.freeswitch import PrivateSwitch, find_binary
 from tests.support.sipua import UserAgent
 from tests.support.vsi import VsiClient
-from vsi_esl.switch.client import EslClient
+from vsi_esl.switch.esl.client import EslClient
 
 from .processes import Sandbox, Service
 

@@ -15,8 +15,8 @@ from tests.support.vsi import VsiClient
 from vsi_esl.app import Service as InProcess
 from vsi_esl.config import Config
 from vsi_esl.config.settings import HttpSettings, SpeechSettings, StateSettings, SwitchSettings
-from vsi_esl.events.translate import translate
-from vsi_esl.switch.codec import Decoder, decode_event
+from vsi_esl.switch.esl.codec import Decoder, decode_event
+from vsi_esl.translate import translate
 
 from .processes import Sandbox, Service
 

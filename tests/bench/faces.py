@@ -14,7 +14,7 @@ import gevent
 import websocket
 
 from tests.support.vsi import VsiClient
-from vsi_esl.switch.client import EslClient
+from vsi_esl.switch.esl.client import EslClient
 
 from .commands import measure
 from .processes import Sandbox, Service

@@ -13,7 +13,7 @@ import gevent
 import websocket
 
 from tests.support.vsi import VsiClient
-from vsi_esl.switch.client import EslClient
+from vsi_esl.switch.esl.client import EslClient
 
 from .processes import Sandbox, Service
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from vsi_esl.switch.client import EslClient
+from vsi_esl.switch.esl.client import EslClient
 
 START_TIMEOUT_S = 60
 

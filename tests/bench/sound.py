@@ -28,8 +28,8 @@ from tests.support.freeswitch import PrivateSwitch, find_binary
 from tests.support.rtp import RtpStream
 from tests.support.sipua import Call, UserAgent
 from tests.support.vsi import VsiClient
-from vsi_esl.switch import audio
-from vsi_esl.switch.client import EslClient
+from vsi_esl.switch.esl.client import EslClient
+from vsi_esl.switch.lines import audio
 
 from .processes import Sandbox, Service
 

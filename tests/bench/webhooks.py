@@ -12,10 +12,10 @@ import gevent
 
 from vsi_esl.config.web import WebhookSettings
 from vsi_esl.delivery.bus import EventBus
-from vsi_esl.delivery.targets import Router
-from vsi_esl.delivery.webhooks import Webhooks
+from vsi_esl.delivery.webhooks.targets import Router
+from vsi_esl.delivery.webhooks.webhooks import Webhooks
 from vsi_esl.events.types import DtmfReceived
-from vsi_esl.model.store import Legs, Rooms
+from vsi_esl.model.stores import Legs, Rooms
 
 EVENTS = 10_000
 LEGS = 50

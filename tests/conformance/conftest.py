@@ -17,12 +17,7 @@ from tests.support.vsi import VsiClient
 from tests.support.webserver import WebServer
 from vsi_esl.app import Service
 from vsi_esl.config import Config
-from vsi_esl.config.settings import (
-    HttpSettings,
-    RecordingSettings,
-    StateSettings,
-    SwitchSettings,
-)
+from vsi_esl.config.settings import HttpSettings, RecordingSettings, StateSettings, SwitchSettings
 from vsi_esl.config.sound import PlaybackSettings
 
 

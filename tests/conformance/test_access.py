@@ -12,9 +12,9 @@ import websocket
 
 from tests.support.http import HttpClient
 from tests.support.vsi import VsiClient
-from vsi_esl import registry, schemas
-from vsi_esl.access import line_of, new_token
+from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.config import ConfigError
+from vsi_esl.protocol import registry, schemas
 
 from .test_inbound import answered
 

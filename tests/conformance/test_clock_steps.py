@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.drivers import eventually
 from tests.support.webserver import tone
-from vsi_esl import clock
+from vsi_esl.work import clock
 
 from .test_sound_races import answered, in_room
 

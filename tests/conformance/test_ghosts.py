@@ -7,8 +7,9 @@ import uuid
 import pytest
 
 from tests.support.drivers import eventually
-from vsi_esl import endings, sweep
-from vsi_esl.resync import UNOBSERVED
+from vsi_esl.calls import endings
+from vsi_esl.translate import sweep
+from vsi_esl.translate.adoption import UNOBSERVED
 
 from .test_restart import crash
 from .test_sound_races import held

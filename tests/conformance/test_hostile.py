@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.drivers import eventually
 from tests.support.vsi import VsiClient
-from vsi_esl import registry, schemas
-from vsi_esl.switch.commands import decode_text
+from vsi_esl.protocol import registry, schemas
+from vsi_esl.switch.lines.builder import decode_text
 
 from .test_inbound import answered
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.drivers import eventually
 from vsi_esl.documents.glossary import rejections
-from vsi_esl.events.translate.hangup import mos
+from vsi_esl.translate.hangup import mos
 
 
 def need(service, codec):

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.drivers import eventually
 from vsi_esl.sandbox.calls import GONE, STUCK
-from vsi_esl.sound import bridges, internal
+from vsi_esl.sound import internal
+from vsi_esl.sound.bridges import bridging
 from vsi_esl.storage.state import StateStore
 from vsi_esl.storage.thread import StorageThread
 
@@ -92,7 +93,7 @@ def test_when_none_arrives_the_client_is_told_and_none_is_left(switch, client, s
 
 def test_a_lost_bridge_is_made_until_the_switch_reports_it(switch, client, service, astray, monkeypatch):
     """Renewing it fails for want of a report, not because the switch refuses."""
-    monkeypatch.setattr(bridges, "RETRY_S", 0.1)
+    monkeypatch.setattr(bridging, "RETRY_S", 0.1)
     in_room(switch, client, "a")
     in_room(switch, client, "b")
     client.ok("bridge_create", room_id="a", bridge_id="x", peer_room_id="b")

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from tests.support.http import HttpClient
-from vsi_esl.access import line_of, new_token
+from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.web import handler
 from vsi_esl.web import http as http_face
 

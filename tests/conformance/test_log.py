@@ -8,7 +8,7 @@ import websocket
 from tests.support.drivers import eventually
 from tests.support.http import HttpClient
 from tests.support.vsi import VsiClient
-from vsi_esl.access import line_of, new_token
+from vsi_esl.access.tokens import line_of, new_token
 
 from .test_access import address
 from .test_inbound import answered

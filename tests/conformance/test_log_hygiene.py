@@ -15,10 +15,11 @@ import pytest
 from tests.support.drivers import eventually
 from tests.support.log import Log, recorded_log
 from tests.support.vsi import VsiClient
-from vsi_esl import logs, registry
-from vsi_esl.access import line_of, new_token
+from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.app import Service
-from vsi_esl.switch.writer import Command, Writer
+from vsi_esl.ops import logs
+from vsi_esl.protocol import registry
+from vsi_esl.switch.esl.writer import Command, Writer
 
 from .test_inbound import answered
 
@@ -196,7 +197,7 @@ def test_a_handler_that_fails(log, start, connect, monkeypatch, name, shown, pay
 
 @both
 def test_an_event_handler_that_fails(log, switch, start, connect, monkeypatch):
-    from vsi_esl.events.translate import _translators
+    from vsi_esl.translate import _translators
 
     service = start()
     client = connect(service)

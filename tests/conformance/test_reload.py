@@ -11,12 +11,12 @@ import pytest
 from tests.support.drivers import eventually
 from tests.support.receiver import Receiver
 from tests.support.vsi import VsiClient
-from vsi_esl.access import line_of, new_token
+from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.app import Service
+from vsi_esl.cli.reload import Reloader
 from vsi_esl.config import Config, ConfigError
 from vsi_esl.config.live import LIVE, value_of, with_live
 from vsi_esl.config.loading import Loaded, all_settings
-from vsi_esl.reload import Reloader
 
 from .test_access import address, http
 from .test_inbound import answered
@@ -134,6 +134,6 @@ def test_every_live_setting_is_one(service, reload):
 
 def test_the_log_becomes_talkative(service, reload, monkeypatch):
     levels: list[str] = []
-    monkeypatch.setattr("vsi_esl.logs.setup", lambda level, fmt: levels.append(level))
+    monkeypatch.setattr("vsi_esl.ops.logs.setup", lambda level, fmt: levels.append(level))
     reload(service, log={"level": "debug"})
     eventually(lambda: levels == ["debug"], "the level is set")

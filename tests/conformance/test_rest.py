@@ -9,9 +9,9 @@ import socket
 import pytest
 
 from tests.support.http import HttpClient
-from vsi_esl import registry
-from vsi_esl.pending import PENDING
-from vsi_esl.protocol import COMMANDS, CONNECTION_COMMANDS
+from vsi_esl.protocol import registry
+from vsi_esl.protocol.names import COMMANDS, CONNECTION_COMMANDS
+from vsi_esl.protocol.pending import PENDING
 from vsi_esl.web.rest import routes
 
 from .test_inbound import answered

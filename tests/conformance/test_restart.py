@@ -10,9 +10,10 @@ import pytest
 
 from tests.support.drivers import eventually
 from tests.support.vsi import VsiClient
-from vsi_esl.resync import SWITCH_RESTARTED, UNOBSERVED
 from vsi_esl.sandbox import SandboxSwitch
-from vsi_esl.switch import memory, writer
+from vsi_esl.switch import memory
+from vsi_esl.switch.esl import writer
+from vsi_esl.translate.adoption import SWITCH_RESTARTED, UNOBSERVED
 
 from .test_inbound import answered, ring
 

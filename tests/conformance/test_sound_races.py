@@ -21,8 +21,8 @@ from tests.support.drivers import eventually
 from tests.support.webserver import tone
 from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.model.owner import of_leg, of_room
-from vsi_esl.sound import files, recorder
-from vsi_esl.sound import player as player_module
+from vsi_esl.sound.playback import player as player_module
+from vsi_esl.sound.recording import files, recorder
 from vsi_esl.storage import uploads
 
 from .test_inbound import answered

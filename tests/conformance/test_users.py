@@ -19,11 +19,11 @@ import pytest
 from tests.support.drivers import FreeswitchDriver, eventually
 from tests.support.freeswitch import REPOSITORY
 from tests.support.sandboxuser import PASSWORD
-from vsi_esl import clock
 from vsi_esl.app import Service
 from vsi_esl.cli.doctor_sound import sound_checks
-from vsi_esl.sound import publisher
-from vsi_esl.switch.client import EslClient
+from vsi_esl.sound.recording import publisher
+from vsi_esl.switch.esl.client import EslClient
+from vsi_esl.work import clock
 
 from .test_recording import seconds
 from .test_sound_races import quiet

@@ -19,19 +19,19 @@ import pytest
 from tests.support.drivers import eventually
 from tests.support.receiver import Received, Receiver
 from vsi_esl.config.web import WebhookSettings
-from vsi_esl.delivery import best_effort
-from vsi_esl.delivery import durable as delivering
-from vsi_esl.delivery import post as posting
-from vsi_esl.delivery import receiver as receiving
 from vsi_esl.delivery.bus import EventBus
-from vsi_esl.delivery.outbox import BUSY_TIMEOUT_S
-from vsi_esl.delivery.post import signature
-from vsi_esl.delivery.targets import GLOBAL, Router, endpoint_of
-from vsi_esl.delivery.webhooks import Webhooks
+from vsi_esl.delivery.webhooks import best_effort
+from vsi_esl.delivery.webhooks import durable as delivering
+from vsi_esl.delivery.webhooks import post as posting
+from vsi_esl.delivery.webhooks import sender as receiving
+from vsi_esl.delivery.webhooks.outbox import BUSY_TIMEOUT_S
+from vsi_esl.delivery.webhooks.post import signature
+from vsi_esl.delivery.webhooks.targets import GLOBAL, Router, endpoint_of
+from vsi_esl.delivery.webhooks.webhooks import Webhooks
 from vsi_esl.events.types import DtmfReceived, LegDisconnected
-from vsi_esl.media.connect import resolve
 from vsi_esl.model.leg import SIP_INBOUND, Leg, Webhook
-from vsi_esl.model.store import Legs, Rooms
+from vsi_esl.model.stores import Legs, Rooms
+from vsi_esl.net.connect import resolve
 from vsi_esl.storage.database import StateError
 
 QUICK = {"backoff_min": 0.02, "backoff_max": 0.1, "timeout": 5.0}

@@ -18,12 +18,13 @@ import yaml
 from click.testing import CliRunner
 
 from tests.support.http import HttpClient
-from vsi_esl import registry, resync
+from vsi_esl.audio.tones import TONES
 from vsi_esl.cli import cli
 from vsi_esl.documents import asyncapi, glossary, openapi, pages
-from vsi_esl.events.translate.hangup import SIP_REASONS
-from vsi_esl.media.tones import TONES
-from vsi_esl.switch.actions import HANGUP_CAUSES
+from vsi_esl.protocol import registry
+from vsi_esl.switch.actions.calls import HANGUP_CAUSES
+from vsi_esl.translate import adoption
+from vsi_esl.translate.hangup import SIP_REASONS
 
 from . import facts
 
@@ -172,7 +173,7 @@ def test_each_command_and_event_has_an_example_that_is_one():
 def test_the_words_have_their_list():
     """Whatever ends a leg is in the list of reasons."""
     listed = set(glossary.DISCONNECT_REASONS) | set(glossary.answers()) | set(glossary.rejections())
-    assert {*SIP_REASONS.values(), *HANGUP_CAUSES, resync.UNOBSERVED, resync.SWITCH_RESTARTED} <= listed
+    assert {*SIP_REASONS.values(), *HANGUP_CAUSES, adoption.UNOBSERVED, adoption.SWITCH_RESTARTED} <= listed
     assert len(TONES) == 41
     page = pages.words_page()
     assert all(f"<code>{word}</code>" in page for word in (*listed, *TONES))

@@ -11,7 +11,7 @@ from pathlib import Path
 import gevent
 import pytest
 
-from vsi_esl.access import line_of, new_token
+from vsi_esl.access.tokens import line_of, new_token
 
 IVR = Path(__file__).resolve().parents[2] / "examples" / "ivr.py"
 TOKEN = new_token()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_cli import Running
-from vsi_esl import registry
 from vsi_esl.documents import asyncapi
+from vsi_esl.protocol import registry
 
 
 @pytest.mark.parametrize("side", ["async", "sync"])

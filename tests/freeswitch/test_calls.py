@@ -13,7 +13,7 @@ import pytest
 from tests.support.drivers import eventually
 from tests.support.freeswitch import free_port
 from tests.support.rtp import tone_level
-from vsi_esl.resync import SWITCH_RESTARTED
+from vsi_esl.translate.adoption import SWITCH_RESTARTED
 
 SIPP = Path(__file__).parent / "sipp"
 HEARD = 2000

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from tests.support.drivers import eventually
-from vsi_esl.switch import commands
-from vsi_esl.switch.client import EslClient
+from vsi_esl.switch.esl.client import EslClient
+from vsi_esl.switch.lines import builder
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_call_that_is_taken_over_stays(switch, agent, esl):
         return bool(found)
 
     eventually(parked, "it is parked")
-    assert esl.send(f"api {commands.cancel_schedule(found[0])}") == "+OK Deleted: 1"
+    assert esl.send(f"api {builder.cancel_schedule(found[0])}") == "+OK Deleted: 1"
     with pytest.raises(AssertionError):
         call.wait("503", timeout=3)
     assert not call.ended
@@ -123,14 +123,14 @@ def test_values_come_back_as_sent(switch, esl):
     """Rules A and C with some hundred strings, on the real parsers."""
     generator = random.Random(20_260_526)
     target = "00000000-0000-4000-8000-0000000000aa"
-    esl.send(f"api {commands.originate_null(target, {'vsi_internal': 'true'})}")
+    esl.send(f"api {builder.originate_null(target, {'vsi_internal': 'true'})}")
     for number in range(300):
         value = random_text(generator)
-        esl.send(f"api {commands.setvar(target, 'vsi_probe', value)}")
+        esl.send(f"api {builder.setvar(target, 'vsi_probe', value)}")
         assert esl.send(f"api uuid_getvar {target} vsi_probe") == value
         try:
-            line = commands.originate_null(f"probe-{number}", {"vsi_probe": value, "vsi_after": "ok"})
-        except commands.BadArgument:
+            line = builder.originate_null(f"probe-{number}", {"vsi_probe": value, "vsi_after": "ok"})
+        except builder.BadArgument:
             assert re.search(r"[{}]|\$\{|:_:", value)
             continue
         assert esl.send(f"api {line}").startswith("+OK")

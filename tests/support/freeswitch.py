@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 from greenswitch.esl import NotConnectedError
 
-from vsi_esl.switch.client import EslClient
+from vsi_esl.switch.esl.client import EslClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PASSWORD = "vsi-test"

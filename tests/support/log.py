@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from vsi_esl import logs
+from vsi_esl.ops import logs
 
 
 class Log:

@@ -17,13 +17,13 @@ import sys  # noqa: E402
 import gevent  # noqa: E402
 import gevent.event  # noqa: E402
 
-from vsi_esl import logs  # noqa: E402
 from vsi_esl.config.web import WebhookSettings  # noqa: E402
 from vsi_esl.delivery.bus import EventBus  # noqa: E402
-from vsi_esl.delivery.targets import Router  # noqa: E402
-from vsi_esl.delivery.webhooks import Webhooks  # noqa: E402
+from vsi_esl.delivery.webhooks.targets import Router  # noqa: E402
+from vsi_esl.delivery.webhooks.webhooks import Webhooks  # noqa: E402
 from vsi_esl.events.types import DtmfReceived  # noqa: E402
-from vsi_esl.model.store import Legs, Rooms  # noqa: E402
+from vsi_esl.model.stores import Legs, Rooms  # noqa: E402
+from vsi_esl.ops import logs  # noqa: E402
 
 STEP = 100_000
 LEGS = 7

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import gevent
 from gevent.queue import Queue
 
-from vsi_esl.registry import Body, Rest
+from vsi_esl.protocol.registry import Body, Rest
 from vsi_esl.web.rest import routes
 
 from .http import Answer, HttpClient

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from marshmallow import fields
 
-from vsi_esl import access, confinement, registry
-from vsi_esl.access import OPEN, Access, Bucket, Scope, Tokens, line_of, new_token
+from vsi_esl.access import tokens
+from vsi_esl.access.tokens import OPEN, Access, Bucket, Scope, Tokens, digest_of, line_of, new_token
 from vsi_esl.errors import Forbidden, TooMany
-from vsi_esl.schemas import Id, LegId, Payload, Text, TextList
+from vsi_esl.protocol import confinement, registry
+from vsi_esl.protocol.schemas import Id, LegId, Payload, Text, TextList
 
 
 def test_a_token_is_found_by_itself_only():
@@ -21,7 +22,7 @@ def test_a_token_is_found_by_itself_only():
     assert found is not None and (found.name, found.scope, found.confined) == ("a", Scope.READ, False)
     second = tokens.find(other)
     assert second is not None and (second.name, second.pattern) == ("b", "acme.*")
-    for wrong in ("", token[:-1], token.upper(), "\udcff", "a", access.digest_of(token).decode()):
+    for wrong in ("", token[:-1], token.upper(), "\udcff", "a", digest_of(token).decode()):
         assert tokens.find(wrong) is None
     assert len(token) > 43 and token.startswith("vsi_")
     assert token not in line_of("a", "read", token)
@@ -89,8 +90,8 @@ def test_a_token_pasted_where_its_line_belongs_is_not_said(line):
     ],
 )
 def test_what_may_be_a_secret(text, secret):
-    assert access.may_be_secret(text) is secret
-    assert (access.shown(text) == text) is not secret
+    assert tokens.may_be_secret(text) is secret
+    assert (tokens.shown(text) == text) is not secret
 
 
 def test_names_are_unique():

@@ -16,12 +16,13 @@ import click
 import pytest
 
 from tests.support.vsi import VsiClient
-from vsi_esl import logs, registry
 from vsi_esl.cli import COMMANDS, cli, main
-from vsi_esl.delivery.arrivals import Arrival
-from vsi_esl.delivery.outbox import Changes, Outbox
-from vsi_esl.delivery.targets import Target
+from vsi_esl.delivery.webhooks.arrivals import Arrival
+from vsi_esl.delivery.webhooks.outbox import Changes, Outbox
+from vsi_esl.delivery.webhooks.targets import Target
 from vsi_esl.documents import fields
+from vsi_esl.ops import logs
+from vsi_esl.protocol import registry
 
 DEADLINE_S = 20
 
@@ -354,7 +355,7 @@ HEAVY = (
     "structlog",
     "yaml",
     "vsi_esl.config",
-    "vsi_esl.registry",
+    "vsi_esl.protocol.registry",
 )
 
 

@@ -13,12 +13,12 @@ from gevent.server import StreamServer
 from greenswitch.esl import ESLEvent, NotConnectedError
 
 from vsi_esl.sandbox import SandboxSwitch
-from vsi_esl.switch import client as client_module
-from vsi_esl.switch import writer as writer_module
-from vsi_esl.switch.client import AuthenticationFailed, CommandTimeout, EslClient
-from vsi_esl.switch.codec import CodecError
-from vsi_esl.switch.jobs import Jobs
-from vsi_esl.switch.writer import TooManyCommands
+from vsi_esl.switch.esl import client as client_module
+from vsi_esl.switch.esl import writer as writer_module
+from vsi_esl.switch.esl.client import AuthenticationFailed, CommandTimeout, EslClient
+from vsi_esl.switch.esl.codec import CodecError
+from vsi_esl.switch.esl.jobs import Jobs
+from vsi_esl.switch.esl.writer import TooManyCommands
 
 HELLO = b"Content-Type: auth/request\n\n"
 ACCEPTED = b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n"

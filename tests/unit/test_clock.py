@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from vsi_esl import clock
-from vsi_esl.clock import SwitchClock
-from vsi_esl.delivery.counts import Counts
+from vsi_esl.delivery.webhooks.counts import Counts
 from vsi_esl.storage.state import StateStore
+from vsi_esl.work import clock
+from vsi_esl.work.clock import SwitchClock
 
 
 @pytest.mark.parametrize("step", [3600, -3600])

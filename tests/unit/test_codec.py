@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsi_esl.switch.codec import CodecError, Decoder, decode_event, encode_command
+from vsi_esl.switch.esl.codec import CodecError, Decoder, decode_event, encode_command
 
 
 def frames(data: bytes, cuts: list[int] | None = None, **limits: int):

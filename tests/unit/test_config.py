@@ -8,9 +8,10 @@ import json
 import pytest
 import structlog
 
-from vsi_esl import access, logs
+from vsi_esl.access import tokens
 from vsi_esl.config import ConfigError, describe, example_yaml, load
 from vsi_esl.config.loading import all_settings
+from vsi_esl.ops import logs
 
 
 def problems(path=None, **environ) -> list[str]:
@@ -147,7 +148,7 @@ def test_secrets_from_files_and_never_shown(tmp_path):
     assert line.endswith("VSI_ESL_SWITCH_PASSWORD is given as well")
 
 
-SECRET = access.new_token()
+SECRET = tokens.new_token()
 
 
 @pytest.mark.parametrize("key", [key for key, _ in all_settings()])

@@ -88,7 +88,7 @@ for module in pkgutil.walk_packages(vsi_esl.__path__, "vsi_esl."):
     if not module.name.endswith("__main__"):
         __import__(module.name)
 
-from vsi_esl.media.url import parsed
+from vsi_esl.net.url import parsed
 print(parsed("https://b\\u00fccher.example/", "").host)
 """
 

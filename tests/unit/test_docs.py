@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vsi_esl import registry
 from vsi_esl.cli import COMMANDS
 from vsi_esl.config import reference_table
+from vsi_esl.protocol import registry
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,9 +16,9 @@ from vsi_esl.config import Config
 from vsi_esl.config.settings import StateSettings
 from vsi_esl.config.sound import S3Settings
 from vsi_esl.config.web import AccessSettings, WebhookSettings
-from vsi_esl.delivery.arrivals import Arrival
-from vsi_esl.delivery.outbox import Changes, Outbox
-from vsi_esl.delivery.targets import Target
+from vsi_esl.delivery.webhooks.arrivals import Arrival
+from vsi_esl.delivery.webhooks.outbox import Changes, Outbox
+from vsi_esl.delivery.webhooks.targets import Target
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pwd
 import numpy as np
 import pytest
 
+from vsi_esl.audio import wav
 from vsi_esl.config import Config
-from vsi_esl.media import wav
 from vsi_esl.storage import folders
 
 

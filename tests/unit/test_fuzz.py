@@ -16,10 +16,10 @@ from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import HttpSettings, SpeechSettings, StateSettings
 from vsi_esl.delivery.bus import AppFilter
-from vsi_esl.events.translate import translate
-from vsi_esl.protocol import COMMANDS
-from vsi_esl.switch.client import EslClient
-from vsi_esl.switch.codec import CodecError, Decoder, decode_event
+from vsi_esl.protocol.names import COMMANDS
+from vsi_esl.switch.esl.client import EslClient
+from vsi_esl.switch.esl.codec import CodecError, Decoder, decode_event
+from vsi_esl.translate import translate
 from vsi_esl.web.vsi import VsiSession
 
 EXAMPLES = 10_000

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsi_esl import logs
+from vsi_esl.ops import logs
 
 SECRET = "hunter2"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsi_esl.media import MediaError
-from vsi_esl.media.decode import Kind, decode, kind_of
+from vsi_esl.audio import MediaError
+from vsi_esl.audio.decode import Kind, decode, kind_of
 
 from .test_media_wav import RAMP, chunk, fmt, riff
 

@@ -17,9 +17,9 @@ import gevent
 import pytest
 from gevent.server import StreamServer
 
-from vsi_esl.media import MediaError
-from vsi_esl.media.fetch import Fetcher, max_age
-from vsi_esl.media.guard import AddressGuard
+from vsi_esl.audio import MediaError
+from vsi_esl.audio.fetch import Fetcher, max_age
+from vsi_esl.net.guard import AddressGuard
 
 OPEN = AddressGuard(True)
 

@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from vsi_esl.media import MediaError, wav
-from vsi_esl.media.merge import Piece, merge
+from vsi_esl.audio import MediaError, wav
+from vsi_esl.audio.merge import Piece, merge
 
 from .test_media_wav import killed
 

@@ -6,7 +6,7 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
-from vsi_esl.media.race import interleaved, race
+from vsi_esl.net.race import interleaved, race
 
 LONG, SHORT = 60.0, 0.01
 

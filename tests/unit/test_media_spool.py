@@ -13,10 +13,10 @@ import pytest
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
-from vsi_esl.media import MediaError, wav
-from vsi_esl.media.fetch import Fetcher
-from vsi_esl.media.guard import AddressGuard
-from vsi_esl.media.spool import MAX_FETCHES, Spool
+from vsi_esl.audio import MediaError, wav
+from vsi_esl.audio.fetch import Fetcher
+from vsi_esl.audio.spool import MAX_FETCHES, Spool
+from vsi_esl.net.guard import AddressGuard
 
 from .test_media_wav import chunk, fmt, riff
 

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from vsi_esl.media import MediaError
-from vsi_esl.media.tones import TONES, find, render
+from vsi_esl.audio import MediaError
+from vsi_esl.audio.tones import TONES, find, render
 
 RATE = 8000
 

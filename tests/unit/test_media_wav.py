@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsi_esl.media import MediaError, wav
+from vsi_esl.audio import MediaError, wav
 
 RAMP = np.arange(-400, 400, dtype=np.int16)
 GUID = wav.GUID_TAIL

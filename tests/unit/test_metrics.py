@@ -14,16 +14,17 @@ import structlog
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
-from vsi_esl import __version__, logs
+from vsi_esl import __version__
 from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import RecordingSettings, StateSettings
 from vsi_esl.config.sound import PlaybackSettings
 from vsi_esl.events import types
-from vsi_esl.metrics import Metrics, known_reason, register
 from vsi_esl.model.leg import CONNECTED, Leg
 from vsi_esl.model.recording import RUNNING, Recording
 from vsi_esl.model.room import Room
+from vsi_esl.ops import logs
+from vsi_esl.ops.metrics import Metrics, known_reason, register
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -240,14 +241,14 @@ def test_webhooks(service, metrics):
 def test_survived_errors_are_counted_by_what_failed(service, metrics, monkeypatch):
     monkeypatch.setattr(logs, "survived", Counter())
     metrics.watch(service.ctx)
-    for name in ("vsi_esl.sound.player", "vsi_esl.sound.player", "somebody.else"):
+    for name in ("vsi_esl.sound.playback.player", "vsi_esl.sound.playback.player", "somebody.else"):
         try:
             raise KeyError(name)
         except KeyError:
             structlog.get_logger(name).exception("audio not prepared", playback_id=name)
-    structlog.get_logger("vsi_esl.sound.player").error("no traceback")
+    structlog.get_logger("vsi_esl.sound.playback.player").error("no traceback")
     counted = "voiceblender_recovered_panics_total"
-    assert value(metrics, counted, component="sound.player", site="audio not prepared") == 2
+    assert value(metrics, counted, component="sound.playback.player", site="audio not prepared") == 2
     assert value(metrics, counted, component="library", site="") == 1
     assert sum(logs.survived.values()) == 3
 

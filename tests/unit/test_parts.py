@@ -9,19 +9,19 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
-from vsi_esl import registry
 from vsi_esl.delivery.bus import AppFilter, EventBus, timestamp
 from vsi_esl.errors import Conflict, Invalid, NotFound, SwitchUnavailable
-from vsi_esl.events.translate.hangup import mos, quality, reason
 from vsi_esl.events.types import LegMuted, RoomCreated
 from vsi_esl.model import codecs
 from vsi_esl.model.leg import CONNECTED, Leg
 from vsi_esl.model.room import Room
-from vsi_esl.model.store import Legs, Rooms
+from vsi_esl.model.stores import Legs, Rooms
+from vsi_esl.protocol import registry
 from vsi_esl.switch import memory
-from vsi_esl.timers import Timers
-from vsi_esl.waits import Waits
-from vsi_esl.workers import MAX_QUEUED_PER_KEY, Workers
+from vsi_esl.translate.hangup import mos, quality, reason
+from vsi_esl.work.timers import Timers
+from vsi_esl.work.waits import Waits
+from vsi_esl.work.workers import MAX_QUEUED_PER_KEY, Workers
 
 
 def leg(**more) -> Leg:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from marshmallow import Schema, fields
 
-from vsi_esl import registry, schemas
 from vsi_esl.errors import Invalid
+from vsi_esl.protocol import registry, schemas
 
 HUGE = "x" * (schemas.MAX_CHARACTERS + 1)
 VALUES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vsi_esl.sound.holds import aligned, note, stretches
+from vsi_esl.sound.recording.holds import aligned, note, stretches
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from tests.support.s3server import (
     target,
 )
 from vsi_esl.errors import Invalid, NotSupported, VsiError
-from vsi_esl.media.guard import AddressGuard
+from vsi_esl.net.guard import AddressGuard
 from vsi_esl.storage import s3direct
 from vsi_esl.storage.s3 import MAX_OBJECT_BYTES, S3Target, UploadError, probe, put, resolve, warm_up
 

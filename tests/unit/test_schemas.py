@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from vsi_esl import registry, schemas
 from vsi_esl.documents import fields as documents
 from vsi_esl.errors import Invalid
-from vsi_esl.schemas import Payload, Whole
+from vsi_esl.protocol import registry, schemas
+from vsi_esl.protocol.schemas import Payload, Whole
 
 
 class Number(Payload):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vsi_esl.access import line_of
+from vsi_esl.access.tokens import line_of
 from vsi_esl.config import Config, ConfigError, Loaded, describe, example_yaml, load, reference_table
 from vsi_esl.config.elsewhere import SET_IN_FREESWITCH
 from vsi_esl.config.loading import HIDDEN, all_settings, listen_host

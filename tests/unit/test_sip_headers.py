@@ -6,7 +6,7 @@ import pytest
 
 from vsi_esl.errors import BadArgument
 from vsi_esl.sandbox.invite import SHORT_FORMS as OF_THE_STACK
-from vsi_esl.switch import headers, identity
+from vsi_esl.switch.lines import headers, identity
 
 
 def test_every_short_form_of_the_stack_is_known():

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from vsi_esl.delivery import outbox as boxes
-from vsi_esl.delivery.arrivals import Arrival, Arrivals
-from vsi_esl.delivery.outbox import Changes, Outbox
-from vsi_esl.delivery.targets import Target
+from vsi_esl.delivery.webhooks import outbox as boxes
+from vsi_esl.delivery.webhooks.arrivals import Arrival, Arrivals
+from vsi_esl.delivery.webhooks.outbox import Changes, Outbox
+from vsi_esl.delivery.webhooks.targets import Target
 from vsi_esl.storage import segments
 from vsi_esl.storage.database import StateError
 

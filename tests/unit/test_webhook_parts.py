@@ -8,16 +8,16 @@ import time
 import pytest
 
 from vsi_esl.config.web import WebhookSettings
-from vsi_esl.delivery.breaker import LANES_TO_OPEN, Backoff, Breaker
-from vsi_esl.delivery.failure import ANSWERED, SILENT, UNREACHED, Undelivered
-from vsi_esl.delivery.post import signature
-from vsi_esl.delivery.targets import GLOBAL, Router, endpoint_of, host_of, of_call, requested
+from vsi_esl.delivery.webhooks.breaker import LANES_TO_OPEN, Backoff, Breaker
+from vsi_esl.delivery.webhooks.failure import ANSWERED, SILENT, UNREACHED, Undelivered
+from vsi_esl.delivery.webhooks.post import signature
+from vsi_esl.delivery.webhooks.targets import GLOBAL, Router, endpoint_of, host_of, of_call, requested
 from vsi_esl.errors import Invalid
 from vsi_esl.events import sound, types
-from vsi_esl.media.guard import AddressGuard
 from vsi_esl.model.leg import SIP_INBOUND, Leg, Webhook
 from vsi_esl.model.room import Room
-from vsi_esl.model.store import Legs, Rooms
+from vsi_esl.model.stores import Legs, Rooms
+from vsi_esl.net.guard import AddressGuard
 
 
 @pytest.fixture

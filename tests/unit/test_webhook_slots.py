@@ -6,7 +6,7 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
-from vsi_esl.delivery.slots import Slots
+from vsi_esl.delivery.webhooks.slots import Slots
 
 A, B = "http://a.example:80/", "http://b.example:80/"
 

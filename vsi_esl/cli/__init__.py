@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def _warnings_to_stderr() -> None:
-    from .. import logs
+    from ..ops import logs
 
     logs.setup("warn", "console", sys.stderr)  # `serve` sets up its own
 
@@ -104,7 +104,7 @@ def _expected() -> tuple[type[Exception], ...]:
 
     from ..config import ConfigError
     from ..storage.database import StateError
-    from ..switch.client import AuthenticationFailed, CommandTimeout
+    from ..switch.esl.client import AuthenticationFailed, CommandTimeout
 
     return ConfigError, StateError, NotConnectedError, AuthenticationFailed, CommandTimeout, OSError
 

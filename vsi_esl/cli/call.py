@@ -10,9 +10,9 @@ import click
 import websocket
 from click.shell_completion import CompletionItem
 
-from .. import registry, schemas
 from ..documents import fields
-from ..protocol import COMMANDS, CONNECTION_COMMANDS
+from ..protocol import registry, schemas
+from ..protocol.names import COMMANDS, CONNECTION_COMMANDS
 from .connection import connect
 from .options import token_option, url_option
 

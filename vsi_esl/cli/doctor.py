@@ -17,8 +17,8 @@ from ..config import Config
 from ..errors import VsiError
 from ..storage import s3
 from ..storage.s3 import S3Target
-from ..switch import commands
-from ..switch.client import AuthenticationFailed, CommandTimeout, EslClient
+from ..switch.esl.client import AuthenticationFailed, CommandTimeout, EslClient
+from ..switch.lines import builder
 from .doctor_http import http_checks
 from .doctor_sound import folder_checks, sound_checks
 from .findings import FAIL, OK, WARN, Check, writable
@@ -108,23 +108,23 @@ def _password(config: Config) -> Check:
 
 
 def _modules(client: EslClient) -> Iterator[Check]:
-    missing = [name for name in NEEDED_MODULES if api(client, commands.module_exists(name)) != "true"]
+    missing = [name for name in NEEDED_MODULES if api(client, builder.module_exists(name)) != "true"]
     hint = "load them in modules.conf.xml" if missing else ""
     yield Check("needed modules", FAIL if missing else OK, ", ".join(missing) or "all loaded", hint)
     for name, use in USEFUL_MODULES.items():
-        if api(client, commands.module_exists(name)) != "true":
+        if api(client, builder.module_exists(name)) != "true":
             yield Check(name, WARN, "not loaded", f"needed for {use}")
 
 
 def _configuration(config: Config, client: EslClient) -> Iterator[Check]:
     profile = config.switch.sofia_profile
-    status = api(client, commands.sofia_profile_status(profile))
+    status = api(client, builder.sofia_profile_status(profile))
     running = "<profile>" in status or "<profile-info>" in status
     hint = "" if running else "add sip_profiles/vsi.xml, or set switch.sofia_profile"
     yield Check(
         "SIP profile", OK if running else FAIL, profile if running else f"{profile} is not running", hint
     )
-    rooms = api(client, commands.configuration("conference.conf"))
+    rooms = api(client, builder.configuration("conference.conf"))
     if "-ERR" not in rooms:
         lacking = [name for name in ("vsi8000", "vsi16000", "vsi48000") if f'"{name}"' not in rooms]
         hint = "add conference.conf.xml from freeswitch_conf/" if lacking else ""
@@ -133,7 +133,7 @@ def _configuration(config: Config, client: EslClient) -> Iterator[Check]:
         ("sip_watch_headers", "CSeq", "a refused hold is not noticed, and a REFER not declined"),
         ("intercept_unanswered_only", "true", "an INVITE with Replaces can take over a call"),
     ):
-        value = api(client, commands.global_getvar(name))
+        value = api(client, builder.global_getvar(name))
         good = wanted in value
         hint = "" if good else f"include vars_vsi.xml: without it {loss}"
         yield Check(name, OK if good else WARN, value or "not set", hint)

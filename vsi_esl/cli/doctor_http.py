@@ -7,13 +7,13 @@ import sqlite3
 from collections.abc import Iterator
 
 from ..app import webhook_path
+from ..audio import MediaError
 from ..config import Config
-from ..delivery.outbox import Outbox
-from ..delivery.targets import endpoint_of, host_of
-from ..media import MediaError
-from ..media.connect import FAILURES, Connector, reason
-from ..media.guard import AddressGuard
-from ..media.url import parsed
+from ..delivery.webhooks.outbox import Outbox
+from ..delivery.webhooks.targets import endpoint_of, host_of
+from ..net.connect import FAILURES, Connector, reason
+from ..net.guard import AddressGuard
+from ..net.url import parsed
 from ..storage.database import StateError
 from .findings import FAIL, OK, WARN, Check, writable
 

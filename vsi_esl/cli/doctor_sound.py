@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..audio import MediaError
+from ..audio.wav import read_info, write_wav
 from ..config import Config
 from ..errors import BadArgument
-from ..media import MediaError
-from ..media.wav import read_info, write_wav
 from ..model.recording import Part, Recording
-from ..sound import files
+from ..sound.recording import files
 from ..storage import folders
-from ..switch import audio, commands
-from ..switch.client import EslClient
+from ..switch.esl.client import EslClient
+from ..switch.lines import audio, builder
 from .findings import FAIL, OK, WARN, Check
 
 RATE = 8000
@@ -47,7 +47,7 @@ def sound_checks(config: Config, client: EslClient) -> Iterator[Check]:
         except (OSError, MediaError, BadArgument) as error:
             yield Check(name, FAIL, _reason(error), f"make {directory} writable for the service")
         finally:
-            api(commands.kill(channel, "NORMAL_CLEARING"))
+            api(builder.kill(channel, "NORMAL_CLEARING"))
 
 
 def folder_checks(config: Config) -> Iterator[Check]:
@@ -63,7 +63,7 @@ def folder_checks(config: Config) -> Iterator[Check]:
 
 def _record(api: Api, name: str, channel: str, directory: str) -> Check:
     """200 ms of silence, published as any recording is."""
-    answer = api(commands.originate_null(channel, {"vsi_internal": "true"}))
+    answer = api(builder.originate_null(channel, {"vsi_internal": "true"}))
     if not answer.startswith("+OK"):
         return Check(name, WARN, f"no internal channel: {answer[:80]}", "is mod_loopback loaded?")
     recording = Recording(channel, os.path.join(directory, f"{channel}.wav"), RATE, leg_id=channel)
@@ -76,8 +76,8 @@ def _record(api: Api, name: str, channel: str, directory: str) -> Check:
             return Check(name, FAIL, f"the switch cannot write to {directory}: {answer[:80]}", HINT)
         time.sleep(RECORDED_S)
         api(audio.recording(channel, "stop", part))
-        api(commands.kill(channel, "NORMAL_CLEARING"))
-        _wait(lambda: api(commands.exists(channel)) != "true")
+        api(builder.kill(channel, "NORMAL_CLEARING"))
+        _wait(lambda: api(builder.exists(channel)) != "true")
         result = files.publish(recording)
         if result.error:
             return Check(name, FAIL, f"{directory}: {result.error}", HINT)
@@ -100,8 +100,8 @@ def _play(api: Api, name: str, channel: str, directory: str) -> Check:
         answer = api(audio.play_to_nobody(channel, path))
         if not answer.startswith("+OK"):
             return Check(name, WARN, f"no internal channel: {answer[:80]}", "is mod_loopback loaded?")
-        _wait(lambda: api(commands.getvar(channel, "current_application")) == "park")
-        played = api(commands.getvar(channel, "playback_ms"))
+        _wait(lambda: api(builder.getvar(channel, "current_application")) == "park")
+        played = api(builder.getvar(channel, "playback_ms"))
         if not played.isdigit() or int(played) < ENOUGH_MS:
             return Check(name, FAIL, f"the switch cannot read the files in {directory}", HINT)
         return Check(name, OK, f"the switch played {played} ms from the spool")

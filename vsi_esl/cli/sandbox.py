@@ -12,8 +12,8 @@ from gevent.event import Event as Flag
 from greenswitch.esl import NotConnectedError
 
 from ..sandbox import SandboxSwitch, demo_caller
-from ..switch import commands
-from ..switch.client import AuthenticationFailed, EslClient
+from ..switch.esl.client import AuthenticationFailed, EslClient
+from ..switch.lines import builder
 
 
 @click.group(invoke_without_command=True)
@@ -44,7 +44,7 @@ def _ask(port: int, password: str, request: dict[str, Any]) -> str:
     except (NotConnectedError, AuthenticationFailed) as error:
         raise click.ClickException(f"no sandbox at 127.0.0.1:{port}: {error}") from None
     try:
-        answer = client.send("api " + commands.sandbox(json.dumps(request)))
+        answer = client.send("api " + builder.sandbox(json.dumps(request)))
     finally:
         client.stop()
     if answer.startswith("-ERR"):

@@ -13,12 +13,12 @@ import click
 import gevent
 from gevent.event import Event as Flag
 
-from .. import logs
 from ..app import Service
 from ..config import Config, load
-from ..reload import Reloader
+from ..ops import logs
 from ..sandbox import SandboxSwitch, demo_caller
 from .options import config_option, load_settings
+from .reload import Reloader
 
 THINGS_TO_TRY = """
 The service runs on a sandbox: a simulated switch with one demo caller.

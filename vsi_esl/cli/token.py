@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from .. import access
+from ..access import tokens
 
 
 @click.command()
 @click.argument("name")
 @click.option(
     "--scope",
-    type=click.Choice([scope.name.lower() for scope in access.Scope]),
+    type=click.Choice([scope.name.lower() for scope in tokens.Scope]),
     default="control",
     show_default=True,
     help="read: commands that change nothing, events and metrics. control: all commands. admin: as control,"
@@ -22,9 +22,9 @@ from .. import access
 )
 def token(name: str, scope: str, app_id: str) -> None:
     """Make a bearer token called NAME. It is shown once; the settings keep a hash of it."""
-    secret = access.new_token()
+    secret = tokens.new_token()
     try:
-        line = access.line_of(name, scope, secret, app_id)
+        line = tokens.line_of(name, scope, secret, app_id)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"token, for the client (it is not shown again):\n\n  {secret}\n")

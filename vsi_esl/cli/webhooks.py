@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ..app import webhook_path
-from ..delivery.outbox import Outbox
+from ..delivery.webhooks.outbox import Outbox
 from .lines import echo_table
 from .options import config_option, load_settings
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .. import placement
-from ..context import Context
+from ..calls import placement
+from ..calls.context import Context
 from ..errors import Conflict, Invalid, NotSupported, VsiError
 from ..events import types
 from ..model.codecs import CODEC_MODULES, codec_name
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
-from ..registry import Body, Rest, command
-from ..schemas import Flag, Text
+from ..protocol.registry import Body, Rest, command
+from ..protocol.schemas import Flag, Text
 from .legs import LegPayload
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .. import lifecycle, placement
-from ..context import Context
+from ..calls import lifecycle, placement
+from ..calls.context import Context
 from ..errors import Conflict, VsiError
 from ..events import types
 from ..model.leg import CONNECTED, Leg
-from ..registry import Rest, command
+from ..protocol.registry import Rest, command
 from .answering import failed
 from .legs import LegPayload
 

@@ -9,17 +9,29 @@ from typing import Any
 import gevent
 import structlog
 
-from .. import clock, dialling, lifecycle, placement
-from ..context import Context
-from ..delivery.targets import requested
+from ..calls import dialling, lifecycle, placement
+from ..calls.context import Context
+from ..delivery.webhooks.targets import requested
 from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable, VsiError
 from ..model.amd import AmdParameters
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
-from ..registry import Body, Rest, command
-from ..schemas import INT32, AppId, Flag, Nested, Payload, RoomToJoin, Text, TextList, TextMap, Whole, about
-from ..switch import commands as builder
-from ..switch import headers, identity
+from ..protocol.registry import Body, Rest, command
+from ..protocol.schemas import (
+    INT32,
+    AppId,
+    Flag,
+    Nested,
+    Payload,
+    RoomToJoin,
+    Text,
+    TextList,
+    TextMap,
+    Whole,
+    about,
+)
+from ..switch.lines import builder, headers, identity
+from ..work import clock
 from .answering import require_codec, usable_codecs
 
 log = structlog.get_logger(__name__)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import endings
-from ..context import Context
+from ..calls import endings
+from ..calls.context import Context
 from ..errors import Invalid
 from ..model.leg import EARLY_MEDIA, RINGING
-from ..registry import Body, Rest, command
-from ..schemas import LegId, Payload, Text, about
+from ..protocol.registry import Body, Rest, command
+from ..protocol.schemas import LegId, Payload, Text, about
 
 REJECTIONS = ("busy", "declined", "rejected", "unavailable", "not_found", "forbidden", "server_error")
 

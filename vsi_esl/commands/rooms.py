@@ -6,17 +6,32 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from .. import endings, lifecycle, placement
-from ..context import Context
-from ..delivery.targets import requested
+from ..calls import endings, lifecycle, placement
+from ..calls.context import Context
+from ..delivery.webhooks.targets import requested
 from ..errors import Invalid, LegGone, NotFound
 from ..events import types
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..model.owner import of_room
 from ..model.room import SAMPLE_RATES, Room
-from ..registry import Body, Rest, command
-from ..schemas import INT32, AppId, Flag, Label, LegId, NewId, Payload, RoomId, RoomToJoin, Text, Whole, about
-from ..sound import bridges, player, recorder
+from ..protocol.registry import Body, Rest, command
+from ..protocol.schemas import (
+    INT32,
+    AppId,
+    Flag,
+    Label,
+    LegId,
+    NewId,
+    Payload,
+    RoomId,
+    RoomToJoin,
+    Text,
+    Whole,
+    about,
+)
+from ..sound.bridges import bridging
+from ..sound.playback import player
+from ..sound.recording import recorder
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
 
@@ -94,7 +109,7 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     for leg in legs:
         leg.silent_leave = True
     for bridge in ctx.bridges.of_room(room.id):
-        bridges.delete(ctx, bridge, room)
+        bridging.delete(ctx, bridge, room)
     player.stop_all(ctx, of_room(room.id))
     ctx.emit(types.RoomDeleted.of(room))
     for leg in legs:

@@ -6,14 +6,14 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from .. import lifecycle, routing
-from ..context import Context
+from ..calls import lifecycle, routing
+from ..calls.context import Context
 from ..errors import Invalid, NotFound
 from ..events import types
 from ..model.room import Room
 from ..model.routing import Matrix
-from ..registry import Body, Rest, command
-from ..schemas import Label, LegId, Payload, RoomId, Rows, about, strings
+from ..protocol.registry import Body, Rest, command
+from ..protocol.schemas import Label, LegId, Payload, RoomId, Rows, about, strings
 from .rooms import RoomPayload
 
 MAX_ROLES = 256

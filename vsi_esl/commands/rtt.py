@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .. import placement
-from ..context import Context
+from ..calls import placement
+from ..calls.context import Context
 from ..errors import Conflict, Invalid
-from ..registry import Body, Rest, command
-from ..schemas import Text, about
+from ..protocol.registry import Body, Rest, command
+from ..protocol.schemas import Text, about
 from .legs import LegPayload
 
 MAX_TEXT = 4096

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any
 
-from .. import access
+from ..access import tokens
 from . import yamlfile
 from .elsewhere import SET_IN_FREESWITCH
 from .settings import Config
@@ -87,7 +87,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
         ("environment", _from_environment(environ, settings, problems)),
     ):
         for key, one in given.items():
-            shown = HIDDEN if settings[key].metadata["secret"] else access.shown(repr(one.value))[:MAX_SHOWN]
+            shown = HIDDEN if settings[key].metadata["secret"] else tokens.shown(repr(one.value))[:MAX_SHOWN]
             try:
                 parsed = settings[key].metadata["parse"](one.value)
                 if isinstance(parsed, Partly):
@@ -239,7 +239,7 @@ def _take(name: str, origin: str, value: Any, from_file: bool, twice: bool) -> _
     except (OSError, ValueError) as error:
         # what is no absolute path may be the secret itself, given under the wrong name
         path = value if isinstance(value, str) and os.path.isabs(value) else ""
-        path = path if path and not access.may_be_secret(path) else "the file"
+        path = path if path and not tokens.may_be_secret(path) else "the file"
         why = getattr(error, "strerror", None) or error
         raise ValueError(f"{origin}: cannot read {path}: {why}") from None
 
@@ -261,7 +261,7 @@ def _unknown(kind: str, name: str, known: Mapping[str, str]) -> str:
     """`known` maps each name that could be meant to the right one."""
     near = [name] if name in known else difflib.get_close_matches(name, known, 1, 0.5)
     hint = f'; did you mean "{known[near[0]]}"?' if near else ""
-    return f'unknown {kind} "{access.shown(name)}"{hint}'
+    return f'unknown {kind} "{tokens.shown(name)}"{hint}'
 
 
 def _build(owner: type, chosen: Mapping[str, Any], prefix: str = "") -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..media.guard import AddressGuard, Network
+from ..net.guard import AddressGuard, Network
 from ..storage.s3 import S3Target
 from . import values
 from .declare import default_spool_directory, setting

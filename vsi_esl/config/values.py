@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .. import access
+from ..access.tokens import Tokens, shown
 from ..model.codecs import CLOCK_RATES, codec_name
 
 DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h)?\Z")
@@ -201,7 +201,7 @@ def codecs(default: tuple[str, ...]) -> Any:
         unknown = [word for word, name in found.items() if name is None]
         if not unknown:
             return known
-        left_out = ", ".join(map(access.shown, unknown))
+        left_out = ", ".join(map(shown, unknown))
         return Partly(known, f"{left_out} left out: the codecs are {', '.join(CLOCK_RATES)}")
 
     return parse
@@ -265,7 +265,7 @@ def words(value: Any) -> tuple[str, ...]:
 def tokens(value: Any) -> tuple[str, ...]:
     """Bearer tokens, each NAME:SCOPE:HASH[:APP_ID_PATTERN]; in a text, with commas or line ends between."""
     lines = words(value.replace("\n", ",") if isinstance(value, str) else value)
-    access.Tokens(lines)
+    Tokens(lines)
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..media.guard import Network
+from ..net.guard import Network
 from . import values
 from .declare import setting
 

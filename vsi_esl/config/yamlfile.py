@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from .. import access
+from ..access import tokens
 
 NULL, MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 
@@ -33,7 +33,7 @@ class _KeyTwice(yaml.YAMLError):
 
     def __init__(self, key: object, mark: yaml.Mark) -> None:
         super().__init__(key)
-        self.problem, self.problem_mark = f'key "{access.shown(str(key))}" twice', mark
+        self.problem, self.problem_mark = f'key "{tokens.shown(str(key))}" twice', mark
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:

@@ -24,10 +24,10 @@ import structlog
 from gevent.event import Event as Flag
 from gevent.lock import BoundedSemaphore
 
-from .. import clock
 from ..events.types import Event
 from ..storage.database import StateError
 from ..storage.thread import StorageThread
+from ..work import clock
 from .blocks import EPOCH_BITS, Blocks, Kept, Limits
 
 log = structlog.get_logger(__name__)

@@ -6,10 +6,11 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from .. import __version__, registry
+from .. import __version__
 from ..events.types import Event
-from ..protocol import COMMANDS, CONNECTION_COMMANDS
-from ..registry import Command
+from ..protocol import registry
+from ..protocol.names import COMMANDS, CONNECTION_COMMANDS
+from ..protocol.registry import Command
 from . import examples, fields, views
 from .glossary import described
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from ..registry import Rest
+from ..protocol.registry import Rest
 
 Schema = dict[str, Any]
 INSTANCE = "pbx1"

@@ -12,8 +12,8 @@ from apispec import APISpec
 from apispec.ext.marshmallow import OpenAPIConverter
 from marshmallow import fields
 
-from .. import schemas
 from ..commands.routing import MAX_ROLES, MatrixField, Roles
+from ..protocol import schemas
 from .glossary import described
 
 Schema = dict[str, Any]

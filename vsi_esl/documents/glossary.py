@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..commands.legs import REJECTIONS
-from ..events.translate.hangup import SIP_REASONS
+from ..translate.hangup import SIP_REASONS
 
 Schema = dict[str, Any]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from apispec import APISpec
 
-from .. import __version__, registry
-from ..registry import Body, Command, Rest
+from .. import __version__
+from ..protocol import registry
+from ..protocol.registry import Body, Command, Rest
 from ..web.rest import BASE, routes
 from . import examples, fields, views
 from .glossary import described

@@ -7,9 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .. import registry
-from ..media.tones import TONES
-from ..protocol import COMMANDS, CONNECTION_COMMANDS
+from ..audio.tones import TONES
+from ..protocol import registry
+from ..protocol.names import COMMANDS, CONNECTION_COMMANDS
 from ..web.rest import BASE, routes
 from . import asyncapi, examples, fields, glossary, openapi, views
 

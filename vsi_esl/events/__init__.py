@@ -1,1 +1,1 @@
-"""VSI events: their types, and the translation of switch events into them."""
+"""The VSI events as types: their names, members and documentation."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import gevent
 import structlog
 
-from ..context import Context
+from ..calls.context import Context
 from ..errors import SwitchUnavailable, VsiError
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from gevent.threadpool import ThreadPool
 
 from ..errors import Invalid, NotSupported
-from ..media.guard import AddressGuard, Forbidden, is_local, literal
+from ..net.guard import AddressGuard, Forbidden, is_local, literal
 from .s3client import Failure, client, in_thread, shared_pool
 from .s3direct import WHAT
 

@@ -25,7 +25,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from gevent.threadpool import ThreadPool
 
-from ..media.guard import AddressGuard, Forbidden
+from ..net.guard import AddressGuard, Forbidden
 from .s3direct import WHAT, Direct
 
 if TYPE_CHECKING:

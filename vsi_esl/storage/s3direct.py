@@ -13,10 +13,10 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, SSLError
 
-from ..media import MediaError
-from ..media.connect import FAILURES, Connection, Connector, trust
-from ..media.guard import AddressGuard, Forbidden
-from ..media.url import DEFAULT_PORTS, WebUrl, parsed
+from ..audio import MediaError
+from ..net.connect import FAILURES, Connection, Connector, trust
+from ..net.guard import AddressGuard, Forbidden
+from ..net.url import DEFAULT_PORTS, WebUrl, parsed
 
 WHAT = "s3_endpoint"
 MAX_ANSWER = 256 << 10

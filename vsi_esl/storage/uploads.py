@@ -16,7 +16,7 @@ import structlog
 from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
-from ..media.guard import AddressGuard
+from ..net.guard import AddressGuard
 from .s3 import S3Target, UploadError, probe, put, warm_up
 
 log = structlog.get_logger(__name__)

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import structlog
 
-from . import commands
+from .lines import builder
 
 log = structlog.get_logger(__name__)
 
 
 def ensure(command: Callable[[str], str], bond: str) -> None:
     """Have the channel with the id `bond`. `command` runs an api command and returns its answer."""
-    if command(commands.exists(bond)) == "true":
+    if command(builder.exists(bond)) == "true":
         return
-    answer = command(commands.originate_null(bond, {"vsi_internal": "true"}))
+    answer = command(builder.originate_null(bond, {"vsi_internal": "true"}))
     if not answer.startswith("+OK"):
         log.warning("no bond channel; inbound REFERs are refused by the switch", answer=answer[:80])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from ..model.codecs import CODEC_MODULES
-from . import commands
+from .lines import builder
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +35,9 @@ def learn(ask: Callable[[Sequence[str]], list[str]]) -> SwitchFacts:
     version, core_uuid, watched, *answers = ask(
         [
             "version",
-            commands.global_getvar("core_uuid"),
-            commands.global_getvar("sip_watch_headers"),
-            *[commands.module_exists(module) for module in (*SOUND_MODULES, *CODEC_MODULES.values())],
+            builder.global_getvar("core_uuid"),
+            builder.global_getvar("sip_watch_headers"),
+            *[builder.module_exists(module) for module in (*SOUND_MODULES, *CODEC_MODULES.values())],
         ]
     )
     sound, loaded = answers[: len(SOUND_MODULES)], answers[len(SOUND_MODULES) :]

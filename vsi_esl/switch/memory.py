@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..model.leg import Leg
-from .commands import decode_text, encode_text
+from .lines.builder import decode_text, encode_text
 
 LEG = "vsi_leg"
 """Marks a channel as ours: `inbound` (set by the dialplan) or `outbound`."""

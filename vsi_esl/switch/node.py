@@ -22,13 +22,14 @@ import structlog
 from gevent.event import Event as Flag
 from greenswitch.esl import NotConnectedError
 
-from ..clock import SwitchClock
 from ..errors import NotSupported, SwitchUnavailable
-from . import bond, commands
-from .client import AuthenticationFailed, CommandTimeout, EslClient
+from ..work.clock import SwitchClock
+from . import bond
+from .esl.client import AuthenticationFailed, CommandTimeout, EslClient
+from .esl.jobs import Jobs
+from .esl.pulse import PATIENCE_S, TICK_S, Pulse, longest_still, wait_until_answered
 from .facts import SwitchFacts, learn, warn
-from .jobs import Jobs
-from .pulse import PATIENCE_S, TICK_S, Pulse, longest_still, wait_until_answered
+from .lines import builder
 
 log = structlog.get_logger(__name__)
 
@@ -179,11 +180,11 @@ class SwitchNode:
         client = self._require_commands()
         block = {
             "call-command": "execute",
-            "execute-app-name": commands.name(application),
+            "execute-app-name": builder.name(application),
             "execute-app-arg": argument,
         }
         with _as_unavailable():
-            return client.send(f"sendmsg {commands.uuid(channel)}", self._command_timeout, block)
+            return client.send(f"sendmsg {builder.uuid(channel)}", self._command_timeout, block)
 
     def job(self, text: str, timeout: float | None = None) -> str:
         """Run a command that may block in the background, and return its result."""

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from ..errors import SwitchUnavailable
-from . import commands, memory
+from . import memory
+from .lines import builder
 from .node import SwitchNode
 
 INTERNAL_ID = re.compile(r"(?:(?:pb|rec)-[0-9a-f]{8,12}|br)(?:-[0-9a-f]{6,16})?\Z")
@@ -73,10 +74,10 @@ def memberships(node: SwitchNode) -> dict[str, Membership]:
 
 def dumps(node: SwitchNode, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What these channels are, by id; those that there are not are left out."""
-    wanted = [channel for channel in dict.fromkeys(ids) if commands.UUID.match(channel)]
+    wanted = [channel for channel in dict.fromkeys(ids) if builder.UUID.match(channel)]
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(wanted), DUMPS_AT_ONCE):
-        batch = [commands.dump(channel) for channel in wanted[start : start + DUMPS_AT_ONCE]]
+        batch = [builder.dump(channel) for channel in wanted[start : start + DUMPS_AT_ONCE]]
         for answer in node.command_many(batch, SNAPSHOT_TIMEOUT_S):
             if answer.startswith("{"):
                 dump = _json(answer, dict)

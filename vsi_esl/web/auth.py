@@ -14,11 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 import structlog
 from flask import Flask, Response, g, request
 
-from .. import logs
-from ..access import OPEN, Access, Tokens
+from ..access.tokens import OPEN, Access, Tokens
 from ..config import Config
 from ..config.loading import is_loopback
 from ..errors import Forbidden, TooMany, Unauthorized, VsiError
+from ..ops import logs
 
 log = structlog.get_logger(__name__)
 
@@ -192,7 +192,7 @@ def register(app: Flask, gate: Gate, refuse: Callable[[VsiError], Response]) -> 
     def admit() -> Response | None:
         if request.method == "OPTIONS":
             return Response(status=204)
-        if (admitted := request.environ.get("vsi_esl.access")) is not None:
+        if (admitted := request.environ.get("vsi_esl.access.tokens")) is not None:
             g.access = admitted  # at the upgrade
             return None
         try:

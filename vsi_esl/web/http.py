@@ -13,12 +13,12 @@ from flask import Flask, Response, request
 from gevent.pywsgi import WSGIServer
 from werkzeug.http import HTTP_STATUS_CODES
 
-from .. import metrics
-from ..access import ConfinedFilter
+from ..access.tokens import ConfinedFilter
+from ..calls.context import Context
 from ..config import Config
-from ..context import Context
 from ..documents import routes as documents
 from ..errors import Invalid, SwitchUnavailable, VsiError
+from ..ops import metrics
 from . import auth, connections, replay, rest
 from .connections import Connection, Connections
 from .handler import HardenedHandler
@@ -98,7 +98,7 @@ class HttpFace:
     def gate(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes] | None:
         """Decide on an upgrade before it happens: None to go on, or the refusal."""
         try:
-            access = environ["vsi_esl.access"] = self._access.admit(environ)
+            access = environ["vsi_esl.access.tokens"] = self._access.admit(environ)
             if (path := rest.raw_path(environ)) != VSI_PATH:
                 raise rest.no_websocket(path)
             if self._ctx.draining:
@@ -159,7 +159,7 @@ class HttpFace:
         events = replay.EventStream(
             self._ctx, environ["vsi_esl.app_filter"], environ["vsi_esl.since"], self._turns
         )
-        access, address = environ["vsi_esl.access"], self._access.sender(environ)
+        access, address = environ["vsi_esl.access.tokens"], self._access.sender(environ)
         session = VsiSession(self._ctx, environ["wsgi.websocket"], events, access, address)
         self._sessions.add(session)
         try:

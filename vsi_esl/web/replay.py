@@ -12,7 +12,7 @@ import gevent
 import orjson
 from gevent.lock import BoundedSemaphore
 
-from ..context import Context
+from ..calls.context import Context
 from ..delivery.bus import AppFilter, Subscription
 from ..delivery.history import History
 from ..errors import Invalid

@@ -17,11 +17,12 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from .. import logs, registry
-from ..context import Context
+from ..calls.context import Context
 from ..errors import Invalid, NotFound, NotSupported, VsiError
-from ..pending import PENDING, STREAMS, stream
-from ..registry import Body, Rest
+from ..ops import logs
+from ..protocol import registry
+from ..protocol.pending import PENDING, STREAMS, stream
+from ..protocol.registry import Body, Rest
 from . import jsontext
 
 log = structlog.get_logger(__name__)

@@ -13,12 +13,12 @@ import gevent
 import orjson
 import structlog
 
-from .. import logs
-from ..access import OPEN, Access
-from ..context import Context
+from ..access.tokens import OPEN, Access
+from ..calls.context import Context
 from ..errors import Invalid, VsiError
-from ..protocol import COMMANDS
-from ..registry import dispatch
+from ..ops import logs
+from ..protocol.names import COMMANDS
+from ..protocol.registry import dispatch
 from . import jsontext
 from .replay import EventStream
 from .websocket import HardenedWebSocket, WebSocketClosed

@@ -1,0 +1,43 @@
+"""An outbound call from the command until its channel is ours to move.
+
+The switch's dialler has the channel until it parks it. It says how that went in the result of its job, which
+is no more than that: a channel taken away from it is `-ERR ORIGINATOR_CANCEL`, and up all the same.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from ..errors import SwitchUnavailable
+from ..model.leg import Leg
+from . import endings
+from .context import Context
+
+log = structlog.get_logger(__name__)
+
+NO_LIMIT_S = 86_400.0
+"""How long a call may ring when the client set no limit: the switch wants a number."""
+
+
+def dial(ctx: Context, leg: Leg, variables: dict[str, str]) -> None:
+    """Have the switch dial, and wait until it is done with that. `leg.dialling` was set before."""
+    limit = leg.ring_deadline - leg.created_at if leg.ring_deadline else NO_LIMIT_S
+    try:
+        result = ctx.switch.originate(leg, variables, ctx.config.switch.sofia_profile, limit)
+    except SwitchUnavailable as error:
+        # whether there is a call is seen when the switch is back, or by the next look at it
+        log.warning("dialling not confirmed", leg_id=leg.id, error=error.message)
+        return
+    finally:
+        parked(ctx, leg)
+    if not result.startswith("+OK") and ctx.legs.find(leg.id) is leg:
+        # a call that had a channel reports its end itself
+        log.info("dialling failed", leg_id=leg.id, result=result[:80])
+        endings.unless_there(ctx, leg, "invite_failed")
+
+
+def parked(ctx: Context, leg: Leg) -> None:
+    """The dialler has let the channel go."""
+    if leg.dialling:
+        leg.dialling = False
+        ctx.waits.fulfil("dialled", leg.id)

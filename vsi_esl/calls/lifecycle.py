@@ -1,0 +1,227 @@
+"""What happens to a leg, seen from the switch: the model changes and exactly the events that it means.
+
+Called by the translation of switch events and by re-adoption. Nothing here waits for the switch.
+
+What a leg does is first told and then saved: a crash in between has it told once more after the restart,
+where the other order would lose the event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+import structlog
+from gevent.event import AsyncResult
+
+from ..errors import LegGone, StorageFailed
+from ..events import types
+from ..model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
+from ..model.owner import of_leg, of_room
+from ..model.recording import Recording
+from ..model.room import Room
+from ..sound.playback import player
+from ..sound.recording import holds, recorder, tracks
+from ..storage.state import LegEnd
+from .context import Context
+
+log = structlog.get_logger(__name__)
+
+RECORDING_LIMIT_S = 30.0
+"""How long the last event of a leg waits for its recording to be published, beside the upload."""
+
+
+def appeared(ctx: Context, leg: Leg) -> None:
+    """A new leg: known from now on, and announced."""
+    ctx.legs.add(leg)
+    inbound = leg.inbound
+    codecs = [
+        {
+            "name": codec.name,
+            "payload_type": codec.payload_type,
+            "clock_rate": codec.clock_rate,
+            "priority": codec.priority,
+        }
+        for codec in leg.offered_codecs
+    ]
+    ctx.emit(
+        types.LegRinging.of(
+            leg,
+            uri=None if inbound else leg.uri,
+            from_=leg.from_user or None,
+            to=leg.to_user or None if inbound else None,
+            sip_headers=leg.headers or None,
+            offered_codecs=codecs or None,
+        )
+    )
+    ctx.state.save_legs([leg])
+
+
+def early_media(ctx: Context, leg: Leg) -> None:
+    """Media runs before the answer. An inbound leg only gets here when we asked for it."""
+    leg.state = EARLY_MEDIA
+    ctx.emit(types.LegEarlyMedia.of(leg))
+    ctx.state.save_legs([leg])
+    recorder.media_up(ctx, leg)
+
+
+def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
+    """The call was answered, by us or by the peer."""
+    leg.state = CONNECTED
+    leg.answered_at = answered_at
+    leg.ring_deadline = 0.0
+    ctx.timers.cancel(leg.id, "ring")
+    ctx.emit(types.LegConnected.of(leg))
+    ctx.state.save_legs([leg])
+    recorder.media_up(ctx, leg)
+
+
+def entered(
+    ctx: Context, leg: Leg, conference: str, member_id: str, *, speak: bool = True, hear: bool = True
+) -> None:
+    """The switch has the leg in a conference: its room's, or the one where it is alone."""
+    previous = ctx.rooms.of_conference(leg.conference) if leg.conference != conference else None
+    if previous is not None and leg.room_id == previous.id:
+        left(ctx, leg, leg.conference)  # the report of leaving was missed
+    leg.conference, leg.member_id, leg.parked = conference, member_id, False
+    room = ctx.rooms.of_conference(conference)
+    if room is not None and leg.room_id != room.id:
+        leg.room_id = room.id
+        room.legs[leg.id] = leg
+        ctx.emit(types.LegJoinedRoom.of(leg, room_id=room.id))
+        ctx.state.save_legs([leg])
+        if leg.role_given:
+            routing_changed(ctx, room, "leg_joined")
+        tracks.joined(ctx, room, leg)
+    leg.role_given = False
+    # the flags may have changed while it was on its way
+    if speak is leg.says_nothing:
+        ctx.workers.submit(leg.id, ctx.switch.set_muted, leg)
+    if hear is leg.hears_nothing(conference):
+        ctx.workers.submit(leg.id, ctx.switch.set_deaf, leg)
+    ctx.waits.fulfil("joined", leg.id, conference)
+    player.follow(ctx, leg)
+
+
+def left(ctx: Context, leg: Leg, conference: str) -> None:
+    """The leg is out of a conference, whoever took it out."""
+    if leg.conference == conference:
+        leg.conference = ""
+    player.left_conference(ctx, leg, conference)
+    room = ctx.rooms.of_conference(conference)
+    if room is None or leg.room_id != room.id:
+        stopped_speaking(ctx, leg)
+        return
+    leg.room_id = ""
+    room.legs.pop(leg.id, None)
+    # the switch forgets what a listener may not hear when it leaves
+    room.relations = {pair for pair in room.relations if pair[0] != leg.member_id}
+    if leg.target_room == room.id:
+        leg.target_room = ""
+    if not leg.silent_leave:
+        ctx.emit(types.LegLeftRoom.of(leg, room_id=room.id))
+    ctx.state.save_legs([leg])
+    stopped_speaking(ctx, leg)
+    recorder.left_room(ctx, room, leg)
+    if not room.legs:
+        player.stop_all(ctx, of_room(room.id))
+
+
+def disconnected(
+    ctx: Context,
+    leg: Leg,
+    reason: str,
+    ended_at: float,
+    quality: dict[str, Any] | None = None,
+    *,
+    known: LegEnd | None = None,
+) -> None:
+    """The leg's end: reported once, as its last event, behind the end of its recording. `known` is what the
+    process before knew of it."""
+    if not ctx.legs.remove(leg):
+        return
+    room_id = leg.room_id
+    if leg.conference:
+        left(ctx, leg, leg.conference)
+    elif leg.room_id and (room := ctx.rooms.find(leg.room_id)):
+        left(ctx, leg, room.conference)
+    stopped_speaking(ctx, leg)
+    leg.state = HUNG_UP
+    ctx.timers.cancel(leg.id)
+    ctx.waits.fail(leg.id, LegGone(f"leg {leg.id} has been hung up"))
+    player.stop_all(ctx, of_leg(leg.id))
+    answered = max(0.0, ended_at - leg.answered_at) if leg.answered_at else 0.0
+    cdr = {
+        "reason": reason,
+        # the switch's clock steps in 20 ms, ours does not
+        "duration_total": round(max(answered, ended_at - leg.created_at), 2),
+        "duration_answered": round(answered, 2),
+    }
+    end = known or LegEnd(cdr, quality)
+    last_event = types.LegDisconnected.of(leg, cdr=end.cdr, quality=end.quality)
+    recordings = recorder.leg_ended(ctx, leg, room_id)
+    if recordings:
+        ctx.state.save_end(leg, end)  # whoever waits now may not come to telling it
+        ctx.legs.departing.add(leg.id)
+        gevent.spawn(_report_end, ctx, leg, last_event, recordings)
+    else:
+        _report_end(ctx, leg, last_event, recordings)
+
+
+def _report_end(
+    ctx: Context, leg: Leg, last_event: types.LegEvent, recordings: list[AsyncResult[Recording]]
+) -> None:
+    if recordings:
+        gevent.joinall(recordings, timeout=ctx.config.s3.upload_timeout + RECORDING_LIMIT_S)
+    ctx.legs.departing.discard(leg.id)
+    if not ctx.draining or not recordings:
+        ctx.emit(last_event)
+        ctx.state.forget_leg(leg.id)
+
+
+def held(ctx: Context, leg: Leg, *, by_us: bool | None = None, by_peer: bool | None = None) -> None:
+    """Hold begins or ends on one side. The event follows what this side did, as in the protocol."""
+    if by_us is not None:
+        leg.held_by_us = by_us
+    if by_peer is not None:
+        leg.held_by_peer = by_peer
+    holds.changed(ctx, leg)
+    began = bool(by_us or by_peer)
+    if not leg.held:
+        leg.held_since = 0.0
+        ctx.timers.cancel(leg.id, "hold")
+    if began:
+        ctx.emit(types.LegHold.of(leg))
+    else:
+        ctx.emit(types.LegUnhold.of(leg))
+
+
+def started_speaking(ctx: Context, leg: Leg) -> None:
+    """Reported only with detection on, after the answer, and not while muted."""
+    if leg.speech_detection and leg.state == CONNECTED and not leg.speaking and not leg.muted:
+        leg.speaking = True
+        ctx.emit(types.SpeakingStarted.of(leg, room_id=leg.room_id or None))
+
+
+def stopped_speaking(ctx: Context, leg: Leg) -> None:
+    """Silence, a mute or the end of the leg; never without a start before it."""
+    if leg.speaking:
+        leg.speaking = False
+        ctx.emit(types.SpeakingStopped.of(leg, room_id=leg.room_id or None))
+
+
+def room_created(ctx: Context, room: Room, *, needed: bool = True) -> None:
+    """A new room, durable before it is announced. There is none when StorageFailed is raised, which it is
+    not for a room that is there whatever the disk does (`needed`)."""
+    ctx.rooms.add(room)
+    try:
+        ctx.state.save_room(room, needed=needed)
+    except StorageFailed:
+        ctx.rooms.remove(room)
+        raise
+    ctx.emit(types.RoomCreated.of(room))
+
+
+def routing_changed(ctx: Context, room: Room, reason: str) -> None:
+    """Who hears whom changed, or who is there to hear."""
+    ctx.emit(types.RoomRoutingChanged.of(room, matrix=room.matrix, reason=reason))

@@ -1,0 +1,201 @@
+"""Where a leg is and how long it lives: moving it between rooms, and hanging it up on our own account.
+
+A leg with media is always in a conference: its room's, or one of its own, because a parked channel gets no
+RTP and gives no speaking events. Moves run in the leg's worker, one after the other.
+"""
+
+from __future__ import annotations
+
+import gevent
+import structlog
+from gevent.event import AsyncResult
+
+from ..errors import Invalid, LegGone, VsiError
+from ..events import types
+from ..model.leg import CONNECTED, EARLY_MEDIA, Leg
+from ..model.room import Room
+from ..work import clock
+from . import endings, lifecycle, routing
+from .context import Context
+
+log = structlog.get_logger(__name__)
+
+LEG_COMMAND_TIMEOUT_S = 20.0
+AUTO_ANSWER_TIMEOUT_S = 30.0
+QUIET_BEFORE_LEAVING_S = 0.06
+"""Three frames: what a member has said before it was muted is mixed by then."""
+
+
+def find_or_create_room(ctx: Context, room_id: str, app_id: str) -> Room:
+    """The room, created with the default rate and this app_id if there is none."""
+    room = ctx.rooms.find(room_id)
+    if room is None:
+        room = Room(room_id, ctx.config.rooms.default_sample_rate, app_id=app_id)
+        lifecycle.room_created(ctx, room)
+    return room
+
+
+def settle_soon(ctx: Context, leg: Leg) -> AsyncResult[None]:
+    """Have the leg's worker put it where it belongs, behind what it is doing."""
+    return ctx.workers.submit(leg.id, settle, ctx, leg)
+
+
+def settle(ctx: Context, leg: Leg) -> None:
+    """Put the leg where it belongs: into its room's conference, or into its own when it has none."""
+    if leg.ending or not _can_move(leg):
+        return
+    room = ctx.rooms.find(leg.target_room) if leg.target_room else None
+    conference = room.conference if room else leg.solo_conference
+    if leg.conference == conference:
+        return
+    if room is None and leg.state == EARLY_MEDIA:
+        return  # alone and unanswered: nothing to hear yet
+    try:
+        _enter(ctx, leg, room)
+    except LegGone:
+        return
+    except VsiError as error:
+        log.warning("leg not placed", leg_id=leg.id, room_id=leg.target_room, error=error.message)
+        if room is not None:
+            add_failed(ctx, leg, error.message)
+
+
+def _can_move(leg: Leg) -> bool:
+    if leg.state == CONNECTED:
+        # the switch parks an outbound call once more when its dialling is over
+        return leg.parked or bool(leg.conference)
+    return leg.state == EARLY_MEDIA and not leg.inbound and (leg.parked or bool(leg.conference))
+
+
+def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
+    """Into the room's conference or the leg's own. Where there is routing, it joins silent both ways, and
+    is opened when its relations are set: not a frame goes where it must not. Out of a routed room it goes
+    silent too: the switch drops a member's relations before the last frame with it is mixed."""
+    leaving = ctx.rooms.find(leg.room_id) if leg.room_id else None
+    if leaving is not None and leaving.matrix:
+        ctx.switch.silence(leg)
+        gevent.sleep(QUIET_BEFORE_LEAVING_S)
+    if room is None:
+        ctx.switch.enter(leg, leg.solo_conference, leg.rate)
+    else:
+        _join(ctx, leg, room)
+    _hold_again(ctx, leg)
+
+
+def _join(ctx: Context, leg: Leg, room: Room) -> None:
+    leg.silenced = bool(room.matrix)
+    try:
+        ctx.switch.enter(leg, room.conference, room.sample_rate)
+        if room.matrix:
+            routing.apply(ctx, room)
+    finally:
+        if leg.silenced:
+            leg.silenced = False
+            ctx.switch.set_muted(leg, changed=False)
+            ctx.switch.set_deaf(leg, changed=False)
+
+
+def _hold_again(ctx: Context, leg: Leg) -> None:
+    """Moving a leg that we hold took its peer off hold, and nothing of the room has reached it since."""
+    if not leg.held_by_us or leg.ending:
+        return
+    try:
+        ctx.switch.hold(leg, True)
+    except LegGone:
+        return
+    except VsiError as error:
+        log.warning("a leg that was moved is not on hold any more", leg_id=leg.id, error=error.message)
+        lifecycle.held(ctx, leg, by_us=False)
+        ctx.switch.remember(leg, "held_by_us")
+        ctx.switch.set_deaf(leg)
+
+
+def add_failed(ctx: Context, leg: Leg, error: str) -> None:
+    """An add that was accepted did not happen. The end of a leg says it all."""
+    leg.target_room, leg.role_given = "", False
+    if ctx.legs.find(leg.id) is not leg or leg.ending:
+        return
+    ctx.emit(types.LegCommandFailed.of(leg, command="add_to_room", error=error))
+
+
+def drop_unused(ctx: Context, room: Room) -> None:
+    """Undo the creation of a room that nothing has come into."""
+    expected = room.expected or any(leg.target_room == room.id for leg in ctx.legs)
+    if room.legs or expected or ctx.bridges.of_room(room.id) or ctx.rooms.find(room.id) is not room:
+        return
+    ctx.emit(types.RoomDeleted.of(room))
+    ctx.state.forget_room(room.id)
+    ctx.rooms.remove(room)
+
+
+def move(ctx: Context, leg: Leg, room: Room | None) -> str:
+    """Into a room, or out of any; the id of the room the leg was in. To be run by the leg's worker. Raises
+    when the switch did not do it, LegGone when the leg has ended, Invalid when it is there already."""
+    if leg.ending or ctx.legs.find(leg.id) is not leg:
+        raise LegGone(f"leg {leg.id} has been hung up")
+    if room is not None and leg.room_id == room.id:
+        raise Invalid("leg already in this room")
+    came_from, before = leg.room_id, leg.target_room
+    leg.target_room = room.id if room else ""
+    try:
+        _enter(ctx, leg, room)
+    except VsiError:
+        leg.target_room = before
+        raise
+    if room is not None and ctx.rooms.find(room.id) is not room:
+        # deleted while the leg was on its way; its conference is nobody's now
+        leg.target_room = ""
+        settle(ctx, leg)
+        raise Invalid(f"room {room.id} not found")
+    return came_from
+
+
+def answer(ctx: Context, leg: Leg, codec: str) -> None:
+    """Answer an inbound leg, in the leg's worker. A failure ends the leg, which reports itself."""
+    try:
+        ctx.switch.answer(leg, codec)
+    except VsiError as error:
+        log.warning("answer failed", leg_id=leg.id, error=error.message)
+        if leg.target_room:
+            add_failed(ctx, leg, f"auto-answer failed: {error.message}")
+
+
+def media_up(ctx: Context, leg: Leg) -> None:
+    """After the answer: count its duration and put it where it is to be."""
+    arm_max_duration(ctx, leg)
+    settle_soon(ctx, leg)
+
+
+def arm_ring_timeout(ctx: Context, leg: Leg) -> None:
+    """Give an unanswered outbound leg up at its deadline."""
+    if leg.ring_deadline:
+        ctx.timers.at(leg.id, "ring", leg.ring_deadline, endings.hang_up, ctx, leg, "ring_timeout")
+
+
+def arm_max_duration(ctx: Context, leg: Leg) -> None:
+    """Hang up when the call has lasted as long as it may, counted from its answer."""
+    if leg.max_duration and leg.answered_at:
+        end = leg.answered_at + leg.max_duration
+        ctx.timers.at(leg.id, "max_duration", end, endings.hang_up, ctx, leg, "max_duration")
+
+
+def arm_hold_limit(ctx: Context, leg: Leg) -> None:
+    """A held call may send no RTP that could time out; this is its limit."""
+    limit = ctx.config.media.hold_timeout
+    if not leg.held:
+        return
+    leg.held_since = leg.held_since or clock.now()
+    ctx.switch.remember(leg, "held_since")
+    if limit:
+        ctx.timers.at(leg.id, "hold", leg.held_since + limit, endings.hang_up, ctx, leg, "rtp_timeout")
+
+
+def arm_auto_answer(ctx: Context, leg: Leg) -> None:
+    """Report an add whose answer does not come about."""
+    deadline = clock.now() + AUTO_ANSWER_TIMEOUT_S
+    ctx.timers.at(leg.id, "auto_answer", deadline, _auto_answer_expired, ctx, leg)
+
+
+def _auto_answer_expired(ctx: Context, leg: Leg) -> None:
+    if leg.target_room and not leg.room_id:
+        add_failed(ctx, leg, f"auto-answer failed: no answer within {AUTO_ANSWER_TIMEOUT_S:g} s")

@@ -1,0 +1,50 @@
+"""Settings taken over by a running service. No connection is lost by it, but those that lost their token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from ..app import Service
+from ..config import ConfigError
+from ..config.live import LIVE, cannot_be, changed, with_live
+from ..config.loading import Loaded
+from ..ops import logs
+
+log = structlog.get_logger(__name__)
+
+
+class Reloader:
+    """Reads the settings again with `load` and has the service take over what can be while it runs.
+
+    What needs a restart is named in the log each time, until there was one. Settings with an error in them
+    change nothing.
+    """
+
+    def __init__(self, service: Service, began_with: Loaded, load: Callable[[], Loaded]) -> None:
+        self._service = service
+        self._running = began_with
+        self._load = load
+
+    def __call__(self) -> None:
+        try:
+            after = self._load()
+        except ConfigError as error:
+            log.error("settings not reloaded, nothing was changed", problems=error.problems)
+            return
+        if problem := cannot_be(after.config, self._service.http.host):
+            log.error("settings not reloaded, nothing was changed", problems=[f"access.tokens: {problem}"])
+            return
+        keys = changed(self._running, after)
+        live = [key for key in keys if key in LIVE]
+        for warning in after.warnings:
+            log.warning("settings", warning=warning)
+        if "log.level" in live:
+            logs.setup(after.config.log.level, self._running.config.log.format)
+        self._service.reload(with_live(self._service.config, after.config, live))
+        taken = {key: after.sources[key] for key in live}
+        config = with_live(self._running.config, after.config, live)
+        self._running = Loaded(config, self._running.sources | taken, after.warnings)
+        # names only: a value may be a secret
+        log.info("settings reloaded", changed=live, need_a_restart=[key for key in keys if key not in live])

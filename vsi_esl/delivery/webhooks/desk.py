@@ -1,0 +1,222 @@
+"""The outbox as seen from the event loop: taking events never waits, and SQLite runs in a native thread.
+
+An event is in a file of arrivals when `take` returns, and in the outbox, on the disk, before it is sent.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gevent
+import structlog
+from gevent.event import Event as Flag
+from gevent.lock import BoundedSemaphore
+
+from ...storage.database import Alone, StateError
+from ...storage.thread import StorageThread
+from ...work import clock
+from .arrivals import Arrival, Arrivals
+from .counts import Counts
+from .outbox import Changes, Outbox
+from .targets import Target
+
+log = structlog.get_logger(__name__)
+
+MAX_UNWRITTEN = 20_000
+"""Events that the outbox has not taken yet; only a disk that fails or hangs lets them become so many."""
+GATHER_S = 0.02
+"""How long outcomes of deliveries are gathered before they are written; a crash repeats those."""
+LOOK_EVERY_S = 1.0
+RETRY_S = 1.0
+
+T = TypeVar("T")
+
+
+class Desk:
+    """The outbox at `path`. `on_waiting(endpoint)` is called when there are new events for an endpoint.
+
+    Raises StateError when the file cannot be opened, or another process has it.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        limits: tuple[int, int],
+        counts: Counts,
+        on_waiting: Callable[[str], None],
+    ) -> None:
+        """`limits`: most events that wait, and most bytes of the outbox."""
+        self.counts = counts
+        self._max_pending, self._max_bytes = limits
+        self._on_waiting = on_waiting
+        self._changes = Changes()
+        self._alone = Alone(path, "webhook outbox")
+        self._outbox = Outbox(path, max_bytes=self._max_bytes)
+        self._arrivals = Arrivals(path)
+        try:
+            left = list(self._arrivals.recover())
+            self._outbox.write(Changes(added=left))
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(f"cannot read what was on its way to the webhook outbox: {error}") from error
+        self._used, self._unwritten = self._outbox.used(), 0
+        """Bytes of the outbox's file that hold something, and of events that are not in it yet."""
+        self._number = self._committed = self._outbox.taken
+        self._arrivals.committed(self._committed)
+        counts.pending = self._outbox.counts()[0]
+        counts.oldest = self._outbox.oldest()
+        self._thread = StorageThread()
+        self._turn = BoundedSemaphore(1)
+        self._work, self._arrived = Flag(), Flag()
+        self._refusing = ""
+        self._greenlets: list[gevent.Greenlet] = []
+
+    def start(self) -> None:
+        """Begin to write, and tell of what is there already."""
+        self._greenlets = [gevent.spawn(self._write_on), gevent.spawn(self._look)]
+
+    def stop(self, timeout: float) -> None:
+        """Write what is not written, for at most so many seconds, and close; the arrivals keep the rest."""
+        gevent.killall(self._greenlets, block=False)
+        with gevent.Timeout(timeout, False):
+            try:
+                self.run(Outbox.oldest)
+            except sqlite3.Error as error:
+                log.error("webhook outbox not written", error=str(error))
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the files as they are, as a crash would."""
+        gevent.killall(self._greenlets, block=False)
+        if not self._alone.held:
+            return
+        self._arrivals.close(self._committed)
+        with gevent.Timeout(1, False):
+            self._thread.run(self._outbox.close)
+        self._thread.stop(1)
+        self._alone.release()
+
+    def take(self, target: Target, event_id: str, kind: str, frame: bytes) -> bool:
+        """Keep an event for delivery; False when it is dropped. Does not wait."""
+        counts = self.counts
+        if counts.pending >= self._max_pending or len(self._changes.added) >= MAX_UNWRITTEN:
+            return self._refuse("too many events wait")
+        if self._used + self._unwritten + len(frame) > self._max_bytes:
+            return self._refuse("the events that wait take too many bytes")
+        arrival = Arrival(self._number + 1, target, event_id, kind, clock.now(), frame)
+        try:
+            self._arrivals.append(arrival)
+        except OSError as error:
+            return self._refuse(error.strerror or str(error))
+        self._number += 1
+        self._refusing = ""
+        counts.enqueued += 1
+        counts.pending += 1
+        counts.oldest = counts.oldest or arrival.at
+        self._changes.added.append(arrival)
+        self._unwritten += len(frame)
+        self._work.set()
+        self._arrived.set()
+        return True
+
+    def _refuse(self, reason: str) -> bool:
+        self.counts.dropped += 1
+        if reason != self._refusing:  # once, not for each event of a flood
+            self._refusing = reason
+            log.error("webhook events are dropped", reason=reason, pending=self.counts.pending)
+        return False
+
+    def delivered(self, id: int) -> None:
+        """An event arrived where it should; it will be forgotten."""
+        self.counts.delivered += 1
+        self.counts.pending -= 1
+        self._changes.delivered.append(id)
+        self._work.set()
+
+    def failed(self, id: int, reason: str, *, final: bool) -> None:
+        """An attempt failed; with `final` the event becomes a dead letter."""
+        self.counts.failed_attempts += 1
+        if final:
+            self.counts.dead += 1
+            self.counts.pending -= 1
+        (self._changes.dead if final else self._changes.failed).append((id, reason))
+        self._work.set()
+
+    def expire(self, endpoint: str, before: float) -> None:
+        """Give up an endpoint's events that are older than a time."""
+        count = 1
+        while count:
+            count, forgotten = self.run(Outbox.expire, endpoint, before)
+            self.counts.dead += count
+            self.counts.pending -= count
+            self.counts.forgotten += forgotten
+
+    def run(self, ask: Callable[..., T], *values: Any) -> T:
+        """Write what is to be written, then ask the outbox. Waits. Raises sqlite3.Error."""
+        with self._turn:
+            changes, self._changes = self._changes, Changes()
+            try:
+                written = self._thread.run(self._in_thread, changes, ask, values)
+            except BaseException:
+                self._changes = _joined(changes, self._changes)
+                raise
+            result, forgotten, self.counts.oldest, self._used = written
+            self.counts.forgotten += forgotten
+            self._unwritten = sum(len(one.frame) for one in self._changes.added)
+            if changes.added:
+                self._committed = changes.added[-1].number
+                self._arrivals.committed(self._committed)
+        for endpoint in {one.target.endpoint for one in changes.added}:
+            self._on_waiting(endpoint)
+        return result
+
+    def _in_thread(
+        self, changes: Changes, ask: Callable[..., T], values: tuple[Any, ...]
+    ) -> tuple[T, int, float, int]:
+        forgotten = self._outbox.write(changes)
+        return ask(self._outbox, *values), forgotten, self._outbox.oldest(), self._outbox.used()
+
+    def _write_on(self) -> None:
+        """Write whatever there is, again and again: events at once, outcomes a little later."""
+        while True:
+            self._work.wait()
+            if not self._changes.added:
+                self._arrived.wait(GATHER_S)
+            self._work.clear()
+            self._arrived.clear()
+            try:
+                self.run(Outbox.oldest)
+            except sqlite3.Error as error:
+                log.error("webhook outbox not written", error=str(error), waiting=len(self._changes.added))
+                gevent.sleep(RETRY_S)
+                self._work.set()
+
+    def _look(self) -> None:
+        """See what the command line replays."""
+        changed = True
+        while True:
+            try:
+                if changed or self.run(Outbox.changed_by_others):
+                    changed = False
+                    self._catch_up()
+            except sqlite3.Error as error:
+                log.warning("webhook outbox not read", error=str(error))
+            gevent.sleep(LOOK_EVERY_S)
+
+    def _catch_up(self) -> None:
+        pending = self.run(Outbox.counts)[0]
+        changes = self._changes
+        # what happened since then is not in it
+        self.counts.pending = pending + len(changes.added) - len(changes.delivered) - len(changes.dead)
+        for endpoint in self.run(Outbox.endpoints):
+            self._on_waiting(endpoint)
+
+
+def _joined(first: Changes, second: Changes) -> Changes:
+    return Changes(
+        first.added + second.added,
+        first.delivered + second.delivered,
+        first.failed + second.failed,
+        first.dead + second.dead,
+    )

@@ -1,0 +1,168 @@
+"""The durable mode: from the outbox, a `Receiver` for each endpoint that has something to receive now.
+
+There may be as many endpoints as there are calls, when an application gives each its own path. Receivers are
+therefore few and short-lived: one that is left alone for now (`breaker`) leaves only its breaker here, and
+when there are too many of a host, or of all, the others wait for their turn.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter, OrderedDict
+
+import gevent
+import structlog
+from gevent.event import Event as Flag
+from gevent.pool import Group
+
+from ...config.web import WebhookSettings
+from ...work import clock
+from .breaker import Backoff, Breaker
+from .counts import Counts
+from .desk import Desk
+from .outbox import Waiting
+from .post import Poster
+from .sender import Receiver
+from .slots import Slots
+from .targets import Target, host_of
+
+log = structlog.get_logger(__name__)
+
+MAX_RECEIVERS = 4000
+MAX_PER_HOST = 500
+"""Receivers of one host: the paths of one that hang must not take the room of all."""
+STOP_S = 3.0
+"""How long requests under way may take at a shutdown; what is cut off is repeated after the start."""
+CLOSE_S = 1.0
+LOOK_EVERY_S = 5.0
+
+
+class Durable:
+    """Delivers from the outbox at `path`. Raises StateError when that cannot be used."""
+
+    def __init__(self, settings: WebhookSettings, path: str, counts: Counts, poster: Poster) -> None:
+        self._settings = settings
+        self._poster = poster
+        self._desk = Desk(path, (settings.max_pending, settings.max_bytes), counts, self._there_is_more)
+        self._backoff = Backoff(settings.backoff_min, settings.backoff_max)
+        self._started = clock.now()
+        self._slots = Slots()
+        self._workers = Group()
+        self._receivers: dict[str, tuple[Receiver, gevent.Greenlet]] = {}
+        self._per_host: Counter[str] = Counter()
+        self._waiting: dict[str, OrderedDict[str, None]] = {}
+        """Endpoints without a receiver that want one, by host. Each has events in the outbox."""
+        self._breakers: dict[str, Breaker] = {}
+        """Of endpoints that are left alone, or about to be tried again."""
+        self._due: list[tuple[float, str]] = []
+        self._earlier = Flag()
+        self._alarm: gevent.Greenlet | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        self._desk.start()
+        self._alarm = gevent.spawn(self._watch)
+
+    def offer(self, target: Target, event_id: str, kind: str, frame: bytes) -> None:
+        self._desk.take(target, event_id, kind, frame)
+
+    def stop(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        self._end_receivers()
+        self._workers.join(timeout=max(0.0, min(STOP_S, timeout - CLOSE_S)))
+        self._workers.kill(block=False)
+        self._desk.stop(max(0.2, deadline - time.monotonic()))
+
+    def abandon(self) -> None:
+        self._end_receivers()
+        self._workers.kill(block=False)
+        self._desk.abandon()
+
+    def left_alone(self, endpoint: str) -> bool:
+        """Whether nothing is sent to an endpoint at the moment, nor anything of it in memory."""
+        return endpoint in self._breakers and endpoint not in self._receivers
+
+    def _end_receivers(self) -> None:
+        self._stopped = True
+        if self._alarm is not None:
+            self._alarm.kill(block=False)
+        for receiver, greenlet in self._receivers.values():
+            receiver.stop()
+            greenlet.kill(block=False)
+
+    def _there_is_more(self, endpoint: str) -> None:
+        known = self._receivers.get(endpoint)
+        if known is not None:
+            known[0].there_is_more()
+        elif endpoint not in self._breakers or not self._breakers[endpoint].open:  # else it has its time
+            self._want(endpoint)
+
+    def _want(self, endpoint: str) -> None:
+        """Have a receiver for this endpoint, at once or in its turn."""
+        if self._stopped or endpoint in self._receivers:
+            return
+        host = host_of(endpoint)
+        if not self._has_room(host):
+            self._waiting.setdefault(host, OrderedDict())[endpoint] = None
+            return
+        breaker = self._breakers.pop(endpoint) if endpoint in self._breakers else Breaker(self._backoff)
+        receiver = Receiver(
+            endpoint,
+            self._desk,
+            self._attempt,
+            slots=self._slots,
+            backoff=self._backoff,
+            breaker=breaker,
+            started=self._started,
+            give_up_after=self._settings.give_up_after,
+            spawn=self._workers.spawn,
+            crowded=lambda: bool(self._waiting),
+        )
+        self._per_host[host] += 1
+        self._receivers[endpoint] = receiver, gevent.spawn(self._serve, receiver, host)
+
+    def _has_room(self, host: str) -> bool:
+        return len(self._receivers) < MAX_RECEIVERS and self._per_host[host] < MAX_PER_HOST
+
+    def _serve(self, receiver: Receiver, host: str) -> None:
+        until = None
+        try:
+            until = receiver.run()
+        finally:
+            del self._receivers[receiver.endpoint]
+            self._per_host[host] -= 1
+            if not self._per_host[host]:
+                del self._per_host[host]
+        if until is not None:
+            self._breakers[receiver.endpoint] = receiver.breaker
+            heapq.heappush(self._due, (until, receiver.endpoint))
+            self._earlier.set()
+        self._next(host)
+
+    def _next(self, host: str) -> None:
+        """There is room for one more: of this host, or else of the host that has waited longest."""
+        for name in (host, *self._waiting):
+            if name in self._waiting and self._has_room(name):
+                endpoint, _ = self._waiting[name].popitem(last=False)
+                line = self._waiting.pop(name)
+                if line:
+                    self._waiting[name] = line  # at the end
+                self._want(endpoint)
+                return
+
+    def _watch(self) -> None:
+        """Try those again that have been left alone for long enough; close what nobody uses any more."""
+        while True:
+            self._earlier.clear()
+            self._poster.close_unused()
+            wait = self._due[0][0] - time.monotonic() if self._due else LOOK_EVERY_S
+            if wait > 0:
+                self._earlier.wait(min(wait, LOOK_EVERY_S))
+                continue
+            endpoint = heapq.heappop(self._due)[1]
+            if endpoint in self._breakers:  # else it has had its turn
+                self._want(endpoint)
+
+    def _attempt(self, row: Waiting) -> None:
+        self._poster.post(row.endpoint, row.url, row.secret, row.event_id, row.frame)

@@ -1,0 +1,1 @@
+"""Connections to addresses that others named: checked URLs, the address guard, racing of addresses."""

@@ -1,0 +1,1 @@
+"""What the people on duty see: the log and the metrics."""

@@ -1,0 +1,359 @@
+"""What Prometheus reads from /metrics.
+
+Counters and histograms are kept here. Everything that is a state is read from the service when it is asked
+for: it is right after a restart too, and costs nothing in between. That goes for the reference server's
+active_legs and active_rooms as well, which it derives from events.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import prometheus_client
+from flask import Flask, Response
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from .. import __version__
+from ..events import types
+from ..model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
+from ..model.recording import ARMED, CLOSING, REPORTED, RUNNING, UNPUBLISHED
+from ..protocol.names import COMMANDS
+from . import logs
+
+if TYPE_CHECKING:
+    from ..calls.context import Context
+
+METRICS_PATH = "/metrics"
+
+UNKNOWN = "unknown"
+OTHER = "other"
+
+CALL_BUCKETS = (5, 15, 30, 60, 120, 300, 600, 1800, 3600)
+COMMAND_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
+LAG_BUCKETS = (0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+KNOWN_COMMANDS = frozenset(COMMANDS)
+OUTCOMES = frozenset("ok 400 401 403 404 409 429 500 501 503".split())
+LEG_TYPES = frozenset((SIP_INBOUND, SIP_OUTBOUND))
+ENDING = "ending"
+LEG_STATES = (RINGING, EARLY_MEDIA, CONNECTED, HELD, ENDING)
+STRAY_OUTCOMES = ("adopted", "ended", "gone")
+PAUSED = "paused"
+RECORDING_STATES = (ARMED, RUNNING, PAUSED, CLOSING, REPORTED, UNPUBLISHED)
+
+RECORDING_STAGES = ("start", "publish", "short")
+PLAYBACK_STAGES = ("fetch", "play")
+"""Where the audio was not to be had, or the switch did not play it."""
+
+REASONS = frozenset(
+    """
+    api_hangup busy declined rejected unavailable not_found forbidden server_error remote_bye caller_cancel
+    ring_timeout max_duration unauthorized timeout cancelled not_acceptable service_unavailable invite_failed
+    connect_failed rtp_timeout session_expired ice_failure ice_failed ice_disconnected bad_answer room_deleted
+    transfer_completed transfer_originate_failed transfer_connect_failed hangup peer_slow connection_reset
+    ws_error ws_dial_failed moq_error challenged mixer_panic siprec_answer_failed
+    """.split()
+)
+"""The protocol's disconnect reasons, but for sip_NNN."""
+
+
+class Webhooks(Protocol):
+    """What the webhook delivery counts since its start, how many wait, and for how long (seconds)."""
+
+    @property
+    def enqueued(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def delivered(self) -> int: ...
+    @property
+    def failed_attempts(self) -> int: ...
+    @property
+    def dead(self) -> int: ...
+    @property
+    def pending(self) -> int: ...
+    @property
+    def oldest_age(self) -> float: ...
+
+
+class Metrics:
+    """The series of one service. Label values are ours: what clients send never becomes one."""
+
+    def __init__(self) -> None:
+        prometheus_client.disable_created_metrics()
+        self.registry = CollectorRegistry()
+        prometheus_client.ProcessCollector(registry=self.registry)
+        prometheus_client.PlatformCollector(registry=self.registry)
+        prometheus_client.GCCollector(registry=self.registry)
+        self._legs = self._counter("voiceblender_legs", "Legs that came into a state.", "type", "state")
+        self._reasons = self._counter(
+            "voiceblender_disconnect_reasons", "Ended legs by reason.", "type", "reason"
+        )
+        self._answered = self._histogram(
+            "voiceblender_call_duration_seconds", "From answer to end.", CALL_BUCKETS, "type"
+        )
+        self._total = self._histogram(
+            "voiceblender_call_total_duration_seconds", "From creation to end.", CALL_BUCKETS, "type"
+        )
+        self._commands = self._counter(
+            "vsi_esl_commands", "Commands by outcome: ok or the error's code.", "command", "outcome"
+        )
+        self._seconds = self._histogram(
+            "vsi_esl_command_seconds", "Time taken by commands.", COMMAND_BUCKETS, "command"
+        )
+        self._lag = self._histogram(
+            "vsi_esl_switch_event_lag_seconds",
+            "Age of switch events when they are handled, by both clocks; the switch's steps in 20 ms.",
+            LAG_BUCKETS,
+        )
+        self.strays = self._counter(
+            "vsi_esl_strays",
+            "Calls without a leg, adopted or ended, and legs without a call, reported gone.",
+            "outcome",
+        )
+        for outcome in STRAY_OUTCOMES:
+            self.strays.labels(outcome)
+        self._recording_failures = self._counter(
+            "vsi_esl_recording_failures",
+            "Recordings that failed: to start, to be published (tried again), or short of what there was.",
+            "stage",
+        )
+        self._playback_failures = self._counter(
+            "vsi_esl_playback_failures", "Playbacks that ended in playback.error.", "stage"
+        )
+        for stage in RECORDING_STAGES:
+            self._recording_failures.labels(stage)
+        for stage in PLAYBACK_STAGES:
+            self._playback_failures.labels(stage)
+        self._types: dict[str, str] = {}
+
+    def watch(
+        self,
+        ctx: Context,
+        clients: Callable[[], int] = lambda: 0,
+        webhooks: Webhooks | None = None,
+    ) -> None:
+        """Show the state of a service. `clients` counts its open VSI connections."""
+        self.registry.register(ServiceCollector(ctx, clients, webhooks, self._types))
+
+    def observe(self, event: types.Event, event_id: str, frame: bytes) -> None:
+        """A sink of the event bus."""
+        if isinstance(event, types.LegRinging):
+            kind = SIP_INBOUND if event.uri is None else SIP_OUTBOUND
+            self._types[event.leg_id] = kind
+            self._legs.labels(kind, RINGING).inc()
+        elif isinstance(event, types.LegConnected):
+            kind = _leg_type(event.leg_type)
+            self._types[event.leg_id] = kind
+            self._legs.labels(kind, CONNECTED).inc()
+        elif isinstance(event, types.LegDisconnected):
+            self._ended(self._types.pop(event.leg_id, UNKNOWN), event.cdr)
+
+    def command(self, name: str, outcome: str, seconds: float) -> None:
+        """A command was answered: `outcome` is ok or the error code."""
+        name = name if name in KNOWN_COMMANDS else UNKNOWN
+        self._commands.labels(name, outcome if outcome in OUTCOMES else OTHER).inc()
+        self._seconds.labels(name).observe(seconds)
+
+    def recording_failed(self, stage: str) -> None:
+        """`stage` is one of RECORDING_STAGES."""
+        self._recording_failures.labels(stage).inc()
+
+    def playback_failed(self, stage: str) -> None:
+        """`stage` is one of PLAYBACK_STAGES."""
+        self._playback_failures.labels(stage).inc()
+
+    def switch_event(self, event: dict[str, Any]) -> None:
+        """An event of the switch is about to be handled."""
+        stamp = event.get("Event-Date-Timestamp")
+        if isinstance(stamp, str) and stamp.isascii() and stamp.isdigit():
+            self._lag.observe(max(0.0, time.time() - int(stamp) / 1e6))
+
+    def render(self) -> tuple[bytes, str]:
+        """All series in the Prometheus text format, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _ended(self, kind: str, cdr: Mapping[str, Any]) -> None:
+        self._legs.labels(kind, "disconnected").inc()
+        self._reasons.labels(kind, known_reason(cdr.get("reason"))).inc()
+        for histogram, member in ((self._answered, "duration_answered"), (self._total, "duration_total")):
+            if (seconds := cdr.get(member, 0.0)) > 0:
+                histogram.labels(kind).observe(seconds)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+def known_reason(reason: Any) -> str:
+    """A disconnect reason as a label: the protocol's, sip_400 to sip_699, or other."""
+    if reason in REASONS:
+        return str(reason)
+    code = reason[4:] if isinstance(reason, str) and reason.startswith("sip_") else ""
+    if len(code) == 3 and code.isascii() and code.isdigit() and "400" <= code <= "699":
+        return f"sip_{code}"
+    return OTHER
+
+
+def _leg_type(kind: str) -> str:
+    return kind if kind in LEG_TYPES else OTHER
+
+
+class ServiceCollector:
+    """Reads the state of a service at each scrape. Nothing in here waits, so it is of one moment."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        clients: Callable[[], int],
+        webhooks: Webhooks | None,
+        leg_types: dict[str, str],
+    ) -> None:
+        self._ctx = ctx
+        self._clients = clients
+        self._webhooks = webhooks
+        self._leg_types = leg_types
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is collected at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._calls()
+        yield from self._switch()
+        yield from self._work()
+        yield from self._events()
+        yield _survived()
+        if self._webhooks is not None:
+            yield from _of_webhooks(self._webhooks)
+
+    def _calls(self) -> Iterator[Metric]:
+        ctx = self._ctx
+        live, everyone = list(ctx.legs), ctx.legs.everyone()
+        for leg in everyone:
+            # legs from before a restart, which no event has announced to us
+            self._leg_types.setdefault(leg.id, _leg_type(leg.type))
+        yield _gauge("voiceblender_active_legs", "Legs that have not ended.", len(everyone))
+        yield _gauge("voiceblender_active_rooms", "Rooms.", len(ctx.rooms))
+        states = Tally(leg.shown_state for leg in live)
+        states[ENDING] = len(everyone) - len(live)
+        yield _by_state("vsi_esl_legs", "Legs by state; ending are those being hung up.", LEG_STATES, states)
+        recordings = Tally(PAUSED if one.paused and one.running else one.state for one in ctx.recordings)
+        yield _by_state("vsi_esl_recordings", "Recordings by state.", RECORDING_STATES, recordings)
+        yield _gauge("vsi_esl_playbacks", "Playbacks that have not ended.", len(ctx.playbacks))
+        yield _gauge("vsi_esl_bridges", "Bridges between rooms.", len(ctx.bridges))
+
+    def _switch(self) -> Iterator[Metric]:
+        ctx, node = self._ctx, self._ctx.node
+        build = GaugeMetricFamily("vsi_esl_build_info", "Versions.", labels=["version", "switch_version"])
+        build.add_metric([__version__, node.facts.version], 1)
+        yield build
+        up = "Connected to the switch, its calls re-adopted."
+        yield _gauge("vsi_esl_switch_up", up, int(node.ready))
+        ready = "Takes commands: the switch is up, the disk takes state, and nothing is shutting down."
+        taking = node.ready and not ctx.draining and not ctx.state.error
+        yield _gauge("vsi_esl_ready", ready, int(taking))
+        yield _total("vsi_esl_switch_reconnects", "Attempts to connect again.", node.reconnects)
+        yield _total("vsi_esl_switch_stalls", "Times the switch stood still.", node.stalls)
+        refreshed = "Times the calls were looked at anew on a connection that was never lost."
+        yield _total("vsi_esl_switch_refreshes", refreshed, node.refreshes)
+        lost = "Commands nobody waits for that could not be sent; what they set is set again."
+        yield _total("vsi_esl_switch_commands_lost", lost, node.posts_lost)
+        yield _total("vsi_esl_switch_events", "Events of the switch handled.", node.events_handled)
+        yield _gauge("vsi_esl_switch_jobs", "Background jobs under way.", len(node.jobs))
+        yield _total("vsi_esl_switch_job_timeouts", "Background jobs not done in time.", node.jobs.timeouts)
+        astray = "Internal channels that the switch made and lost; each was tried again."
+        yield _total("vsi_esl_internal_channels_astray", astray, ctx.sound.gone_astray)
+
+    def _work(self) -> Iterator[Metric]:
+        ctx = self._ctx
+        yield _gauge("vsi_esl_work_queued", "Work that waits for its leg or room.", len(ctx.workers))
+        yield _total("vsi_esl_work_refused", "Work refused: too much was waiting.", ctx.workers.refused)
+        yield _gauge("vsi_esl_fetches", "Playbacks whose audio is being fetched.", len(ctx.fetches))
+        yield _total("vsi_esl_fetches_refused", "Fetches that got no turn in time.", ctx.spool.refused)
+        yield _gauge("vsi_esl_uploads", "Uploads not done.", len(ctx.uploads))
+        yield _total("vsi_esl_upload_attempts", "Attempts to upload.", ctx.uploads.attempts)
+        yield _total("vsi_esl_upload_failures", "Attempts that failed.", ctx.uploads.failures)
+        unverified = "Recordings begun although their S3 bucket could not be verified."
+        yield _total("vsi_esl_s3_buckets_unverified", unverified, ctx.uploads.unverified)
+        yield _total("vsi_esl_uploads_refused", "Uploads refused: too many waited.", ctx.uploads.refused)
+        waiting = "Recordings whose end somebody waits for."
+        yield _gauge("vsi_esl_recordings_awaited", waiting, len(ctx.publisher))
+
+    def _events(self) -> Iterator[Metric]:
+        bus = self._ctx.bus
+        yield _gauge("vsi_esl_vsi_clients", "Open VSI connections.", self._clients())
+        yield _total("vsi_esl_events_published", "VSI events.", bus.published)
+        dropped = "Events that VSI clients lost because they did not keep up."
+        yield _total("voiceblender_vsi_events_dropped", dropped, bus.dropped)
+        slowest = "Events queued for the slowest VSI client."
+        yield _gauge("vsi_esl_vsi_queue_longest", slowest, bus.longest_queue)
+
+
+def _survived() -> Metric:
+    family = CounterMetricFamily(
+        "voiceblender_recovered_panics",
+        "Errors that nobody expected, survived and logged with a traceback.",
+        labels=["component", "site"],
+    )
+    for (component, site), count in logs.survived.items():
+        family.add_metric([component, site], count)
+    return family
+
+
+def _of_webhooks(webhooks: Webhooks) -> Iterator[Metric]:
+    yield _total("voiceblender_webhook_enqueued", "Events to be delivered.", webhooks.enqueued)
+    yield _total("voiceblender_webhook_dropped", "Events not taken: too many waited.", webhooks.dropped)
+    outcomes = CounterMetricFamily(
+        "voiceblender_webhook_deliveries", "Deliveries that came to an end.", labels=["outcome"]
+    )
+    outcomes.add_metric(["success"], webhooks.delivered)
+    outcomes.add_metric(["exhausted"], webhooks.dead)
+    yield outcomes
+    yield _total("vsi_esl_webhook_failed_attempts", "Attempts that failed.", webhooks.failed_attempts)
+    yield _total("vsi_esl_webhook_dead_letters", "Events given up.", webhooks.dead)
+    yield _gauge("vsi_esl_webhook_pending", "Events not yet delivered.", webhooks.pending)
+    oldest = "Age of the oldest event not yet delivered."
+    yield _gauge("vsi_esl_webhook_oldest_seconds", oldest, webhooks.oldest_age)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _total(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _by_state(name: str, text: str, states: tuple[str, ...], counts: dict[str, int]) -> Metric:
+    """One series per state, at 0 too; what has none of these states counts as other."""
+    family = GaugeMetricFamily(name, text, labels=["state"])
+    for state in states:
+        family.add_metric([state], counts.get(state, 0))
+    rest = sum(counts.values()) - sum(counts.get(state, 0) for state in states)
+    if rest:
+        family.add_metric([OTHER], rest)
+    return family
+
+
+def register(
+    app: Flask,
+    ctx: Context,
+    metrics: Metrics,
+    clients: Callable[[], int] = lambda: 0,
+    webhooks: Webhooks | None = None,
+) -> None:
+    """Show the service's state with the metrics, and add GET /metrics."""
+    metrics.watch(ctx, clients, webhooks)
+
+    @app.get(METRICS_PATH)
+    def show_metrics() -> Response:
+        body, content_type = metrics.render()
+        return Response(body, 200, content_type=content_type)

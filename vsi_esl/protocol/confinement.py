@@ -1,0 +1,98 @@
+"""What a token confined to an app_id can name in a command.
+
+What belongs to others does not exist for it: an id that it may not see, or that nothing has, is replaced by
+one that nothing has, so that the command fails as it fails for any unknown id, in the same words and at the
+same point. What an id names is known from the type of its field.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..access.tokens import Access
+from ..errors import Forbidden, NotFound, VsiError
+from .schemas import AppId, BridgeId, Id, LegId, PlaybackId, RoomId, RoomToJoin
+
+if TYPE_CHECKING:
+    from ..calls.context import Context
+    from .registry import Command
+
+LISTS = "array of "
+"""How the results begin of which a confined token gets a part."""
+
+
+def _of_leg(ctx: Context, leg_id: str) -> list[str]:
+    leg = ctx.legs.find(leg_id)
+    return [] if leg is None else [leg.app_id]
+
+
+def _of_room(ctx: Context, room_id: str) -> list[str]:
+    room = ctx.rooms.find(room_id)
+    return [] if room is None else [room.app_id]
+
+
+def _of_playback(ctx: Context, playback_id: str) -> list[str]:
+    playback = ctx.playbacks.find(playback_id)
+    return [] if playback is None else [playback.app_id]
+
+
+def _of_bridge(ctx: Context, bridge_id: str) -> list[str]:
+    """Of both its rooms: it is a part of each."""
+    bridge = ctx.bridges.find(bridge_id)
+    return [] if bridge is None else _of_room(ctx, bridge.room_a) + _of_room(ctx, bridge.room_b)
+
+
+OWNERS: dict[type[Id], Callable[[Context, str], list[str]]] = {
+    LegId: _of_leg,
+    RoomId: _of_room,
+    PlaybackId: _of_playback,
+    BridgeId: _of_bridge,
+}
+"""The app_ids of what an id names; none of them when there is no such thing."""
+
+
+class Confinement:
+    """One command of a confined token. Forbidden for one that is about everything."""
+
+    def __init__(self, ctx: Context, access: Access, command: Command) -> None:
+        self._ctx, self._access = ctx, access
+        self._fields = command.schema.fields if command.schema is not None else {}
+        self._filtered = command.schema is None
+        if self._filtered and not command.result.startswith(LISTS):
+            raise Forbidden("not for a token that is confined to an app_id")
+        self._replaced: dict[str, str] = {}
+
+    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the handler is to get them. Forbidden for an app_id that is not the token's,
+        NotFound for a room of others that would be joined."""
+        return {member: self._seen(member, value) for member, value in given.items()}
+
+    def _seen(self, member: str, value: Any) -> Any:
+        field = self._fields[member]
+        if isinstance(field, AppId) and not self._access.allows_app(value):
+            raise Forbidden(f"the token is confined to the app_id {self._access.pattern}")
+        if isinstance(field, RoomToJoin) and not all(
+            map(self._access.allows_app, _of_room(self._ctx, value))
+        ):
+            raise NotFound("room not found")
+        if not isinstance(field, Id) or not value:
+            return value
+        owners = OWNERS[type(field)](self._ctx, value)
+        if any(map(self._access.allows_app, owners)):
+            return value
+        return self._replaced.setdefault(value, str(uuid.uuid4()))
+
+    def result(self, data: Any) -> Any:
+        """The reply without what belongs to others."""
+        if not self._filtered:
+            return data
+        views: Iterable[dict[str, Any]] = data
+        return [view for view in views if self._access.allows_app(view.get("app_id", ""))]
+
+    def error(self, error: VsiError) -> VsiError:
+        """The error with the ids as the client wrote them."""
+        for name, nobody in self._replaced.items():
+            error.message = error.message.replace(nobody, name)
+        return error

@@ -1,0 +1,149 @@
+"""The command registry: one entry per command, from which dispatch and the REST face are derived.
+
+A command is one decorated function in `commands/`. A name that is not the protocol's, a name taken twice,
+a handler without a docstring and an id that does not say what it names fail at import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from ..access.tokens import OPEN, Access, Scope
+from ..errors import Invalid, NotSupported, VsiError
+from . import schemas
+from .confinement import Confinement
+from .names import COMMANDS, CONNECTION_COMMANDS
+
+log = structlog.get_logger(__name__)
+
+if TYPE_CHECKING:
+    from ..calls.context import Context
+
+Handler = Callable[..., Any]
+
+
+class Body(Enum):
+    """What a REST route does with the request's body."""
+
+    NONE = "none"
+    """There is none; one that is sent is ignored."""
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    """May be absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The command's REST twin.
+
+    `path` is below /v1, its parameters are named as members of the payload. The rest of the payload is the
+    body; `names` says which members are called otherwise there: {name in the body: name in the payload}.
+    """
+
+    method: str
+    path: str
+    status: int = 200
+    body: Body = Body.NONE
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `schema` is None for commands that never look at their payload."""
+
+    name: str
+    schema: schemas.Payload | None
+    handler: Handler
+    summary: str
+    result: str
+    rest: Rest | None
+
+    @property
+    def scope(self) -> Scope:
+        """What a token needs: whatever is not read is controlled."""
+        return Scope.READ if self.rest is not None and self.rest.method == "GET" else Scope.CONTROL
+
+
+_commands: dict[str, Command] = {}
+
+
+def command(
+    name: str, schema: type[schemas.Payload] | None, *, result: str, rest: Rest | None = None
+) -> Callable[[Handler], Handler]:
+    """Register the decorated function as the handler of a VSI command.
+
+    It is called as `handler(ctx, **payload)`, returns the reply's data, and raises VsiError to refuse.
+    `result` says what the data is: a status word, or the name of a view.
+    """
+    loader = schema() if schema else None
+    if loader is not None:
+        try:
+            schemas.check_ids(loader)
+            schemas.check_sizes(loader)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+    def register(handler: Handler) -> Handler:
+        if name not in COMMANDS:
+            raise ValueError(f"{name!r} is no command of the protocol")
+        if name in _commands:
+            raise ValueError(f"{name!r} is registered twice")
+        if not handler.__doc__:
+            raise ValueError(f"the handler of {name!r} has no docstring")
+        summary = handler.__doc__.strip().splitlines()[0]
+        _commands[name] = Command(name, loader, handler, summary, result, rest)
+        return handler
+
+    return register
+
+
+def load_commands() -> Mapping[str, Command]:
+    """Import every module with commands and return the registry."""
+    package = importlib.import_module("vsi_esl.commands")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"vsi_esl.commands.{module.name}")
+    for feature in ("playback", "recording", "bridges"):
+        importlib.import_module(f"vsi_esl.sound.{feature}.commands")
+    return _commands
+
+
+def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN) -> Any:
+    """Run a command and return its data, and count it. Raises VsiError, whatever was wrong with it."""
+    started = time.perf_counter()
+    outcome = "500"
+    try:
+        data = _run(ctx, name, payload, access)
+        outcome = "ok"
+        return data
+    except VsiError as error:
+        outcome = str(error.code)
+        raise
+    finally:
+        seconds = time.perf_counter() - started
+        ctx.metrics.command(name, outcome, seconds)
+        log.debug("command done", code=outcome, ms=round(seconds * 1000, 2))
+
+
+def _run(ctx: Context, name: str, payload: Any, access: Access) -> Any:
+    entry = _commands.get(name)
+    if entry is None:
+        if name in COMMANDS and name not in CONNECTION_COMMANDS:
+            raise NotSupported(f"{name} is not implemented by this server yet")
+        raise Invalid(f"unknown command: {name}")
+    access.require(entry.scope)
+    arguments = schemas.load(entry.schema, payload) if entry.schema is not None else {}
+    if not access.confined:
+        return entry.handler(ctx, **arguments)
+    confinement = Confinement(ctx, access, entry)
+    try:
+        return confinement.result(entry.handler(ctx, **confinement.arguments(arguments)))
+    except VsiError as error:
+        raise confinement.error(error) from None

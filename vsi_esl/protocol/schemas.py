@@ -1,0 +1,298 @@
+"""Shared marshmallow fields for command payloads, and the loader that applies the protocol's JSON rules.
+
+The rules: unknown members are ignored, names match in any case (the last one counts), null is the same as
+absent, in an array or map the same as empty, and a wrong JSON type is an error: "1", 1.0 and true are no
+integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+
+from ..errors import Invalid
+
+MAX_ID_LENGTH = 256
+"""Longest id, role or app_id in characters. Each is kept in a channel variable that every event carries."""
+
+
+MAX_CHARACTERS = 65_536
+"""No member of a payload is longer, all that is in it taken together (`check_sizes`)."""
+MAX_ROWS = 256
+
+INT32 = (-(1 << 31), (1 << 31) - 1)
+"""The range of numbers whose own limits the command checks: none of them is handed on beyond it."""
+
+
+class Payload(Schema):
+    """Base of all payload schemas."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+NEEDED = "x-needed"
+
+
+def about(text: str, *, needed: bool = False, **schema: Any) -> dict[str, Any]:
+    """The `metadata` of a field: what it means, and what JSON Schema can say of it (enum, minimum, ...).
+
+    `needed` is for the documents: a request without it makes no sense. Absent, it counts as empty as all
+    members do, and what is wrong with that the command itself says, in the reference's words.
+    """
+    return {"description": text, NEEDED: needed, **schema}
+
+
+def needed(field: fields.Field[Any]) -> bool:
+    """Whether the documents say that this member is required."""
+    return isinstance(field, Id) or bool(field.metadata.get(NEEDED))
+
+
+class Text(fields.Field[str]):
+    """A JSON string of a bounded length; empty when absent."""
+
+    def __init__(self, *, limit: int = 4096, default: str | None = "", **more: Any) -> None:
+        super().__init__(load_default=default, **more)
+        self.limit = self.characters = limit
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be a string")
+        if len(value) > self.limit:
+            raise ValidationError(f"longer than {self.limit} characters")
+        return value
+
+
+class Id(Text):
+    """The id of something that exists. Opaque; nothing that exists has a longer one than may be given.
+
+    Its classes say what it names. From that it is decided what a token that is confined to some of the calls
+    may name, so a member that is called an id has to be of one of them (`check_ids`).
+    """
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(limit=MAX_ID_LENGTH, **more)
+
+
+class LegId(Id):
+    """A leg."""
+
+
+class RoomId(Id):
+    """A room."""
+
+
+class PlaybackId(Id):
+    """A playback of a leg or room."""
+
+
+class BridgeId(Id):
+    """A bridge of a room."""
+
+
+class Label(Text):
+    """Free text of the client that the switch keeps for us: a new room's id, an app_id, a role."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(limit=MAX_ID_LENGTH, **more)
+
+
+class RoomToJoin(Label):
+    """A room, which is made when there is none of that name."""
+
+
+class NewId(Label):
+    """The id of what the command makes. One that is taken is a conflict, whoever has it."""
+
+
+class AppId(Label):
+    """The application that what the command makes belongs to."""
+
+
+NAMING = (LegId, RoomId, PlaybackId, BridgeId, RoomToJoin, NewId, AppId)
+
+
+class Whole(fields.Field[int]):
+    """A JSON integer from `low` to `high`, both allowed: the range of what takes it.
+
+    Where the reference has words of its own for a narrower range, the command checks that, and the documents
+    have it as `minimum` and `maximum` of the field's metadata.
+    """
+
+    characters = 20
+
+    def __init__(self, low: int, high: int, *, default: int = 0, **more: Any) -> None:
+        super().__init__(load_default=default, **more)
+        self.low = low
+        self.high = high
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValidationError("must be an integer")
+        if not self.low <= value <= self.high:
+            raise ValidationError(f"must be from {self.low} to {self.high}")
+        return value
+
+
+class Flag(fields.Field[bool]):
+    """A JSON boolean; None when absent, for "leave as it is"."""
+
+    characters = 5
+
+    def __init__(self, *, default: bool | None = None, **more: Any) -> None:
+        super().__init__(load_default=default, **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("must be a boolean")
+        return value
+
+
+def strings(value: Any) -> list[str]:
+    """A JSON array of strings, in which null is an empty one. ValidationError for anything else."""
+    if isinstance(value, list):
+        texts = ["" if item is None else item for item in value]
+        if all(isinstance(item, str) for item in texts):
+            return texts
+    raise ValidationError("must be an array of strings")
+
+
+class TextList(fields.Field[list[str]]):
+    """A JSON array of so many strings, which are together no longer than `characters`."""
+
+    def __init__(self, *, limit: int = 32, characters: int = 4096, **more: Any) -> None:
+        super().__init__(load_default=list, **more)
+        self.limit = limit
+        self.characters = characters
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
+        texts = strings(value)
+        if len(texts) > self.limit:
+            raise ValidationError(f"more than {self.limit} entries")
+        _check_length(texts, self.characters)
+        return texts
+
+
+class TextMap(fields.Field[dict[str, str]]):
+    """A JSON object of so many strings, which are together, names included, no longer than `characters`."""
+
+    def __init__(self, *, limit: int = 64, characters: int = 32_768, **more: Any) -> None:
+        super().__init__(load_default=dict, **more)
+        self.limit = limit
+        self.characters = characters
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object with string values")
+        texts = {key: "" if item is None else item for key, item in value.items()}
+        if not all(isinstance(item, str) for item in texts.values()):
+            raise ValidationError("must be an object with string values")
+        if len(texts) > self.limit:
+            raise ValidationError(f"more than {self.limit} members")
+        _check_length([*texts, *texts.values()], self.characters)
+        return texts
+
+
+def _check_length(texts: list[str], most: int) -> None:
+    if sum(map(len, texts)) > most:
+        raise ValidationError(f"longer than {most} characters in all")
+
+
+class Nested(fields.Nested):
+    """A JSON object of known members, by the same rules; None when absent."""
+
+    def __init__(self, schema: type[Payload], **more: Any) -> None:
+        super().__init__(schema, load_default=None, **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, partial: Any = None, **more: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValidationError("must be an object")
+        return super()._deserialize(_known_members(self.schema, value), attr, data, partial, **more)
+
+
+class Rows(fields.List):
+    """A JSON array of so many such objects; null is one without members."""
+
+    def __init__(self, schema: type[Payload], *, limit: int = MAX_ROWS, **more: Any) -> None:
+        super().__init__(Nested(schema), load_default=list, **more)
+        self.limit = limit
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise ValidationError("must be an array")
+        if len(value) > self.limit:
+            raise ValidationError(f"more than {self.limit} entries")
+        return super()._deserialize([{} if row is None else row for row in value], attr, data, **more)
+
+
+def check_sizes(schema: Schema) -> None:
+    """ValueError for a member that may be of any size: what clients send is kept, and told to others."""
+    for name, field in schema.fields.items():
+        inner = field
+        if isinstance(field, fields.List):
+            if not isinstance(getattr(field, "limit", None), int):
+                raise ValueError(f"{name} may have any number of entries")
+            inner = field.inner
+        if isinstance(inner, fields.Nested):
+            check_sizes(inner.schema)
+        elif not 0 < getattr(inner, "characters", 0) <= MAX_CHARACTERS:
+            raise ValueError(f"{name} may be of any size")
+
+
+def check_ids(schema: Schema) -> None:
+    """ValueError for a member that is called an id, or ids, and whose field does not say of what."""
+    for name, field in schema.fields.items():
+        inner = field.inner if isinstance(field, fields.List) else field
+        if isinstance(inner, fields.Nested):
+            _refuse_ids(inner.schema)
+        elif (isinstance(field, Id) or _is_an_id(name, field)) and not isinstance(field, NAMING):
+            raise ValueError(f"{name} is an id that names nothing that is known")
+
+
+def _refuse_ids(schema: Schema) -> None:
+    """What a confined token names is looked at in the payload's own members only."""
+    for name, field in schema.fields.items():
+        inner = field.inner if isinstance(field, fields.List) else field
+        if isinstance(inner, fields.Nested):
+            _refuse_ids(inner.schema)
+        elif isinstance(field, NAMING) or _is_an_id(name, field):
+            raise ValueError(f"{name}, further in, is an id that names nothing that is known")
+
+
+def _is_an_id(name: str, field: fields.Field[Any]) -> bool:
+    return any(called.lower().endswith(("id", "ids")) for called in (name, field.data_key or ""))
+
+
+def load(schema: Schema, payload: Any) -> dict[str, Any]:
+    """The handler's arguments from a request's payload; Invalid with `invalid payload: ...`."""
+    if payload is None:
+        payload = {}
+    if not isinstance(payload, Mapping):
+        raise Invalid("invalid payload: must be an object")
+    try:
+        return schema.load(_known_members(schema, payload))
+    except ValidationError as error:
+        raise Invalid(f"invalid payload: {_first_problem(error.messages)}") from None
+
+
+def _known_members(schema: Schema, payload: Mapping[str, Any]) -> dict[str, Any]:
+    spelled = [field.data_key or name for name, field in schema.fields.items()]
+    names = {name.lower(): name for name in spelled}
+    members: dict[str, Any] = {}
+    for key, value in payload.items():
+        name = names.get(key.lower())
+        if name is not None and value is not None:
+            members[name] = value  # of spellings that differ in case the last counts
+    return members
+
+
+def _first_problem(messages: Any) -> str:
+    while isinstance(messages, (dict, list)) and messages:
+        if isinstance(messages, list):
+            messages = messages[0]
+            continue
+        name, inner = next(iter(messages.items()))
+        return f"{name}: {_first_problem(inner)}"
+    return str(messages)

@@ -1,0 +1,1 @@
+"""Bridges between rooms: who hears whom over them."""

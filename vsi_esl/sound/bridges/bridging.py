@@ -1,0 +1,171 @@
+"""Bridges between rooms: a pair of internal channels, one end in each room's conference.
+
+The pair makes both conferences exist, so that a bridge carries sound from the first leg on. It is made anew
+when the switch, or somebody at it, ended it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+
+from ...calls.context import Context
+from ...errors import Conflict, NotFound, VsiError
+from ...events import sound as events
+from ...model.bridge import Bridge
+from ...model.room import Room
+from ...switch.snapshot import Snapshot
+from ...work import clock
+from .. import internal
+
+log = structlog.get_logger(__name__)
+
+KIND = "bridge"
+PREFIX = "br"
+TIMEOUT_S = 20.0
+RETRY_S = 1.0
+
+
+def create(ctx: Context, bridge: Bridge) -> None:
+    """Connect two rooms; returns when sound can pass. Conflict when the id or the pair is taken."""
+    ctx.bridges.add(bridge)
+    try:
+        ctx.workers.run(_worker(bridge), TIMEOUT_S, _open, ctx, bridge)
+        if _exists(ctx, bridge):
+            ctx.state.save_item(KIND, bridge.id, bridge.to_dict(), needed=True)
+    except Exception:
+        _check_present(ctx, bridge)
+        ctx.bridges.remove(bridge)
+        ctx.sound.dismiss(bridge.channel)
+        raise
+    _check_present(ctx, bridge)
+    bridge.announced = True
+    ctx.emit(events.RoomBridged.of(bridge, _app_id(ctx, bridge), direction=bridge.direction))
+
+
+def _check_present(ctx: Context, bridge: Bridge) -> None:
+    """NotFound when it was deleted meanwhile."""
+    if not _exists(ctx, bridge):
+        ctx.sound.dismiss(bridge.channel)
+        raise NotFound("bridge not found")
+
+
+def _open(ctx: Context, bridge: Bridge) -> None:
+    room_a, room_b = ctx.rooms.get(bridge.room_a), ctx.rooms.get(bridge.room_b)
+
+    def make(channel: str) -> None:
+        bridge.channel = channel
+        ctx.sound.bridge(bridge, room_a.conference, room_b.conference)
+
+    _, bridge.member_id = internal.place(ctx, PREFIX, make, partial(_exists, ctx, bridge))
+
+
+def _exists(ctx: Context, bridge: Bridge) -> bool:
+    """Whether it has not been deleted, by itself or with a room, while we waited for the switch."""
+    return ctx.bridges.find(bridge.id) is bridge
+
+
+def _worker(bridge: Bridge) -> str:
+    """The channel may be another one each time."""
+    return f"bridge {bridge.id}"
+
+
+def set_direction(ctx: Context, bridge: Bridge, direction: str) -> None:
+    """Change what passes; the old direction stays when the switch cannot be told."""
+    before, bridge.direction = bridge.direction, direction
+    try:
+        ctx.state.save_item(KIND, bridge.id, bridge.to_dict(), needed=True)
+        ctx.workers.run(_worker(bridge), TIMEOUT_S, _apply, ctx, bridge)
+    except Exception:
+        bridge.direction = before
+        if _exists(ctx, bridge):
+            ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
+        raise
+    _check_present(ctx, bridge)
+    ctx.emit(events.RoomBridgeUpdated.of(bridge, _app_id(ctx, bridge), direction=direction))
+
+
+def _apply(ctx: Context, bridge: Bridge) -> None:
+    if not bridge.member_id:
+        return  # being made anew, in the direction it has then
+    ctx.sound.bridge_direction(bridge, ctx.rooms.get(bridge.room_a).conference)
+
+
+def delete(ctx: Context, bridge: Bridge, deleted_room: Room | None = None) -> None:
+    """Separate the rooms."""
+    if not ctx.bridges.remove(bridge):
+        return
+    ctx.state.forget_item(KIND, bridge.id)
+    ctx.timers.cancel(_worker(bridge))
+    ctx.sound.dismiss(bridge.channel)
+    if not bridge.announced:
+        return  # being made: whoever asked for it is told
+    app_id = deleted_room.app_id if deleted_room else _app_id(ctx, bridge)
+    ctx.emit(events.RoomUnbridged.of(bridge, app_id, reason="room_deleted" if deleted_room else None))
+
+
+def _app_id(ctx: Context, bridge: Bridge) -> str:
+    room = ctx.rooms.find(bridge.room_a)
+    return room.app_id if room else ""
+
+
+def ended(ctx: Context, channel: str) -> None:
+    """The switch ended an internal channel; a bridge that still exists gets another one."""
+    bridge = ctx.bridges.of_channel(channel)
+    if bridge is not None and bridge.member_id:
+        bridge.member_id = ""
+        log.warning("bridge lost, made anew", bridge_id=bridge.id)
+        _renew_soon(ctx, bridge)
+
+
+def _renew_soon(ctx: Context, bridge: Bridge) -> None:
+    ctx.timers.at(_worker(bridge), "renew", clock.now() + RETRY_S, _submit_renewal, ctx, bridge)
+
+
+def _submit_renewal(ctx: Context, bridge: Bridge) -> None:
+    ctx.workers.submit(_worker(bridge), _renew, ctx, bridge)
+
+
+def _renew(ctx: Context, bridge: Bridge) -> None:
+    if bridge.member_id or not _exists(ctx, bridge):
+        return
+    try:
+        _open(ctx, bridge)
+        ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
+    except VsiError as error:
+        log.warning("bridge not made", bridge_id=bridge.id, error=error.message)
+        if ctx.node.ready and _exists(ctx, bridge):  # when it is not ready, resync comes to it
+            _renew_soon(ctx, bridge)
+
+
+def restore(ctx: Context) -> None:
+    """At start: the bridges of the previous process, whose rooms are there already."""
+    for body in ctx.state.items(KIND):
+        bridge = Bridge.from_dict(body)
+        bridge.member_id, bridge.announced = "", True
+        try:
+            ctx.bridges.add(bridge)
+        except Conflict as error:
+            log.error("bridge not restored", bridge_id=bridge.id, error=error.message)
+            ctx.state.forget_item(KIND, bridge.id)
+
+
+def readopt(ctx: Context, snapshot: Snapshot) -> None:
+    """After each connect: find the pairs again, or make them anew."""
+    for bridge in ctx.bridges:
+        membership = snapshot.memberships.get(bridge.channel)
+        room = ctx.rooms.find(bridge.room_a)
+        bridge.member_id = ""
+        if membership is not None and room is not None and membership.conference == room.conference:
+            bridge.member_id = membership.member_id
+            ctx.workers.submit(_worker(bridge), _apply_again, ctx, bridge)
+        else:
+            ctx.workers.submit(_worker(bridge), _renew, ctx, bridge)
+
+
+def _apply_again(ctx: Context, bridge: Bridge) -> None:
+    try:
+        _apply(ctx, bridge)
+    except VsiError as error:
+        log.warning("bridge direction not set", bridge_id=bridge.id, error=error.message)

@@ -1,0 +1,126 @@
+"""Bridges: rooms that hear each other."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from ...calls.context import Context
+from ...errors import Invalid, NotFound
+from ...model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge
+from ...protocol.registry import Body, Rest, command
+from ...protocol.schemas import BridgeId, NewId, Payload, RoomId, Text, about
+from . import bridging
+
+
+class BridgeCreate(Payload):
+    room_id = RoomId(metadata=about("The room that the direction is relative to."))
+    bridge_id = NewId(metadata=about("Made up when empty."))
+    peer_room_id = RoomId(metadata=about("The other room."))
+    direction = Text(
+        metadata=about("bidirectional when empty.", enum=["", "bidirectional", "send", "receive", "none"])
+    )
+
+
+class BridgeList(Payload):
+    room_id = RoomId()
+
+
+class BridgePayload(Payload):
+    room_id = RoomId()
+    bridge_id = BridgeId()
+
+
+class BridgeUpdate(BridgePayload):
+    direction = Text(
+        metadata=about("The new direction.", needed=True, enum=["bidirectional", "send", "receive", "none"])
+    )
+
+
+@command(
+    "bridge_create",
+    BridgeCreate,
+    result="BridgeView",
+    rest=Rest(
+        "POST",
+        "/rooms/{room_id}/bridges",
+        201,
+        body=Body.REQUIRED,
+        names={"id": "bridge_id", "room_id": "peer_room_id"},
+    ),
+)
+def bridge_create(
+    ctx: Context, room_id: str, bridge_id: str, peer_room_id: str, direction: str
+) -> dict[str, Any]:
+    """Connect two rooms of the same sample rate. `send` means that the peer hears this room."""
+    if not peer_room_id:
+        raise Invalid("room_id is required")
+    direction = _checked(direction or BIDIRECTIONAL)
+    if room_id == peer_room_id:
+        raise Invalid("cannot bridge a room to itself")
+    rooms = []
+    for one in (room_id, peer_room_id):
+        room = ctx.rooms.find(one)
+        if room is None:
+            raise NotFound(f"room not found: {one}")
+        rooms.append(room)
+    here, there = rooms
+    if here.sample_rate != there.sample_rate:
+        raise Invalid(
+            f"sample rate mismatch: room {here.id} is {here.sample_rate}Hz, "
+            f"room {there.id} is {there.sample_rate}Hz"
+        )
+    ctx.node.require("mod_loopback")
+    bridge = Bridge(bridge_id or str(uuid.uuid4()), here.id, there.id, BIDIRECTIONAL, here.sample_rate)
+    bridge.direction = bridge.canonical(direction, here.id)
+    bridging.create(ctx, bridge)
+    return bridge.view(here.id)
+
+
+@command(
+    "bridge_list", BridgeList, result="array of BridgeView", rest=Rest("GET", "/rooms/{room_id}/bridges")
+)
+def bridge_list(ctx: Context, room_id: str) -> list[dict[str, Any]]:
+    """The bridges of a room, seen from it."""
+    return [bridge.view(room_id) for bridge in ctx.bridges.of_room(ctx.rooms.get(room_id).id)]
+
+
+@command(
+    "bridge_get", BridgePayload, result="BridgeView", rest=Rest("GET", "/rooms/{room_id}/bridges/{bridge_id}")
+)
+def bridge_get(ctx: Context, room_id: str, bridge_id: str) -> dict[str, Any]:
+    """One bridge, seen from one of its rooms."""
+    return ctx.bridges.get(room_id, bridge_id).view(room_id)
+
+
+@command(
+    "bridge_update",
+    BridgeUpdate,
+    result="BridgeView",
+    rest=Rest("PATCH", "/rooms/{room_id}/bridges/{bridge_id}", body=Body.REQUIRED),
+)
+def bridge_update(ctx: Context, room_id: str, bridge_id: str, direction: str) -> dict[str, Any]:
+    """Change what passes over a bridge, at once."""
+    bridge = ctx.bridges.get(room_id, bridge_id)
+    if not direction:
+        raise Invalid("direction is required")
+    bridging.set_direction(ctx, bridge, bridge.canonical(_checked(direction), room_id))
+    return bridge.view(room_id)
+
+
+@command(
+    "bridge_delete",
+    BridgePayload,
+    result="deleted",
+    rest=Rest("DELETE", "/rooms/{room_id}/bridges/{bridge_id}"),
+)
+def bridge_delete(ctx: Context, room_id: str, bridge_id: str) -> dict[str, str]:
+    """Separate two rooms; the legs stay where they are."""
+    bridging.delete(ctx, ctx.bridges.get(room_id, bridge_id))
+    return {"status": "deleted"}
+
+
+def _checked(direction: str) -> str:
+    if direction not in DIRECTIONS:
+        raise Invalid("invalid direction: must be bidirectional, send, receive, or none")
+    return direction

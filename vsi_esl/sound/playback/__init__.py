@@ -1,0 +1,1 @@
+"""Playbacks: audio and tones that a leg or a room hears."""

@@ -1,0 +1,84 @@
+"""Where a recording goes: its folder, its name, and the hidden file beside it that the switch writes to."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+import unicodedata
+
+import structlog
+
+from ...calls.context import Context
+from ...errors import Conflict, Internal, Invalid
+from ...model.leg import Leg
+from ...model.owner import of_leg, of_room
+from ...model.recording import Part, Recording, file_name
+from ...model.room import Room
+from ...storage import folders
+from ...storage.s3 import S3Target
+
+log = structlog.get_logger(__name__)
+
+MIN_FREE_BYTES = 1 << 20
+MAX_NAME_BYTES = 128
+"""With the `.wav`, as in the reference."""
+
+
+def new_recording(
+    ctx: Context, owner: Leg | Room, rate: int, target: S3Target | None, name: str
+) -> Recording:
+    """An armed recording of a leg or room, not yet known to anybody. Conflict when there is one, or when
+    its file exists; Invalid for a name that cannot be."""
+    whose = of_leg(owner.id) if isinstance(owner, Leg) else of_room(owner.id)
+    if ctx.recordings.running(whose) is not None:
+        raise Conflict("recording already in progress")
+    directory = ctx.config.recording.dir
+    try:
+        _make_directory(directory)
+    except Internal as error:
+        ctx.metrics.recording_failed("start")
+        log.error("recording not started", directory=directory, error=error.message)
+        raise
+    file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
+    if name and (os.path.lexists(file) or ctx.recordings.uses(file)):
+        raise Conflict("recording file already exists")
+    recording = Recording(f"rec-{secrets.token_hex(6)}", file, rate, owner.app_id)
+    recording.parts.append(Part(os.path.abspath(recording.part_of("part0"))))
+    recording.s3 = target.to_dict() if target else None
+    if isinstance(owner, Leg):
+        recording.leg_id = owner.id
+    else:
+        recording.room_id = owner.id
+    return recording
+
+
+def checked_name(name: str) -> str:
+    """A client's file name: letters, digits and `-_.`, without `..` or a dot at either end; blanks around it
+    are dropped and `.wav` is added when missing. Invalid otherwise. The reference's rule."""
+    stem = name.strip()
+    if stem[-4:].lower() == ".wav":
+        stem = stem[:-4]
+    file = f"{stem}.wav"
+    dotted = ".." in stem or stem.startswith(".") or stem.endswith(".")
+    if not stem or dotted or not all(map(_may_stand, stem)) or len(file.encode()) > MAX_NAME_BYTES:
+        raise Invalid("invalid recording filename")
+    return file
+
+
+def _may_stand(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character in "-_." or category == "Nd" or category.startswith("L")
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        folders.make(directory)
+        space = os.statvfs(directory)
+    except OSError as error:
+        raise Internal(f"create recording dir: {error.strerror}") from error
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        # the switch could write there perhaps, but nothing of it could be published
+        raise Internal("create recording dir: the service cannot write to it")
+    if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
+        raise Internal("create recording file: no space left on device")

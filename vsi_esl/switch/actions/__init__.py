@@ -1,0 +1,1 @@
+"""What the service has the switch do, in terms of legs, rooms and sound."""

@@ -1,0 +1,273 @@
+"""What the service has a switch do with a leg: one typed method each.
+
+Nothing here emits events or decides anything; what really happened is what the switch's events say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gevent
+import orjson
+import structlog
+
+from ...errors import Conflict, Internal, LegGone, SwitchUnavailable
+from ...model.codecs import SWITCH_NAMES
+from ...model.leg import Leg
+from ...work.waits import Waits
+from .. import memory
+from ..lines import builder, headers
+from ..node import SwitchNode
+
+log = structlog.get_logger(__name__)
+
+JOIN_TIMEOUT_S = 5.0
+DIALLED_TIMEOUT_S = 2.0
+"""From the answer until the dialler lets the channel go; it takes a tick of the switch, 20 ms."""
+OFF_HOLD_TIMEOUT_S = 2.0
+"""For a peer to take note that moving its call took it off hold."""
+REINVITE_TIMEOUT_S = 10.0
+
+HANGUP_CAUSES = {
+    "busy": "USER_BUSY",  # 486
+    "declined": "CALL_REJECTED",  # 603
+    "rejected": "CALL_REJECTED",
+    "unavailable": "NO_ANSWER",  # 480
+    "not_found": "UNALLOCATED_NUMBER",  # 404
+    "forbidden": "INCOMING_CALL_BARRED",  # 403
+    "server_error": "NORMAL_TEMPORARY_FAILURE",  # 503, made 500 below
+    "ring_timeout": "NO_ANSWER",
+    "max_duration": "ALLOTTED_TIMEOUT",
+    "rtp_timeout": "MEDIA_TIMEOUT",
+}
+"""VSI reason -> hangup cause; for every other reason it is NORMAL_CLEARING."""
+
+HOLD_MUSIC = "silence"
+"""No music: the switch plays it to the leg's partner, which is the same for all legs, and whoever resumes
+waits up to 5 s for it to end, along with every command behind it (switch_ivr_unhold)."""
+
+
+def hangup_cause(reason: str) -> str:
+    """The cause that a leg is hung up with for this reason."""
+    return HANGUP_CAUSES.get(reason, "NORMAL_CLEARING")
+
+
+class Switch:
+    """Actions on one switch. `media_timeout` in seconds, 0 for none."""
+
+    def __init__(self, node: SwitchNode, waits: Waits, media_timeout: float) -> None:
+        self._node = node
+        self._waits = waits
+        self._media_timeout_ms = round(media_timeout * 1000)
+
+    def adopt(self, leg: Leg) -> None:
+        """Take over an inbound channel from the dialplan: bond it, and keep it past the dialplan's limit."""
+        bonded = builder.setvar(leg.id, "signal_bond", self._node.bond)
+        quiet = builder.setvar(leg.id, "hold_music", HOLD_MUSIC)
+        self._node.post(bonded, quiet, builder.cancel_schedule(leg.id))
+
+    def remember(self, leg: Leg, *names: str) -> None:
+        """Keep these attributes of the leg on its channel."""
+        self._node.post(*self._setvars(leg, *names))
+
+    def refresh(self, leg: Leg, dump: Mapping[str, Any]) -> None:
+        """Set again what the channel should remember and, by its dump, does not."""
+        wanted = memory.variables(leg)
+        stale = {key: value for key, value in wanted.items() if dump.get(f"variable_{key}") != value}
+        self._node.post(*[builder.setvar(leg.id, key, value) for key, value in stale.items()])
+
+    def ring(self, leg: Leg) -> None:
+        """180 Ringing. The switch sends only one per call; more are accepted and not sent."""
+        self._succeed(builder.ring_ready(leg.id), "send 180")
+
+    def early_media(self, leg: Leg, codec: str) -> None:
+        """183 with SDP in this codec (VSI's name, or empty for the switch's choice)."""
+        self._prepare_media(leg, codec)
+        self._succeed(builder.pre_answer(leg.id), "send 183")
+
+    def answer(self, leg: Leg, codec: str) -> None:
+        """200 with SDP. After early media the codec is the one of the 183."""
+        self._prepare_media(leg, codec)
+        self._succeed(builder.answer(leg.id), "send 200")
+
+    def hangup(self, leg: Leg, reason: str) -> bool:
+        """End the call; False when the switch has no such channel any more."""
+        cause = hangup_cause(reason)
+        if reason == "server_error":
+            # no hangup cause becomes a 500; this variable decides the code of the refusal
+            self._node.post(builder.setvar(leg.id, "last_bridge_proto_specific_hangup_cause", "sip:500"))
+        return self._node.command(builder.kill(leg.id, cause)).startswith("+OK")
+
+    def end(self, channel: str) -> None:
+        """End a channel that is no leg of ours any more. Does not fail."""
+        self._node.post(builder.kill(channel, "NORMAL_CLEARING"))
+
+    def exists(self, leg: Leg) -> bool:
+        """Whether the switch has a channel of this leg, were it just ending."""
+        return self._node.command(builder.exists(leg.id)) == "true"
+
+    def is_up(self, leg: Leg) -> bool:
+        """Whether the leg's call is up: there is a channel, and it is not ending."""
+        dump = self._node.command(builder.dump(leg.id))
+        return dump.startswith("{") and orjson.loads(dump).get("Answer-State") != "hangup"
+
+    def wait_dialled(self, leg: Leg) -> None:
+        """Wait until the dialler has let an outbound leg's channel go. LegGone when it ends meanwhile."""
+        with self._waits.expect("dialled", leg.id) as dialled:
+            if leg.dialling:
+                with gevent.Timeout(DIALLED_TIMEOUT_S, False):
+                    dialled.get()
+
+    def set_muted(self, leg: Leg, *, changed: bool = True) -> None:
+        """Silence the leg in its conference, or not, as the leg says; recordings still hear it.
+
+        The channel remembers it, unless it is not `changed`.
+        """
+        self._member(leg, "mute" if leg.says_nothing else "unmute", ["muted"] if changed else [])
+
+    def set_deaf(self, leg: Leg, *, changed: bool = True) -> None:
+        """Stop the conference's audio towards the leg, or not, as the leg says."""
+        self._member(
+            leg, "deaf" if leg.hears_nothing(leg.conference) else "undeaf", ["deaf"] if changed else []
+        )
+
+    def silence(self, leg: Leg) -> None:
+        """Neither heard nor hearing, until it is moved, which sets its state anew."""
+        if leg.conference and leg.member_id:
+            self._node.command_many(
+                [
+                    builder.conference_member(leg.conference, action, leg.member_id)
+                    for action in ("mute", "deaf")
+                ]
+            )
+
+    def enter(self, leg: Leg, conference: str, rate: int) -> None:
+        """Put the leg into a conference, with its mute and deaf state from the first frame on.
+
+        Returns when the switch reports it there. A peer that was on hold has been told that it is not, by a
+        re-INVITE of the switch's own. Raises LegGone, Internal or SwitchUnavailable.
+        """
+        self.wait_dialled(leg)
+        deaf = leg.hears_nothing(conference)
+        transfer = builder.transfer_to_conference(
+            leg.id, self._node.bond, conference, rate, mute=leg.says_nothing, deaf=deaf
+        )
+        with (
+            self._waits.expect("joined", leg.id, conference) as joined,
+            self._waits.expect("reinvite", leg.id) as off_hold,
+        ):
+            answer = self._node.command(transfer, then=self._setvars(leg, "target_room"))
+            if not answer.startswith("+OK"):
+                if not self.is_up(leg):
+                    raise LegGone(f"leg {leg.id} has been hung up")
+                raise Internal(f"the switch refused to move the leg: {answer[:80]}")
+            with gevent.Timeout(JOIN_TIMEOUT_S, SwitchUnavailable("the switch did not report a join")):
+                joined.get()
+            if leg.held_by_us:
+                off_hold.wait(OFF_HOLD_TIMEOUT_S)
+
+    def relate(self, conference: str, pairs: set[tuple[str, str]], action: str) -> None:
+        """Keep listeners from hearing sources (`nohear`), or let them again (`clear`): one line a listener.
+
+        It takes effect within a frame, changes nothing else, and is reported by no event.
+        """
+        rows: dict[str, list[str]] = {}
+        for listener, source in sorted(pairs):
+            rows.setdefault(listener, []).append(source)
+        lines = [
+            builder.relate(conference, listener, sources[start : start + builder.MAX_RELATED], action)
+            for listener, sources in rows.items()
+            for start in range(0, len(sources), builder.MAX_RELATED)
+        ]
+        for line, answer in zip(lines, self._node.command_many(lines), strict=True):
+            if "-ERR" in answer:
+                # somebody left meanwhile, and took the relation along
+                log.debug("relation not set", command=line, answer=answer[:80])
+
+    def hold(self, leg: Leg, on: bool) -> None:
+        """Re-INVITE the peer to (or from) hold and wait for its answer. Conflict with its refusal."""
+        refused = self._reinvite(leg, on)
+        if refused.startswith("-ERR") and not on:
+            # moved, or resumed by its peer, the leg is not held for the switch, which knows one hold only and
+            # would not end it: so it is held once more
+            refused = self._reinvite(leg, True) or self._reinvite(leg, False)
+        if not refused:
+            return
+        if on and refused.startswith("re-INVITE rejected"):
+            # the switch believes in its hold whatever the peer answered
+            self._node.post(builder.hold(leg.id, False))
+        raise Conflict(f"{'hold' if on else 'unhold'} re-INVITE: {refused}")
+
+    def _reinvite(self, leg: Leg, on: bool) -> str:
+        """Empty when the peer accepted; else what the switch or the peer said."""
+        with self._waits.expect("reinvite", leg.id) as reinvite:
+            bonded = builder.setvar(leg.id, "signal_bond", self._node.bond)
+            if on:
+                # alone it has nobody to play music to
+                self._node.post(builder.setvar(leg.id, "signal_bond", ""))
+            answer = self._node.command(builder.hold(leg.id, on), then=[bonded] if on else [])
+            if not answer.startswith("+OK"):
+                return answer[:80]
+            with gevent.Timeout(REINVITE_TIMEOUT_S, False):
+                code, phrase = reinvite.get()
+                return f"re-INVITE rejected: {code} {phrase}" if code >= 300 else ""
+        return "no answer"
+
+    def send_dtmf(self, leg: Leg, digits: str) -> None:
+        """RFC 4733 digits to the peer: 260 ms each, about two a second."""
+        self._node.command(builder.send_dtmf(leg.id, digits))
+
+    def decline_refer(self, leg: Leg) -> None:
+        """603 to the REFER that waits on this leg. Only for one that does: else it would end the call."""
+        self._node.execute(leg.id, "respond", "603 Decline")
+
+    def originate(self, leg: Leg, variables: dict[str, str], profile: str, limit: float) -> str:
+        """Dial `leg.uri`; returns the job's result when media or the answer came, or the call failed."""
+        settings = {
+            "origination_uuid": leg.id,
+            memory.LEG: "outbound",
+            "signal_bond": self._node.bond,
+            # a 302 must not make the switch dial on its own
+            "outbound_redirect_fatal": "true",
+            "playback_terminators": "none",
+            "hold_music": HOLD_MUSIC,
+            # ours is exact; the switch's stops counting at early media
+            "originate_timeout": str(round(limit) + 60),
+            "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",
+            **self._media_timeout(),
+            **memory.variables(leg),
+            **variables,
+        }
+        return self._node.job(builder.originate(leg.uri, settings, profile), limit + 90)
+
+    def _prepare_media(self, leg: Leg, codec: str) -> None:
+        # only honoured when set before media starts; without text in the offer it does nothing.
+        # Without an interval of its own the switch takes the caller's, and imposes none on others
+        settings = {"fire_text_events": "true", headers.SESSION_TIMEOUT: "0", **self._media_timeout()}
+        if codec:
+            settings["absolute_codec_string"] = SWITCH_NAMES[codec]
+        self._node.post(*[builder.setvar(leg.id, key, value) for key, value in settings.items()])
+
+    def _media_timeout(self) -> dict[str, str]:
+        # only honoured when set before media starts
+        return {"media_timeout": str(self._media_timeout_ms)} if self._media_timeout_ms else {}
+
+    def _member(self, leg: Leg, action: str, attributes: list[str]) -> None:
+        remembered = self._setvars(leg, *attributes) if attributes else []
+        if not (leg.conference and leg.member_id):
+            self._node.post(*remembered)  # applied when it joins
+            return
+        command = builder.conference_member(leg.conference, action, leg.member_id)
+        answer = self._node.command(command, then=remembered)
+        if not answer.startswith("+OK"):
+            # it is on its way to another conference, which it joins with the leg's state
+            log.debug("conference member not changed", leg_id=leg.id, action=action, answer=answer[:80])
+
+    def _setvars(self, leg: Leg, *names: str) -> list[str]:
+        return [builder.setvar(leg.id, key, value) for key, value in memory.variables(leg, *names).items()]
+
+    def _succeed(self, command: str, what: str) -> None:
+        answer = self._node.command(command)
+        if not answer.startswith("+OK"):
+            raise Conflict(f"{what}: {answer[:80] or 'failed'}")

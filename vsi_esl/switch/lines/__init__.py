@@ -1,0 +1,1 @@
+"""The text of commands to the switch. No string reaches it but through here."""

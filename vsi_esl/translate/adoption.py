@@ -1,0 +1,221 @@
+"""Re-adoption: after each connect, make the model what the switch is, and report what was missed.
+
+The switch is right. A leg that we know and it has is kept under its id; one that only it has is new; one
+that only we know has ended unseen, unless its hangup is among the events still to be read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import gevent
+import structlog
+
+from ..calls import endings, lifecycle, placement, routing
+from ..calls.context import Context
+from ..errors import SwitchUnavailable
+from ..model.leg import CONNECTED, EARLY_MEDIA, RINGING, Leg
+from ..model.room import SAMPLE_RATES, Room
+from ..sound.bridges import bridging
+from ..sound.playback import player
+from ..sound.recording import recorder
+from ..storage.state import LegEnd, LegRecord
+from ..switch import memory
+from ..switch.lines.builder import decode_text
+from ..switch.snapshot import Membership, Snapshot, take_snapshot
+from ..work import clock
+from . import SwitchEvent
+from . import legs as translate
+
+log = structlog.get_logger(__name__)
+
+UNSEEN_GRACE_S = 1.0
+"""How long the events that were held back get to explain why a leg is gone."""
+
+UNOBSERVED = "unobserved"
+"""The call ended while nobody watched; who ended it cannot be known."""
+SWITCH_RESTARTED = "switch_restarted"
+"""The switch itself was restarted, and its calls with it."""
+
+
+def restore(ctx: Context) -> None:
+    """At start: the rooms of the previous process, and which legs it reported as ended unheard."""
+    for room in ctx.state.rooms():
+        ctx.rooms.add(room)
+    endings.restore(ctx)
+
+
+def resync(ctx: Context) -> Callable[[], None] | None:
+    """Run after each connect, with events held back. Returns what is left to do when they flow again."""
+    started = time.monotonic()
+    records = {id: record for id, record in ctx.state.legs().items() if id not in ctx.legs.departing}
+    snapshot = take_snapshot(ctx.node, [*records, *(leg.id for leg in ctx.legs.everyone())])
+    restarted = _switch_restarted(ctx)
+    for leg_id, dump in snapshot.channels.items():
+        adopt(ctx, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
+    for room in ctx.rooms:
+        if room.matrix:
+            room.relations = set()  # set again whatever it was; what is there already does no harm
+            routing.apply_soon(ctx, room)
+    missing = _missing(ctx, snapshot, records)
+    _readopt_sound(ctx, snapshot)
+    elapsed = time.monotonic() - started
+    log.info("calls re-adopted", legs=len(ctx.legs), rooms=len(ctx.rooms), seconds=round(elapsed, 3))
+    if not missing:
+        return None
+    ends = {record.id: record.end for record in records.values() if record.end is not None}
+    return partial(_report_gone, ctx, missing, SWITCH_RESTARTED if restarted else UNOBSERVED, ends)
+
+
+def _readopt_sound(ctx: Context, snapshot: Snapshot) -> None:
+    player.readopt(ctx, snapshot)
+    recorder.readopt(ctx, snapshot)
+    bridging.readopt(ctx, snapshot)
+    known = {one.channel for one in ctx.playbacks} | {one.recorder for one in ctx.recordings}
+    known |= {one.channel for one in ctx.bridges}
+    # made for something that ended while nobody watched
+    ctx.sound.dismiss(*(snapshot.internal - known))
+
+
+def _switch_restarted(ctx: Context) -> bool:
+    now, before = ctx.node.facts.core_uuid, ctx.state.fact("core_uuid")
+    if now:
+        ctx.state.save_fact("core_uuid", now)
+    return bool(before) and before != now
+
+
+def adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, record: LegRecord | None) -> None:
+    """Make a leg what its channel is; a channel without one gets one, unless its leg has been reported as
+    ended: then the channel is ended."""
+    leg = ctx.legs.find(dump["Unique-ID"])
+    over = dump.get("Answer-State") == "hangup"  # its last event is on the way
+    if leg is None:
+        if endings.refuse(ctx, dump["Unique-ID"]) or (record is None and (over or not _taken(dump))):
+            return  # between the dialplan and its park: CHANNEL_PARK will announce it
+        leg = translate.leg_from(ctx, dump)
+        if record is None:
+            if ctx.draining:
+                return
+            translate.arrived(ctx, leg, dump)
+        else:
+            _recall(ctx, leg, record)
+    leg.unseen = False
+    if over:
+        return
+    if leg.ending:
+        ctx.legs.retire(leg)
+        endings.await_report(ctx, leg)
+        gevent.spawn(ctx.switch.hangup, leg, leg.ending)  # the kill was lost with the connection
+        return
+    ctx.switch.adopt(leg)
+    ctx.switch.refresh(leg, dump)
+    _catch_up(ctx, leg, dump, membership)
+
+
+def _recall(ctx: Context, leg: Leg, record: LegRecord) -> None:
+    leg.state, leg.webhook, leg.ending = record.state, record.webhook, record.ending
+    leg.room_id, leg.answered_at = record.room_id, record.answered_at
+    ctx.legs.add(leg)
+    if (room := ctx.rooms.find(leg.room_id)) is not None:
+        room.legs[leg.id] = leg
+    else:
+        leg.room_id = ""
+
+
+def _taken(dump: SwitchEvent) -> bool:
+    waiting = dump.get("variable_current_application") == "park" or dump.get("Channel-State") == "CS_PARK"
+    return waiting or dump.get("Answer-State") != "ringing"
+
+
+def _catch_up(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership | None) -> None:
+    """Report the changes that happened unseen, in the order in which they can have happened."""
+    translate.learn_codec(leg, dump)
+    answer_state = dump.get("Answer-State")
+    if answer_state == "early" and leg.state == RINGING and (not leg.inbound or leg.early_media_asked):
+        lifecycle.early_media(ctx, leg)
+    if answer_state == "answered" and leg.state in (RINGING, EARLY_MEDIA):
+        answered = ctx.node.clock.time_of(dump, "Caller-Channel-Answered-Time") or clock.now()
+        lifecycle.connected(ctx, leg, answered)
+    _catch_up_conference(ctx, leg, dump, membership)
+    _catch_up_hold(ctx, leg, dump)
+    placement.arm_ring_timeout(ctx, leg)
+    placement.arm_max_duration(ctx, leg)
+    leg.parked = membership is None
+    placement.settle_soon(ctx, leg)
+
+
+def _catch_up_conference(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership | None) -> None:
+    if membership is not None:
+        _recover_room(ctx, leg, dump, membership)
+    conference = membership.conference if membership else ""
+    room = ctx.rooms.find(leg.room_id) if leg.room_id else None
+    if room is not None and room.conference != conference:
+        lifecycle.left(ctx, leg, room.conference)
+    if membership is not None:
+        joined = ctx.rooms.of_conference(conference)
+        leg.target_room = joined.id if joined else ""
+        lifecycle.entered(
+            ctx, leg, conference, membership.member_id, speak=membership.speak, hear=membership.hear
+        )
+    else:
+        leg.conference = ""
+
+
+def _recover_room(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership) -> None:
+    """A conference of ours without a room: the database was lost, the leg still knows the room's id."""
+    name = membership.conference
+    if not name.startswith("vsi-") or ctx.rooms.of_conference(name):
+        return
+    room_id = decode_text(translate.text_of(dump, f"variable_{memory.ROOM}")) or name
+    if ctx.rooms.find(room_id) is None:
+        rate = membership.rate if membership.rate in SAMPLE_RATES else ctx.config.rooms.default_sample_rate
+        lifecycle.room_created(ctx, Room(room_id, rate, name, leg.app_id), needed=False)
+
+
+def _catch_up_hold(ctx: Context, leg: Leg, dump: SwitchEvent) -> None:
+    if leg.state != CONNECTED:
+        return
+    # by the switch it is held or not, and moving it makes it forget; the peer holds by its media's direction
+    on_hold = dump.get("Channel-Call-State") == "HELD"
+    flow = translate.text_of(dump, "variable_remote_audio_media_flow")
+    by_us = on_hold and (leg.held_by_us or flow not in ("sendonly", "inactive"))
+    by_peer = flow == "sendonly" or (flow == "inactive" and not by_us)
+    if by_us is not leg.held_by_us:
+        lifecycle.held(ctx, leg, by_us=by_us)
+    if by_peer is not leg.held_by_peer:
+        lifecycle.held(ctx, leg, by_peer=by_peer)
+    placement.arm_hold_limit(ctx, leg)
+
+
+def _missing(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord]) -> list[Leg]:
+    """The legs that only we know of; hidden from clients from now on."""
+    for leg_id, record in records.items():
+        if ctx.legs.find(leg_id) is None and leg_id not in snapshot.channels:
+            leg = Leg(leg_id, record.type, record.created_at, record.state, record.app_id)
+            leg.room_id, leg.answered_at, leg.webhook = record.room_id, record.answered_at, record.webhook
+            leg.ending = record.ending
+            ctx.legs.add(leg)
+    # of one that is being dialled nothing need be there yet; how that ends is still to be heard
+    missing = [leg for leg in ctx.legs.everyone() if leg.id not in snapshot.channels and not leg.dialling]
+    for leg in missing:
+        leg.unseen = True
+        ctx.legs.retire(leg)
+    return missing
+
+
+def _report_gone(ctx: Context, missing: list[Leg], reason: str, ends: dict[str, LegEnd]) -> None:
+    """Give the events that were held back a moment to tell why they ended, then report the rest."""
+    gevent.sleep(UNSEEN_GRACE_S)
+    for leg in missing:
+        if leg.unseen:
+            if (known := ends.get(leg.id)) is not None:
+                lifecycle.disconnected(ctx, leg, reason, clock.now(), known=known)
+            else:
+                endings.unreported(ctx, leg, leg.ending or reason)
+
+
+def lost(ctx: Context) -> None:
+    """The connection is gone: whatever waits for the switch fails now. The calls stay up."""
+    ctx.waits.fail_all(SwitchUnavailable(f"the connection to the switch was lost: {ctx.node.last_error}"))

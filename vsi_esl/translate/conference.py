@@ -1,0 +1,36 @@
+"""conference::maintenance: who is in which conference, and who speaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..calls import lifecycle
+from . import SwitchEvent, on_event
+from .sound import play_file_done
+
+if TYPE_CHECKING:
+    from ..calls.context import Context
+
+
+@on_event("conference::maintenance")
+def conference_maintenance(ctx: Context, event: SwitchEvent) -> None:
+    """Members that are no legs (bridges, bots, other people's conferences) are not found and so ignored."""
+    action = event.get("Action")
+    if action == "play-file-done":
+        play_file_done(ctx, event)
+        return
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    if leg is None:
+        if action == "add-member":
+            ctx.waits.fulfil("member", event.get("Unique-ID", ""), value=event.get("Member-ID", ""))
+        return
+    if action == "start-talking":
+        lifecycle.started_speaking(ctx, leg)
+    elif action == "stop-talking":
+        lifecycle.stopped_speaking(ctx, leg)
+    elif action == "add-member":
+        speak, hear = event.get("Speak") == "true", event.get("Hear") == "true"
+        name, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
+        lifecycle.entered(ctx, leg, name, member_id, speak=speak, hear=hear)
+    elif action == "del-member":
+        lifecycle.left(ctx, leg, event.get("Conference-Name", ""))

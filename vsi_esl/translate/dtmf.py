@@ -1,0 +1,62 @@
+"""Digits: reported to clients, and passed on to the other legs of the room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ..errors import VsiError
+from ..events import types
+from ..model.leg import CONNECTED, Leg
+from ..work import clock
+from . import SwitchEvent, on_event
+from .legs import text_of
+
+if TYPE_CHECKING:
+    from ..calls.context import Context
+
+log = structlog.get_logger(__name__)
+
+REMEMBER_EVERY_S = 0.1
+DIGITS = frozenset("0123456789*#ABCD")
+
+
+@on_event("DTMF")
+def dtmf(ctx: Context, event: SwitchEvent) -> None:
+    """A digit from the peer. On an inbound leg it counts only after the answer."""
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    digit = text_of(event, "DTMF-Digit").upper()
+    if leg is None or leg.ending or digit not in DIGITS:
+        return
+    if leg.inbound and leg.state != CONNECTED:
+        return
+    leg.dtmf_seq += 1
+    remember_count(ctx, leg, "dtmf_seq")
+    ctx.emit(types.DtmfReceived.of(leg, digit=digit, seq=leg.dtmf_seq))
+    room = ctx.rooms.find(leg.room_id) if leg.room_id else None
+    if room is None:
+        return
+    for other in room.legs.values():
+        if other is not leg and other.accept_dtmf and other.has_media:
+            ctx.workers.submit(other.id, _pass_on, ctx, other, digit)
+
+
+def remember_count(ctx: Context, leg: Leg, name: str) -> None:
+    """Keep a count on the channel: at once, and then at most every so often while it keeps changing."""
+    if not ctx.timers.pending(leg.id, name):
+        ctx.switch.remember(leg, name)
+        due = clock.now() + REMEMBER_EVERY_S
+        ctx.timers.at(leg.id, name, due, _remember_later, ctx, leg, name, getattr(leg, name))
+
+
+def _remember_later(ctx: Context, leg: Leg, name: str, known: int) -> None:
+    if getattr(leg, name) != known:
+        remember_count(ctx, leg, name)
+
+
+def _pass_on(ctx: Context, leg: Leg, digit: str) -> None:
+    try:
+        ctx.switch.send_dtmf(leg, digit)
+    except VsiError as error:
+        log.warning("digit not passed on", leg_id=leg.id, error=error.message)

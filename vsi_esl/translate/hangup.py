@@ -1,0 +1,141 @@
+"""The end of a channel: why it ended, in VSI's words, and how good it was."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..calls import endings, lifecycle
+from ..model.leg import CONNECTED, Leg
+from ..sound import internal
+from ..sound.bridges import bridging
+from ..switch.actions.calls import hangup_cause
+from ..work import clock
+from . import SwitchEvent, on_event
+from .legs import text_of
+
+if TYPE_CHECKING:
+    from ..calls.context import Context
+
+SIP_REASONS = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    407: "unauthorized",
+    408: "timeout",
+    480: "unavailable",
+    486: "busy",
+    487: "cancelled",
+    488: "not_acceptable",
+    503: "service_unavailable",
+    603: "declined",
+    # two challenges in a row: the switch's own code for credentials that do not fit
+    904: "unauthorized",
+}
+"""Final status of an outbound INVITE -> reason; other codes from 400 up are `sip_<code>`."""
+
+CANCELLED = "ORIGINATOR_CANCEL"
+PTIME_MS = 20.0
+
+
+@on_event("CHANNEL_HANGUP_COMPLETE")
+def channel_hangup_complete(ctx: Context, event: SwitchEvent) -> None:
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    if leg is None:
+        internal.ended(ctx, event.get("Unique-ID", ""))
+        bridging.ended(ctx, event.get("Unique-ID", ""))
+        endings.confirmed(ctx, event.get("Unique-ID", ""))
+        return
+    ended_at = ctx.node.clock.time_of(event, "Caller-Channel-Hangup-Time") or clock.now()
+    if _cancelled(leg, event):
+        leg.answered_at = 0.0  # its answer never reached the caller
+    ours = leg.ending and not leg.outrun and text_of(event, "Hangup-Cause") == hangup_cause(leg.ending)
+    why = leg.ending if ours else reason(leg, event)
+    lifecycle.disconnected(ctx, leg, why, ended_at, quality(event))
+
+
+def _cancelled(leg: Leg, event: SwitchEvent) -> bool:
+    """The caller gave up. Its CANCEL may cross our answer, which the switch has reported by then: what was
+    sent to the caller is the 487."""
+    disposition = text_of(event, "variable_sip_hangup_disposition")
+    return leg.inbound and (disposition == "recv_cancel" or text_of(event, "Hangup-Cause") == CANCELLED)
+
+
+def reason(leg: Leg, event: SwitchEvent) -> str:
+    """Why a leg ended that we did not hang up. What the switch says of it comes before the state we believe.
+
+    The SIP status comes before the hangup cause, which folds many codes into one.
+    """
+    cause = text_of(event, "Hangup-Cause")
+    disposition = text_of(event, "variable_sip_hangup_disposition")
+    if cause == "MEDIA_TIMEOUT":
+        return "rtp_timeout"
+    if _cancelled(leg, event):
+        return "caller_cancel"
+    if leg.state == CONNECTED:
+        if disposition == "" and text_of(event, "variable_sip_term_status") == "200":
+            return "session_expired"
+        # an operator's hangup at the switch has no VSI reason of its own
+        return "api_hangup" if disposition == "send_bye" else "remote_bye"
+    if leg.inbound:
+        return "connect_failed" if cause == "INCOMPATIBLE_DESTINATION" else "api_hangup"
+    return _outbound_failure(cause, disposition, event)
+
+
+def _outbound_failure(cause: str, disposition: str, event: SwitchEvent) -> str:
+    if cause == "INCOMPATIBLE_DESTINATION" and disposition == "send_bye":
+        return "connect_failed"  # answered, but with no codec of ours
+    if cause == "MANDATORY_IE_MISSING":
+        return "unauthorized"  # challenged, and no credentials were given
+    specific = text_of(event, "variable_proto_specific_hangup_cause").removeprefix("sip:")
+    if cause == "REQUESTED_CHAN_UNAVAIL" and specific.startswith("3"):
+        return f"sip_{specific[:3]}"  # a redirect, which is never followed
+    if disposition == "send_cancel" and cause != "NORMAL_UNSPECIFIED":
+        return "ring_timeout" if cause == "NO_ANSWER" else "api_hangup"
+    status = text_of(event, "variable_sip_term_status")
+    if not (status.isascii() and status.isdigit()):
+        return "invite_failed"
+    code = int(status[:4])
+    heard = text_of(event, "variable_sip_network_ip") or text_of(event, "variable_sip_reply_host")
+    if (code == 503 and not heard) or code < 300:
+        return "invite_failed"  # made up by the switch: the peer never said anything
+    return SIP_REASONS.get(code) or f"sip_{code}"
+
+
+def quality(event: SwitchEvent) -> dict[str, Any] | None:
+    """CallQuality from the channel's RTP figures; None when (almost) nothing was received.
+
+    The switch does not count lost packets: they follow from the mean packet interval. Its own MOS ignores
+    jitter, so it is computed anew by the protocol's formula (an E-model, ITU-T G.107, simplified).
+    """
+    packets = int(_number(event, "variable_rtp_audio_in_packet_count"))
+    if packets < 2:
+        return None
+    mean_interval = _number(event, "variable_rtp_audio_in_mean_interval")
+    lost = max(0, round(packets * (mean_interval / PTIME_MS - 1))) if mean_interval else 0
+    jitter = math.sqrt(max(0.0, _number(event, "variable_rtp_audio_in_jitter_max_variance")))
+    return {
+        "mos_score": mos(jitter, lost / (packets + lost)),
+        "rtp_packets_received": packets,
+        "rtp_packets_lost": lost,
+        "rtp_jitter_ms": round(jitter, 2),
+    }
+
+
+def mos(jitter_ms: float, loss: float) -> float:
+    """Mean opinion score 1..5 from jitter in ms and loss as a fraction."""
+    latency = 2 * jitter_ms + 10
+    rating = 93.2 - latency / 40
+    if latency >= 160:
+        rating -= 10
+    rating = min(100.0, max(0.0, rating - 250 * loss))
+    score = 1 + 0.035 * rating + 7e-6 * rating * (rating - 60) * (100 - rating)
+    return round(min(5.0, max(1.0, score)), 2)
+
+
+def _number(event: SwitchEvent, header: str) -> float:
+    try:
+        value = float(text_of(event, header))
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
