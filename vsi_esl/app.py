@@ -23,6 +23,7 @@ from .model.sound_stores import Bridges, Playbacks, Recordings
 from .model.stores import Legs, Rooms
 from .net.guard import AddressGuard
 from .ops import journal
+from .ops.looplag import LoopWatch
 from .ops.metrics import Metrics
 from .protocol import registry
 from .sound.bridges import bridging
@@ -118,10 +119,12 @@ class Service:
         adoption.restore(self.ctx)
         bridging.restore(self.ctx)
         self._sweeper: gevent.Greenlet | None = None
+        self._loop_watch = LoopWatch(self.ctx.metrics.loop_lag)
         self.http = HttpFace(self.ctx, host)
 
     def start(self) -> None:
         """Listen and connect. Returns at once; `ctx.node.wait_ready` says when the switch is there."""
+        self._loop_watch.start()
         self.http.start()
         self.ctx.webhooks.start()
         self.ctx.node.start()
@@ -160,6 +163,7 @@ class Service:
         ctx.history.close()
         ctx.state.close()
         self._thread.stop(STORAGE_STOP_S)
+        self._loop_watch.stop()
         self.stopped = True
         log.info("stopped", calls_left_up=len(ctx.legs))
 

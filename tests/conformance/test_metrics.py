@@ -44,6 +44,7 @@ def test_a_call_is_counted(switch, client, service):
     assert live.value("vsi_esl_command_seconds_count", command="add_leg_to_room") == 1
     assert live.value("vsi_esl_switch_up") == live.value("vsi_esl_vsi_clients") == 1
     assert live.value("vsi_esl_switch_event_lag_seconds_count") > 0
+    eventually(lambda: Scrape(service).value("vsi_esl_loop_lag_seconds_count") > 0, "a look at the loop")
     peer.hang_up()
     client.event("leg.disconnected", leg_id=leg)
     over = Scrape(service)

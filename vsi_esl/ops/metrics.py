@@ -35,6 +35,7 @@ OTHER = "other"
 
 CALL_BUCKETS = (5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 COMMAND_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
+LOOP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LAG_BUCKETS = (0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 KNOWN_COMMANDS = frozenset(COMMANDS)
@@ -111,6 +112,11 @@ class Metrics:
             "Age of switch events when they are handled, by both clocks; the switch's steps in 20 ms.",
             LAG_BUCKETS,
         )
+        self._loop_lag = self._histogram(
+            "vsi_esl_loop_lag_seconds",
+            "How late the event loop came to what was due, looked at 40 times a second.",
+            LOOP_BUCKETS,
+        )
         self.strays = self._counter(
             "vsi_esl_strays",
             "Calls without a leg, adopted or ended, and legs without a call, reported gone.",
@@ -173,6 +179,10 @@ class Metrics:
         stamp = event.get("Event-Date-Timestamp")
         if isinstance(stamp, str) and stamp.isascii() and stamp.isdigit():
             self._lag.observe(max(0.0, time.time() - int(stamp) / 1e6))
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop came so late to what was due."""
+        self._loop_lag.observe(seconds)
 
     def render(self) -> tuple[bytes, str]:
         """All series in the Prometheus text format, and its content type."""
