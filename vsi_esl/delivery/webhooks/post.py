@@ -7,6 +7,7 @@ import hmac
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from functools import lru_cache
 
 import gevent
 
@@ -110,7 +111,7 @@ class Poster:
         where = exchange.url or settings.url
         if not where:
             raise Undelivered("there is no global webhook any more", UNREACHED)
-        target = parsed(where, WHAT)
+        target = _parsed(where)
         headers = _headers(target, exchange.event_id, exchange.secret or settings.secret, exchange.frame)
         idle = self._take(host_of(exchange.endpoint))
         if idle is not None:
@@ -172,6 +173,12 @@ class Poster:
         self._idle_count += 1
         while self._idle_count > MAX_IDLE:
             self.close(next(iter(self._idle)))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> WebUrl:
+    """The parts of a receiver's URL: the same few again and again."""
+    return parsed(url, WHAT)
 
 
 def _headers(target: WebUrl, event_id: str, secret: str, frame: bytes) -> dict[str, str]:
