@@ -11,8 +11,7 @@ import pytest
 from tests.support.http import HttpClient
 from vsi_esl.protocol import registry
 from vsi_esl.protocol.names import COMMANDS, CONNECTION_COMMANDS
-from vsi_esl.protocol.pending import PENDING
-from vsi_esl.web.rest import routes
+from vsi_esl.protocol.routes import PENDING, routes
 
 from .test_inbound import answered
 

@@ -11,7 +11,7 @@ import gevent
 from gevent.queue import Queue
 
 from vsi_esl.protocol.registry import Body, Rest
-from vsi_esl.web.rest import routes
+from vsi_esl.protocol.routes import routes
 
 from .http import Answer, HttpClient
 from .vsi import VsiClient

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import HttpSettings, SpeechSettings, StateSettings
-from vsi_esl.delivery.bus import AppFilter
+from vsi_esl.delivery.filters import AppFilter
 from vsi_esl.protocol.names import COMMANDS
 from vsi_esl.switch.esl.client import EslClient
 from vsi_esl.switch.esl.codec import CodecError, Decoder, decode_event

@@ -19,6 +19,7 @@ from gevent.server import StreamServer
 
 from vsi_esl.audio import MediaError
 from vsi_esl.audio.fetch import Fetcher, max_age
+from vsi_esl.net import NetError
 from vsi_esl.net.guard import AddressGuard
 
 OPEN = AddressGuard(True)
@@ -476,7 +477,7 @@ PUBLIC = (
 
 @pytest.mark.parametrize("ip", PRIVATE)
 def test_private_addresses(ip):
-    with pytest.raises(MediaError) as caught:
+    with pytest.raises(NetError) as caught:
         AddressGuard(False).check("h.example", ip)
     expected = f"fetch audio: h.example has a private address ({ip}), which is not allowed"
     assert caught.value.message == expected
@@ -492,12 +493,12 @@ def test_public_addresses(ip):
 def test_allowed_networks(ip):
     guard = AddressGuard(False, [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/16")])
     guard.check("h.example", ip)
-    with pytest.raises(MediaError, match="private"):
+    with pytest.raises(NetError, match="private"):
         guard.check("h.example", "192.168.0.1")
 
 
 def test_what_is_no_address():
-    with pytest.raises(MediaError, match=r"^deliver: h has no usable address$"):
+    with pytest.raises(NetError, match=r"^deliver: h has no usable address$"):
         AddressGuard(False).check("h", "nonsense", "deliver")
 
 

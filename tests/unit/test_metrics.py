@@ -204,7 +204,7 @@ def test_the_state_of_the_service(service, metrics):
 
 
 def test_the_longest_queue(service, metrics):
-    from vsi_esl.delivery.bus import AppFilter
+    from vsi_esl.delivery.filters import AppFilter
 
     metrics.watch(service.ctx)
     assert value(metrics, "vsi_esl_vsi_queue_longest") == 0

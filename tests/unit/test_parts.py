@@ -9,7 +9,8 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
-from vsi_esl.delivery.bus import AppFilter, EventBus, timestamp
+from vsi_esl.delivery.bus import EventBus, timestamp
+from vsi_esl.delivery.filters import AppFilter
 from vsi_esl.errors import Conflict, Invalid, NotFound, SwitchUnavailable
 from vsi_esl.events.types import LegMuted, RoomCreated
 from vsi_esl.model import codecs

@@ -19,7 +19,6 @@ from enum import IntEnum
 
 import re2
 
-from ..delivery.bus import AppFilter
 from ..errors import Forbidden, TooMany
 
 TOKEN_BYTES = 32
@@ -117,17 +116,6 @@ class Access:
 
 OPEN = Access()
 """No tokens are configured: everything."""
-
-
-class ConfinedFilter(AppFilter):
-    """The client's filter of events, and the token's."""
-
-    def __init__(self, pattern: str, access: Access) -> None:
-        super().__init__(pattern)
-        self._access = access
-
-    def passes(self, app_id: str) -> bool:
-        return self._access.allows_app(app_id) and super().passes(app_id)
 
 
 class Tokens:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import gevent
 from urllib3 import HTTPResponse
 
+from ..net import NetError
 from ..net.connect import FAILURES, Connection, Connector, Resolver, reason, resolve
 from ..net.guard import AddressGuard
 from ..net.url import WebUrl, joined, parsed
@@ -63,6 +64,8 @@ class Fetcher:
             if raised is not deadline:
                 raise
             raise self.late() from None
+        except NetError as error:
+            raise MediaError(error.message) from error
         except FAILURES as error:
             raise MediaError(f"fetch audio: {reason(error)}") from error
         finally:

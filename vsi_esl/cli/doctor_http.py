@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Iterator
 
 from ..app import webhook_path
-from ..audio import MediaError
 from ..config import Config
 from ..delivery.webhooks.outbox import Outbox
 from ..delivery.webhooks.targets import endpoint_of, host_of
+from ..net import NetError
 from ..net.connect import FAILURES, Connector, reason
 from ..net.guard import AddressGuard
 from ..net.url import parsed
@@ -48,7 +48,7 @@ def _receiver(url: str) -> Check:
         Connector(AddressGuard(True), CONNECT_TIMEOUT_S, name).connect(
             parsed(url, name), guarded=False
         ).close()
-    except MediaError as error:
+    except NetError as error:
         problem = error.message
     except FAILURES as error:
         problem = reason(error)

@@ -11,17 +11,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import orjson
-import re2
 from gevent.event import Event as Flag
 
-from ..errors import Invalid
 from ..events.types import Event
-
-MAX_REMEMBERED_APP_IDS = 4096
-MAX_PATTERN_BYTES = 4096
+from .filters import AppFilter
 
 
 def timestamp(nanoseconds: int) -> str:
@@ -33,45 +28,6 @@ def timestamp(nanoseconds: int) -> str:
 @lru_cache(maxsize=2)
 def _to_the_second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
-class AppFilter:
-    """An unanchored, case-sensitive RE2 search over app_id; the empty string stands for "no app_id".
-
-    RE2 because the pattern is the client's: it has no exponential backtracking. Raises Invalid with the
-    parser's text for a bad pattern.
-    """
-
-    def __init__(self, pattern: str) -> None:
-        self._search: Callable[[str], Any] | None = None
-        self._known: dict[str, bool] = {}
-        if not pattern:
-            return
-        if len(pattern) > MAX_PATTERN_BYTES:
-            raise Invalid(f"invalid app_id regex: longer than {MAX_PATTERN_BYTES} characters")
-        options = re2.Options()
-        options.log_errors = False
-        options.max_mem = 1 << 20
-        try:
-            self._search = re2.compile(pattern, options).search
-        except (re2.error, UnicodeError) as error:
-            raise Invalid(f"invalid app_id regex: {_text(error)}") from None
-
-    def passes(self, app_id: str) -> bool:
-        """Whether events with this app_id go through."""
-        if self._search is None:
-            return True
-        known = self._known.get(app_id)
-        if known is None:
-            if len(self._known) >= MAX_REMEMBERED_APP_IDS:
-                self._known.clear()
-            known = self._known[app_id] = self._search(app_id) is not None
-        return known
-
-
-def _text(error: Exception) -> str:
-    first = error.args[0] if error.args else ""
-    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
 
 
 class Subscription:

@@ -10,7 +10,7 @@ from apispec import APISpec
 from .. import __version__
 from ..protocol import registry
 from ..protocol.registry import Body, Command, Rest
-from ..web.rest import BASE, routes
+from ..protocol.routes import BASE, routes
 from . import examples, fields, views
 from .glossary import described
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..audio.tones import TONES
 from ..protocol import registry
 from ..protocol.names import COMMANDS, CONNECTION_COMMANDS
-from ..web.rest import BASE, routes
+from ..protocol.routes import BASE, routes
 from . import asyncapi, examples, fields, glossary, openapi, views
 
 Schema = dict[str, Any]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import urllib3.connection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, IncompleteRead, ProtocolError
 
-from ..audio import MediaError
+from . import NetError
 from .guard import AddressGuard
 from .race import interleaved, race
 from .url import WebUrl
@@ -112,14 +112,14 @@ class Connector:
     def connect(self, url: WebUrl, guarded: bool = True) -> Connection:
         """An open connection to the URL's host. `guarded=False` is for hosts of the operator's.
 
-        Raises Forbidden when the guard refuses, MediaError when there is no address, else one of FAILURES.
+        Raises Forbidden when the guard refuses, NetError when there is no address, else one of FAILURES.
         """
         addresses = self._resolve(url.host, url.port)
         if guarded:
             for address in addresses:
                 self.guard.check(url.host, address, self.what)
         if not addresses:
-            raise MediaError(f"{self.what}: cannot resolve {url.host}")
+            raise NetError(f"{self.what}: cannot resolve {url.host}")
         found = interleaved(addresses)[:MAX_ADDRESSES]
         connection = race(found, lambda address: self._open(url, address), _Dialled.close)
         # a little more than the deadline: that one speaks

@@ -10,7 +10,7 @@ import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
 
-from ..audio import MediaError
+from . import NetError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -42,7 +42,7 @@ LOCAL = _networks("127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0
 """Loopback, private (RFC 1918, RFC 4193) and link-local: what is sent there stays in the house."""
 
 
-class Forbidden(MediaError):
+class Forbidden(NetError):
     """A host whose address must not be used."""
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes, urljoin
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from ..audio import MediaError
+from . import NetError
 
 PARTS = re.compile(r"(https?)://([^/?#\\]*)(/[^?#]*)?(\?[^#]*)?(?:#.*)?", re.IGNORECASE | re.DOTALL)
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -47,13 +47,13 @@ class WebUrl:
 
 
 def parsed(url: str, what: str) -> WebUrl:
-    """The parts of an http or https URL. Raises MediaError, beginning with `what`."""
+    """The parts of an http or https URL. Raises NetError, beginning with `what`."""
     text = url.strip()
     if not re.match("https?:", text, re.IGNORECASE):
-        raise MediaError(f"{what}: only http and https URLs are supported")
+        raise NetError(f"{what}: only http and https URLs are supported")
     parts = PARTS.fullmatch(text)
     if parts is None:
-        raise MediaError(f"{what}: invalid URL")
+        raise NetError(f"{what}: invalid URL")
     scheme, authority, path, query = (part or "" for part in parts.groups())
     scheme = scheme.lower()
     try:
@@ -61,16 +61,16 @@ def parsed(url: str, what: str) -> WebUrl:
         target = ENCODED.sub(_encoded, (path or "/") + query)
         authorization = basic(authority.rpartition("@")[0]) if "@" in authority else ""
     except (LocationParseError, UnicodeError):
-        raise MediaError(f"{what}: invalid URL") from None
+        raise NetError(f"{what}: invalid URL") from None
     if not found.host or found.port == 0:
-        raise MediaError(f"{what}: invalid URL")
+        raise NetError(f"{what}: invalid URL")
     named = found.host if found.port is None else f"{found.host}:{found.port}"
     port = found.port or DEFAULT_PORTS[scheme]
     return WebUrl(scheme, found.host.strip("[]"), port, named, target, authorization, text)
 
 
 def joined(base: WebUrl, location: str, what: str) -> WebUrl:
-    """Where a Location header (decoded as ISO 8859-1, as http.client does) leads. Raises MediaError."""
+    """Where a Location header (decoded as ISO 8859-1, as http.client does) leads. Raises NetError."""
     raw = location.encode("latin-1", "replace")
     try:
         text = raw.decode()  # UTF-8 that nobody encoded; RFC 9110 wants it encoded, and nobody minds

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, SSLError
 
-from ..audio import MediaError
+from ..net import NetError
 from ..net.connect import FAILURES, Connection, Connector, trust
 from ..net.guard import AddressGuard, Forbidden
 from ..net.url import DEFAULT_PORTS, WebUrl, parsed
@@ -41,7 +41,7 @@ class Direct:
             raise
         except ssl.SSLError as error:
             raise SSLError(endpoint_url=WHAT, error="") from error
-        except (MediaError, *FAILURES) as error:
+        except (NetError, *FAILURES) as error:
             raise EndpointConnectionError(endpoint_url=WHAT) from error
         with closing(connection):
             try:

@@ -13,9 +13,9 @@ from flask import Flask, Response, request
 from gevent.pywsgi import WSGIServer
 from werkzeug.http import HTTP_STATUS_CODES
 
-from ..access.tokens import ConfinedFilter
 from ..calls.context import Context
 from ..config import Config
+from ..delivery.filters import ConfinedFilter
 from ..documents import routes as documents
 from ..errors import Invalid, SwitchUnavailable, VsiError
 from ..ops import metrics

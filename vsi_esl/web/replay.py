@@ -13,7 +13,8 @@ import orjson
 from gevent.lock import BoundedSemaphore
 
 from ..calls.context import Context
-from ..delivery.bus import AppFilter, Subscription
+from ..delivery.bus import Subscription
+from ..delivery.filters import AppFilter
 from ..delivery.history import History
 from ..errors import Invalid
 

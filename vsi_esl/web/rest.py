@@ -21,21 +21,13 @@ from ..calls.context import Context
 from ..errors import Invalid, NotFound, NotSupported, VsiError
 from ..ops import logs
 from ..protocol import registry
-from ..protocol.pending import PENDING, STREAMS, stream
 from ..protocol.registry import Body, Rest
+from ..protocol.routes import BASE, PENDING, STREAMS, routes, stream
 from . import jsontext
 
 log = structlog.get_logger(__name__)
 
-BASE = "/v1"
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
-
-
-def routes() -> dict[str, Rest]:
-    """Command -> its route, for all commands of the protocol that have one."""
-    registered = registry.load_commands()
-    found = {name: entry.rest for name, entry in registered.items() if entry.rest is not None}
-    return {**{name: rest for name, rest in PENDING.items() if name not in registered}, **found}
 
 
 def register(app: Flask, ctx: Context) -> None:

@@ -12,8 +12,8 @@ from functools import lru_cache
 import gevent
 
 from ... import __version__
-from ...audio import MediaError
 from ...config.web import WebhookSettings
+from ...net import NetError
 from ...net.connect import FAILURES, Connection, Connector, Resolver, reason, resolve
 from ...net.guard import AddressGuard
 from ...net.url import WebUrl, parsed
@@ -76,7 +76,7 @@ class Poster:
                 raise
             message = f"no complete answer within {self._settings.timeout:g} s"
             raise Undelivered(message, exchange.stage) from None
-        except MediaError as error:
+        except NetError as error:
             raise Undelivered(error.message, exchange.stage) from None
         except FAILURES as error:
             raise Undelivered(reason(error), exchange.stage) from None

@@ -10,12 +10,12 @@ from functools import lru_cache
 
 import structlog
 
-from ...audio import MediaError
 from ...config.web import WebhookSettings
 from ...errors import Invalid
 from ...events.types import Event, LegDisconnected, RoomCreated
 from ...model.leg import Webhook
 from ...model.stores import Legs, Rooms
+from ...net import NetError
 from ...net.guard import AddressGuard, is_address
 from ...net.url import parsed
 
@@ -83,7 +83,7 @@ def endpoint_of(url: str) -> str:
     """
     try:
         found = parsed(url, "")
-    except MediaError:  # from a database that somebody edited
+    except NetError:  # from a database that somebody edited
         return "invalid"
     host = f"[{found.host}]" if ":" in found.host else found.host
     digest = hashlib.sha256(found.path.encode()).hexdigest()[:16] if found.path != "/" else ""
@@ -117,7 +117,7 @@ def requested(url: str, secret: str, guard: AddressGuard) -> Webhook | None:
             raise Invalid(f"{name}: no valid text") from None
     try:
         guard.check_name(parsed(url, what).host, what)
-    except MediaError as error:
+    except NetError as error:
         raise Invalid(error.message) from None
     return Webhook(url, secret)
 

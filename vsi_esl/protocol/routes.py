@@ -1,13 +1,16 @@
-"""Routes that are part of the protocol and do not exist here yet. They answer 501 by name.
+"""The REST routes of the protocol: those of the registered commands, and those that do not exist here yet.
 
-A command that is registered with a route of its own takes the place of its line here.
+The latter answer 501 by name. A command that is registered takes the place of its line here.
 """
 
 from __future__ import annotations
 
 import re
 
+from . import registry
 from .registry import Rest
+
+BASE = "/v1"
 
 _AGENTS = ("elevenlabs", "vapi", "pipecat", "deepgram")
 
@@ -36,6 +39,13 @@ STREAMS = {
     "/rooms/{id}/ws": "room participants over a WebSocket",
 }
 """WebSocket endpoints of the reference server that carry media."""
+
+
+def routes() -> dict[str, Rest]:
+    """Command -> its route, for all commands of the protocol that have one."""
+    registered = registry.load_commands()
+    found = {name: entry.rest for name, entry in registered.items() if entry.rest is not None}
+    return {**{name: rest for name, rest in PENDING.items() if name not in registered}, **found}
 
 
 def stream(path: str) -> str:
