@@ -7,12 +7,18 @@ import re
 import wave
 
 import pytest
+from gevent import monkey
 
 from tests.support.drivers import eventually
 from vsi_esl.model.owner import of_leg, of_room
+from vsi_esl.sound.recording import naming
 
 from .test_audio import settled
 from .test_inbound import answered, ring
+
+native_queue = monkey.get_original("queue", "SimpleQueue")
+native_ident = monkey.get_original("_thread", "get_ident")
+LOOP = native_ident()
 
 NAME = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}\.wav")
 MULTI_NAME = re.compile(r"\d{8}_\d{6}_multichannel_[0-9a-f]{8}\.wav")
@@ -288,3 +294,107 @@ def test_a_directory_that_cannot_be_made(switch, connect, start):
     code, message = client.error("leg_record_start", id=leg)
     assert code == 500 and message.startswith("create recording dir: ")
     assert not client.seen("recording.started")
+
+
+class SlowDisk:
+    """A disk that answers when it is told to. Notes the threads that ask it."""
+
+    def __init__(self, monkeypatch) -> None:
+        self._answers = native_queue()
+        self._statvfs = os.statvfs
+        self.asked_by: list[int] = []
+        monkeypatch.setattr(os, "statvfs", self._ask)
+
+    def _ask(self, path):
+        self.asked_by.append(native_ident())
+        if native_ident() != LOOP:
+            self._answers.get(timeout=30)
+        return self._statvfs(path)
+
+    def answer(self, times: int = 1) -> None:
+        for _ in range(times):
+            self._answers.put(None)
+
+
+def test_the_disk_is_not_waited_for_by_others(switch, client, connect, service, monkeypatch):
+    _, leg = answered(switch, client)
+    disk = SlowDisk(monkeypatch)
+    number = client.send("leg_record_start", id=leg)
+    eventually(lambda: bool(disk.asked_by), "the disk is asked")
+    assert LOOP not in disk.asked_by
+    assert connect(service).ok("get_leg", id=leg)["id"] == leg
+    disk.answer()
+    assert client.reply(number)["data"]["status"] == "recording"
+    client.ok("leg_record_stop", id=leg)
+
+
+def test_a_leg_that_ends_while_the_disk_is_looked_at_is_not_recorded(switch, client, service, monkeypatch):
+    peer, leg = answered(switch, client)
+    disk = SlowDisk(monkeypatch)
+    number = client.send("leg_record_start", id=leg)
+    eventually(lambda: bool(disk.asked_by), "the disk is asked")
+    peer.hang_up()
+    client.event("leg.disconnected", leg_id=leg)
+    disk.answer()
+    assert client.reply(number)["data"]["code"] == 404
+    assert len(service.ctx.recordings) == 0
+    assert not client.seen("recording.started")
+
+
+def test_a_room_that_empties_while_the_disk_is_looked_at_is_not_recorded(
+    switch, client, service, monkeypatch
+):
+    peer, leg = in_room(switch, client)
+    disk = SlowDisk(monkeypatch)
+    number = client.send("room_record_start", id="r")
+    eventually(lambda: bool(disk.asked_by), "the disk is asked")
+    peer.hang_up()
+    client.event("leg.disconnected", leg_id=leg)
+    disk.answer()
+    assert client.reply(number)["data"]["code"] in (404, 409)
+    assert len(service.ctx.recordings) == 0
+    assert not client.seen("recording.started")
+
+
+def test_of_two_starts_with_one_name_the_second_is_refused(switch, client, connect, service, monkeypatch):
+    """The disk tells both that there is no such file."""
+    legs = [answered(switch, client)[1] for _ in range(2)]
+    clients = [client, connect(service)]
+    disk = SlowDisk(monkeypatch)
+    asked = [
+        (one, one.send("leg_record_start", id=leg, filename="x"))
+        for one, leg in zip(clients, legs, strict=True)
+    ]
+    eventually(lambda: len(disk.asked_by) == 2, "the disk is asked twice")
+    disk.answer(2)
+    codes = sorted(one.reply(number)["data"].get("code", 200) for one, number in asked)
+    assert codes == [200, 409]
+    (recording,) = service.ctx.recordings
+    client.ok("leg_record_stop", id=recording.leg_id)
+
+
+def test_of_two_starts_for_one_leg_the_second_is_refused(switch, client, connect, service, monkeypatch):
+    """Both find the leg without a recording."""
+    _, leg = answered(switch, client)
+    clients = [client, connect(service)]
+    disk = SlowDisk(monkeypatch)
+    asked = [(one, one.send("leg_record_start", id=leg)) for one in clients]
+    eventually(lambda: len(disk.asked_by) == 2, "the disk is asked twice")
+    disk.answer(2)
+    codes = sorted(one.reply(number)["data"].get("code", 200) for one, number in asked)
+    assert codes == [200, 409]
+    assert len(service.ctx.recordings) == 1
+    client.ok("leg_record_stop", id=leg)
+
+
+def test_a_disk_that_does_not_answer_ends_the_start(switch, client, service, monkeypatch):
+    _, leg = answered(switch, client)
+    monkeypatch.setattr(naming, "DISK_TIMEOUT_S", 0.01)
+    disk = SlowDisk(monkeypatch)
+    code, message = client.error("leg_record_start", id=leg)
+    assert (code, message) == (500, "create recording dir: the disk does not answer")
+    assert len(service.ctx.recordings) == 0
+    disk.answer()
+    monkeypatch.undo()
+    client.ok("leg_record_start", id=leg)
+    client.ok("leg_record_stop", id=leg)

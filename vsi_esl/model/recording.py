@@ -29,6 +29,11 @@ def file_name(now: float, kind: str = "") -> str:
     return f"{stamp}_{kind}{secrets.token_hex(4)}.wav"
 
 
+def recording_of(part: str) -> str:
+    """The id of the recording whose `part_of` gave this path; of another path something that is no id."""
+    return os.path.basename(part)[1:].rpartition("-")[0]
+
+
 @dataclass(slots=True)
 class Track:
     """What one participant said, in a file of its own. Times in ms from the start of the recording."""

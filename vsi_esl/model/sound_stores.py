@@ -8,7 +8,7 @@ from ..errors import Conflict, NotFound
 from .bridge import Bridge
 from .owner import Owner
 from .playback import Playback
-from .recording import ABANDONED, REPORTED, UNPUBLISHED, Recording
+from .recording import ABANDONED, REPORTED, UNPUBLISHED, Recording, recording_of
 
 
 class Playbacks:
@@ -53,10 +53,15 @@ class Playbacks:
 
 
 class Recordings:
-    """Those that are running or not yet done with, by id; at most one is running per leg and per room."""
+    """Those that are running or not yet done with, by id, by the leg or room they are of, and by the name
+    they are to have; at most one is running per leg and per room."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Recording] = {}
+        self._by_owner: dict[Owner, dict[str, Recording]] = {}
+        self._by_name: dict[str, Recording] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
+        """The names of each by its id: a recording that got no file forgets its own."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -69,22 +74,40 @@ class Recordings:
 
     def running(self, owner: Owner) -> Recording | None:
         """The recording of a leg or room that is armed or running."""
-        return next((one for one in self._by_id.values() if one.owner == owner and one.running), None)
+        return next((one for one in self._by_owner.get(owner, {}).values() if one.running), None)
 
     def unfinished(self, owner: Owner) -> list[Recording]:
         """Those whose recording.finished is still to come."""
         done = (REPORTED, UNPUBLISHED, ABANDONED)
-        return [one for one in self._by_id.values() if one.owner == owner and one.state not in done]
+        return [one for one in self._by_owner.get(owner, {}).values() if one.state not in done]
 
     def uses(self, path: str) -> bool:
         """Whether a recording will have this name."""
-        return any(path in (one.file, one.multi_file) for one in self._by_id.values())
+        known = self._by_name.get(path)
+        return known is not None and path in (known.file, known.multi_file)
+
+    def written_to(self, part: str) -> Recording | None:
+        """The recording whose sound the switch is writing to this file now."""
+        known = self._by_id.get(recording_of(part))
+        return known if known is not None and known.part == part else None
 
     def add(self, recording: Recording) -> None:
+        """Its owner and its names are settled."""
         self._by_id[recording.id] = recording
+        self._by_owner.setdefault(recording.owner, {})[recording.id] = recording
+        names = tuple(name for name in (recording.file, recording.multi_file) if name)
+        self._names[recording.id] = names
+        self._by_name.update(dict.fromkeys(names, recording))
 
     def remove(self, recording: Recording) -> None:
         self._by_id.pop(recording.id, None)
+        owned = self._by_owner.get(recording.owner, {})
+        owned.pop(recording.id, None)
+        if not owned:
+            self._by_owner.pop(recording.owner, None)
+        for name in self._names.pop(recording.id, ()):
+            if self._by_name.get(name) is recording:
+                del self._by_name[name]
 
 
 class Bridges:

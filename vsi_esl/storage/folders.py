@@ -21,9 +21,15 @@ OTHERS = 0o007
 
 
 def make(path: str) -> None:
-    """Make a directory, if it is not there. OSError when that cannot be."""
-    if not os.path.isdir(path):
+    """Make a directory, if it is not there. OSError when that cannot be. For several threads at once."""
+    if os.path.isdir(path):
+        return
+    try:
         os.makedirs(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    else:
         os.chmod(path, MODE)
 
 

@@ -12,11 +12,12 @@ from ...commands.rooms import RoomPayload
 from ...errors import Conflict, NotFound, SwitchUnavailable
 from ...model.owner import Owner, of_leg, of_room
 from ...model.recording import Recording
+from ...model.room import Room
 from ...protocol.registry import Body, Rest, command
 from ...protocol.schemas import Flag, Payload, Text, about
 from ...storage import s3
 from ...storage.s3 import S3Target
-from . import recorder
+from . import naming, recorder
 
 FINISH_TIMEOUT_S = 300.0
 """Longest wait for a file to be closed and merged; the upload has its own limit on top."""
@@ -54,8 +55,10 @@ def leg_record_start(
     """Record one leg in stereo: left what it says, right what it hears."""
     ctx.legs.get(id)
     target = _target(ctx, of_leg(id), storage)
-    leg = ctx.legs.get(id)  # the bucket was looked at meanwhile
-    return _started(recorder.start_leg(ctx, leg, target, filename))
+    ctx.legs.get(id)
+    file = naming.place(ctx, of_leg(id), filename)
+    leg = ctx.legs.get(id)  # the bucket and the disk were looked at meanwhile
+    return _started(recorder.start_leg(ctx, leg, target, file))
 
 
 @command(
@@ -70,10 +73,10 @@ def room_record_start(
     """Record the mix of a room, and with multi_channel one track per participant."""
     ctx.rooms.get(id)
     target = _target(ctx, of_room(id), storage)
-    room = ctx.rooms.get(id)
-    if not room.legs:
-        raise Conflict("room has no participants")
-    return _started(recorder.start_room(ctx, room, target, filename, multi_channel))
+    _with_legs(ctx, id)
+    file = naming.place(ctx, of_room(id), filename)
+    room = _with_legs(ctx, id)  # the bucket and the disk were looked at meanwhile
+    return _started(recorder.start_room(ctx, room, target, file, multi_channel))
 
 
 @command(
@@ -132,6 +135,13 @@ def leg_record_stop(ctx: Context, id: str) -> dict[str, Any]:
 def room_record_stop(ctx: Context, id: str) -> dict[str, Any]:
     """Finish the room's recording; the reply says where the files are."""
     return _stop(ctx, of_room(id))
+
+
+def _with_legs(ctx: Context, room_id: str) -> Room:
+    room = ctx.rooms.get(room_id)
+    if not room.legs:
+        raise Conflict("room has no participants")
+    return room
 
 
 def _target(ctx: Context, owner: Owner, fields: dict[str, str]) -> S3Target | None:

@@ -7,12 +7,13 @@ import secrets
 import time
 import unicodedata
 
+import gevent
 import structlog
 
 from ...calls.context import Context
 from ...errors import Conflict, Internal, Invalid
 from ...model.leg import Leg
-from ...model.owner import of_leg, of_room
+from ...model.owner import Owner, of_leg, of_room
 from ...model.recording import Part, Recording, file_name
 from ...model.room import Room
 from ...storage import folders
@@ -23,26 +24,39 @@ log = structlog.get_logger(__name__)
 MIN_FREE_BYTES = 1 << 20
 MAX_NAME_BYTES = 128
 """With the `.wav`, as in the reference."""
+DISK_TIMEOUT_S = 5.0
+EXISTS = "recording file already exists"
 
 
-def new_recording(
-    ctx: Context, owner: Leg | Room, rate: int, target: S3Target | None, name: str
-) -> Recording:
-    """An armed recording of a leg or room, not yet known to anybody. Conflict when there is one, or when
-    its file exists; Invalid for a name that cannot be."""
-    whose = of_leg(owner.id) if isinstance(owner, Leg) else of_room(owner.id)
-    if ctx.recordings.running(whose) is not None:
-        raise Conflict("recording already in progress")
+def place(ctx: Context, owner: Owner, name: str) -> str:
+    """The file for a recording that is to be begun, with a directory that can take it. Waits for the disk.
+
+    Conflict when the leg or room is being recorded, or when the file exists; Invalid for a name that cannot
+    be; Internal when the disk does not take it. What `owner` names may be gone afterwards.
+    """
+    _free(ctx, owner)
     directory = ctx.config.recording.dir
+    file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
     try:
-        _make_directory(directory)
+        with gevent.Timeout(DISK_TIMEOUT_S, Internal("create recording dir: the disk does not answer")):
+            taken = ctx.publisher.look(_look, directory, file)
     except Internal as error:
         ctx.metrics.recording_failed("start")
         log.error("recording not started", directory=directory, error=error.message)
         raise
-    file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
-    if name and (os.path.lexists(file) or ctx.recordings.uses(file)):
-        raise Conflict("recording file already exists")
+    if name and taken:
+        raise Conflict(EXISTS)
+    return file
+
+
+def new_recording(
+    ctx: Context, owner: Leg | Room, rate: int, target: S3Target | None, file: str
+) -> Recording:
+    """An armed recording of a leg or room to a file that `place` gave, not yet known to anybody. Does not
+    wait. Conflict when another one was faster."""
+    _free(ctx, of_leg(owner.id) if isinstance(owner, Leg) else of_room(owner.id))
+    if ctx.recordings.uses(file):
+        raise Conflict(EXISTS)
     recording = Recording(f"rec-{secrets.token_hex(6)}", file, rate, owner.app_id)
     recording.parts.append(Part(os.path.abspath(recording.part_of("part0"))))
     recording.s3 = target.to_dict() if target else None
@@ -51,6 +65,11 @@ def new_recording(
     else:
         recording.room_id = owner.id
     return recording
+
+
+def _free(ctx: Context, owner: Owner) -> None:
+    if ctx.recordings.running(owner) is not None:
+        raise Conflict("recording already in progress")
 
 
 def checked_name(name: str) -> str:
@@ -71,7 +90,11 @@ def _may_stand(character: str) -> bool:
     return character in "-_." or category == "Nd" or category.startswith("L")
 
 
-def _make_directory(directory: str) -> None:
+def _look(directory: str, file: str) -> bool:
+    """Whether the file is there already; the directory is made. Internal when nothing can be written there.
+
+    Runs in a native thread: a network file system may take its time.
+    """
     try:
         folders.make(directory)
         space = os.statvfs(directory)
@@ -82,3 +105,4 @@ def _make_directory(directory: str) -> None:
         raise Internal("create recording dir: the service cannot write to it")
     if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
         raise Internal("create recording file: no space left on device")
+    return os.path.lexists(file)

@@ -31,6 +31,8 @@ from . import files, kept
 log = structlog.get_logger(__name__)
 
 THREADS = 4
+LOOKS = 2
+"""Threads for what a command waits for; the others may merge files for minutes."""
 RETRY_S = 60.0
 """Between two attempts to publish what could not be published."""
 
@@ -47,6 +49,7 @@ class Publisher:
         self._working: set[str] = set()
         self._greenlets = Group()
         self._threads = ThreadPool(THREADS)
+        self._looks = ThreadPool(LOOKS)
 
     def __len__(self) -> int:
         return len(self._reports)
@@ -72,6 +75,13 @@ class Publisher:
         """Delete files that will never be published. Returns at once."""
         for path in paths:
             self._greenlets.spawn(self._thread, files.remove, path)
+
+    def look(self, work: Callable[..., Done], *args: object) -> Done:
+        """`work(*args)`, something short about files, in a native thread. Raises its VsiError."""
+        outcome: Done | VsiError = self._looks.apply(_outcome, (work, args))
+        if isinstance(outcome, VsiError):
+            raise outcome
+        return outcome
 
     def stop(self) -> None:
         """What is not done is taken up by the next process."""
@@ -200,3 +210,11 @@ class Publisher:
     def _thread(self, work: Callable[..., Done], *args: object) -> Done:
         done: Done = self._threads.apply(work, args)
         return done
+
+
+def _outcome(work: Callable[..., Done], args: tuple[object, ...]) -> Done | VsiError:
+    """gevent prints a traceback of the errors that leave a thread."""
+    try:
+        return work(*args)
+    except VsiError as error:
+        return error

@@ -49,19 +49,19 @@ FINISH_TIMEOUT_S = 30.0
 """How long the deletion of a room waits for its recording, beside the upload."""
 
 
-def start_leg(ctx: Context, leg: Leg, target: S3Target | None, name: str) -> Recording:
-    """Record a leg from now on, or from when it has media."""
+def start_leg(ctx: Context, leg: Leg, target: S3Target | None, file: str) -> Recording:
+    """Record a leg from now on, or from when it has media, to a file that `naming.place` gave."""
     room = ctx.rooms.find(leg.room_id) if leg.room_id else None
-    recording = naming.new_recording(ctx, leg, room.sample_rate if room else leg.rate, target, name)
+    recording = naming.new_recording(ctx, leg, room.sample_rate if room else leg.rate, target, file)
     _start(ctx, recording, _begin_leg, leg)
     return recording
 
 
 def start_room(
-    ctx: Context, room: Room, target: S3Target | None, name: str, multi_channel: bool
+    ctx: Context, room: Room, target: S3Target | None, file: str, multi_channel: bool
 ) -> Recording:
     """Record what a room hears, and with `multi_channel` each of its legs as well."""
-    recording = naming.new_recording(ctx, room, room.sample_rate, target, name)
+    recording = naming.new_recording(ctx, room, room.sample_rate, target, file)
     if multi_channel:
         directory = os.path.dirname(recording.file)
         recording.multi_file = os.path.join(directory, file_name(time.time(), "multichannel_"))
@@ -310,13 +310,13 @@ def stopped_by_switch(ctx: Context, file: str) -> None:
     """The switch closed a file. When nobody asked for that, the recording is over."""
     if ctx.waits.fulfil("closed", file):
         return
-    for recording in ctx.recordings:
-        if recording.part == file and recording.state == RUNNING:
-            leg = ctx.legs.find(recording.leg_id) if recording.leg_id else None
-            if recording.leg_id and (leg is None or leg.ending):
-                return  # with the call, whose end is about to be reported
-            log.warning("the switch ended a recording", recording=recording.id, file=recording.file)
-            stop(ctx, recording)
+    recording = ctx.recordings.written_to(file)
+    if recording is not None and recording.state == RUNNING:
+        leg = ctx.legs.find(recording.leg_id) if recording.leg_id else None
+        if recording.leg_id and (leg is None or leg.ending):
+            return  # with the call, whose end is about to be reported
+        log.warning("the switch ended a recording", recording=recording.id, file=recording.file)
+        stop(ctx, recording)
 
 
 # -- after a restart of the service, or of the connection ------------------------------------------------
