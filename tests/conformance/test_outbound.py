@@ -237,6 +237,19 @@ def test_a_proxy_is_a_loose_route(switch, client):
     assert switch.callee().header("Route") == f"<{switch.uri('').replace('@', '')};lr>"
 
 
+def test_the_proxy_of_all_calls_and_that_of_one(switch, start, connect):
+    def proxy(name: str) -> str:
+        return switch.uri("").replace("@", "") + f";x={name}"
+
+    client = connect(start(sip={"outbound_proxy": f" {proxy('all')} "}))
+    for name, request in (("all", {}), ("one", {"outbound_proxy": proxy("one")})):
+        leg = client.ok("create_leg", type="sip", to="sip:instant@192.0.2.1", **request)["id"]
+        client.event("leg.connected", leg_id=leg)
+        assert switch.callee().header("Route") == f"<{proxy(name)};lr>"
+        client.ok("delete_leg", id=leg)
+        client.event("leg.disconnected", leg_id=leg)
+
+
 @pytest.mark.parametrize("name", ["i", "I", "call-id", "V", "m", "from", "t", "Content-Encoding", "e"])
 def test_headers_of_the_switch_are_refused_by_all_their_names(client, name):
     refused = client.error("create_leg", type="sip", to="sip:a@b", headers={name: "x"})

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsi_esl.errors import BadArgument
+from vsi_esl.model.sipuri import sip_uri
 from vsi_esl.sandbox import quoting
 from vsi_esl.switch.lines import builder
 
@@ -69,12 +70,12 @@ def test_encoded_text_is_harmless_and_comes_back(value):
     ],
 )
 def test_good_uris(uri):
-    assert builder.sip_uri(uri) == uri
+    assert sip_uri(uri) == uri
 
 
 @pytest.mark.parametrize("scheme", ["SIP", "Sip", "sIP"])
 def test_the_scheme_of_a_uri_has_no_case(scheme):
-    assert builder.sip_uri(f"{scheme}:Bob@my_host.Example:5060") == "sip:Bob@my_host.Example:5060"
+    assert sip_uri(f"{scheme}:Bob@my_host.Example:5060") == "sip:Bob@my_host.Example:5060"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_the_scheme_of_a_uri_has_no_case(scheme):
 )
 def test_bad_uris(uri):
     with pytest.raises(BadArgument):
-        builder.sip_uri(uri)
+        sip_uri(uri)
 
 
 @pytest.mark.parametrize(

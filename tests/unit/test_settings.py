@@ -262,6 +262,20 @@ def test_sip_domains(given):
     assert load(None, {"SIP_DOMAIN": given}).config.sip.domain == given
 
 
+@pytest.mark.parametrize(
+    "given", ["", "sip:10.0.0.1", "SIP:edge.example.com:5080;lr", "sip:[::1];transport=tcp"]
+)
+def test_outbound_proxies(given):
+    assert load(None, {"SIP_OUTBOUND_PROXY": f" {given} "}).config.sip.outbound_proxy == given
+
+
+@pytest.mark.parametrize(
+    "given", ["edge.example.com", "sips:edge", "sip:", "sip:a,sip:b", "sip:h;fs_path=x", "sip:h:0"]
+)
+def test_outbound_proxies_that_are_none(given):
+    assert "must be a sip: URI" in problems(None, {"SIP_OUTBOUND_PROXY": given})[0]
+
+
 @pytest.mark.parametrize("given", ["a b", "x;y=1", "2001:db8::1", ":5060", "u@h", "h:99999", "sip:h"])
 def test_sip_domains_that_are_none(given):
     assert "must be a host name" in problems(None, {"SIP_DOMAIN": given})[0]

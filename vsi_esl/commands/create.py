@@ -16,6 +16,7 @@ from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable, VsiE
 from ..model.amd import AmdParameters
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
+from ..model.sipuri import sip_uri
 from ..protocol.registry import Body, Rest, command
 from ..protocol.schemas import (
     INT32,
@@ -75,7 +76,11 @@ class CreateLeg(Payload):
         metadata=about("Caller: a user part, a SIP URI, or a name with a SIP URI in angle brackets."),
     )
     outbound_proxy = Text(
-        limit=1024, metadata=about("SIP URI of the proxy that the INVITE is sent to, as a loose Route.")
+        limit=1024,
+        metadata=about(
+            "SIP URI of the proxy that the INVITE is sent to, as a loose Route. Without it that of"
+            " the server's settings, if there is one."
+        ),
     )
     privacy = Text(limit=128, metadata=about("Value of the Privacy header, such as id."))
     ring_timeout = Whole(
@@ -130,7 +135,7 @@ def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
 def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
     target = request["to"] or request["uri"]
     try:
-        builder.sip_uri(target)
+        sip_uri(target)
     except BadArgument as error:
         raise Invalid(error.message) from error
     now = clock.now()
@@ -163,8 +168,8 @@ def _dial_variables(ctx: Context, leg: Leg, request: dict[str, Any]) -> dict[str
         log.warning("headers left out: the switch writes its own", leg_id=leg.id, names=invite.dropped)
     variables = invite.variables
     variables |= identity.variables(request["from_"], invite.privacy, ctx.config.sip.domain)
-    if request["outbound_proxy"]:
-        variables["sip_invite_route_uri"] = _route(request["outbound_proxy"])
+    if proxy := request["outbound_proxy"] or ctx.config.sip.outbound_proxy:
+        variables["sip_invite_route_uri"] = _route(proxy)
     if request["codecs"]:
         names = []
         for wanted in request["codecs"]:
@@ -187,7 +192,7 @@ def _dial_variables(ctx: Context, leg: Leg, request: dict[str, Any]) -> dict[str
 def _route(proxy: str) -> str:
     """The Route of the INVITE: where it is sent, whatever the host of its Request-URI (RFC 3261, 16.12.1)."""
     try:
-        uri = builder.sip_uri(proxy.strip())
+        uri = sip_uri(proxy.strip())
     except BadArgument as error:
         raise Invalid(f"invalid outbound_proxy: {error.message}") from error
     host = uri[4:].rpartition("@")[2]  # a hop is a proxy, not a user at it

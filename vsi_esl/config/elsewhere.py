@@ -17,7 +17,6 @@ SET_IN_FREESWITCH = {
     "SIP_TLS_INSECURE_SKIP_VERIFY": f"tls-verify-policy {PROFILE}",
     "SIP_HOST": f"user-agent-string {PROFILE}",
     "SIP_DEBUG": f"sip-trace {PROFILE}",
-    "SIP_OUTBOUND_PROXY": f"outbound-proxy {PROFILE}",
     "SIP_USE_SOURCE_SOCKET": f"the NAT settings {PROFILE} (aggressive-nat-detection, apply-nat-acl)",
     "SIP_JITTER_BUFFER_MS": f"auto-jitterbuffer-msec {PROFILE}",
     "SIP_JITTER_BUFFER_MAX_MS": "the channel variable jitterbuffer_msec (length:maximum)",

@@ -12,6 +12,7 @@ from .settings import Config
 LIVE = (
     "sip.auto_ringing",
     "sip.domain",
+    "sip.outbound_proxy",
     "sip.codecs",
     "media.hold_timeout",
     "rooms.default_sample_rate",

@@ -142,6 +142,12 @@ class SipSettings:
         "",
         "Host part of From on outbound calls; empty for the switch's address.",
     )
+    outbound_proxy: str = setting(
+        "SIP_OUTBOUND_PROXY",
+        values.sip_proxy,
+        "",
+        "SIP URI of the proxy that outbound calls go through, a loose Route; `create_leg` can name another.",
+    )
     codecs: tuple[str, ...] = setting(
         "SIP_CODECS",
         values.codecs(CODECS),

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..access.tokens import Tokens, shown
+from ..errors import BadArgument
 from ..model.codecs import CLOCK_RATES, codec_name
+from ..model.sipuri import sip_uri
 
 DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h)?\Z")
 SECONDS = {None: 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -170,6 +172,17 @@ def sip_domain(value: Any) -> str:
         name = ""
     if not name:
         raise ValueError("must be a host name, an IPv4 address or an [IPv6] address")
+    return word
+
+
+def sip_proxy(value: Any) -> str:
+    """The SIP URI of a proxy, or empty."""
+    word = text(value).strip()
+    try:
+        if word:
+            sip_uri(word)
+    except BadArgument:
+        raise ValueError("must be a sip: URI, such as sip:proxy.example.com:5060") from None
     return word
 
 

@@ -18,6 +18,7 @@ import re
 from urllib.parse import quote, unquote
 
 from ...errors import BadArgument
+from ...model.sipuri import sip_uri
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
@@ -26,11 +27,6 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z")
 DIGITS = re.compile(r"[0-9*#A-D]{1,128}\Z")
 CAUSE = re.compile(r"[A-Z_]{3,64}\Z")
-SIP_URI = re.compile(
-    r"(?i:sip):(?:[A-Za-z0-9_.!~*()&=+$/%;:-]{1,256}@)?"
-    r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
-    r"(?:;[A-Za-z0-9_.!~*+$%-]{1,64}(?:=[A-Za-z0-9_.!~*+$%:\[\]-]{1,128})?){0,16}\Z"
-)
 MAX_FORWARDS = 70
 """RFC 3261 8.1.1.6; what a channel begins with."""
 MAX_VALUE_BYTES = 16 * 1024
@@ -80,25 +76,6 @@ def header_name(value: str) -> str:
     """A SIP header's name. Narrower than RFC 3261's token: a colon or line end in it would forge a header,
     and the rest of the token characters mean something inside `originate {...}`."""
     return _allow(HEADER_NAME, value, "header name")
-
-
-def sip_uri(value: str) -> str:
-    """A dialable SIP URI, its scheme in lower case, with everything refused that `originate` would take for
-    syntax.
-
-    A comma, `|` or `:_:` dials a second destination, `fs_path` sends the INVITE elsewhere, and
-    from any other `fs_` on the URI is cut off; `?` adds
-    headers, `^` rewrites To. A comma may be written `%2C`. Raises BadArgument.
-    """
-    if not SIP_URI.match(value) or ":_:" in value:
-        raise BadArgument(f"invalid SIP URI: {value[:120]!r}")
-    for parameter in unquote(value).lower().split(";")[1:]:
-        if parameter.strip().startswith("fs_"):
-            raise BadArgument("invalid SIP URI: parameters fs_... are the switch's own")
-    port = re.search(r":(\d{1,5})(?:;|\Z)", value.rpartition("@")[2] if "@" in value else value[4:])
-    if port and not 0 < int(port[1]) < 65536:
-        raise BadArgument(f"invalid SIP URI: port {port[1]}")
-    return f"sip:{value[4:]}"
 
 
 def text_argument(value: str, what: str = "value") -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ...errors import BadArgument
-from . import builder
+from ...model.sipuri import sip_uri
 
 NAME_ADDR = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<plain>[^"<>]*))<(?P<uri>[^<>]*)>[^<>]*\Z')
 SCHEME = re.compile(r"(?i)sips?:")
@@ -67,5 +67,5 @@ def variables(from_: str, privacy: bool, domain: str) -> dict[str, str]:
     }
     host = who.host or domain
     if who.user and host:
-        found["sip_from_uri"] = builder.sip_uri(f"sip:{quote(who.user, safe=USER_SAFE)}@{host}")
+        found["sip_from_uri"] = sip_uri(f"sip:{quote(who.user, safe=USER_SAFE)}@{host}")
     return found
