@@ -50,7 +50,7 @@ def test_the_life_of_a_bridge(switch, client, service):
     assert client.ok("bridge_delete", room_id="b", bridge_id="x") == {"status": "deleted"}
     assert "reason" not in client.event("room.unbridged", bridge_id="x")
     assert client.ok("bridge_list", room_id="a") == []
-    eventually(lambda: "br-" not in switch.esl("show channels as json"), "the channels are gone")
+    eventually(lambda: not switch.channels("br-"), "the channels are gone")
     assert not client.seen("leg.ringing") and not client.seen("leg.joined_room")
 
 
@@ -120,7 +120,7 @@ def test_deleting_a_room_ends_its_bridges_first(switch, client, service, room):
     }
     assert client.types().index("room.deleted") > client.types().index("room.unbridged")
     assert client.ok("bridge_list", room_id="c") == []
-    eventually(lambda: "br-" not in switch.esl("show channels as json"), "the channels are gone")
+    eventually(lambda: not switch.channels("br-"), "the channels are gone")
 
 
 def test_a_bridge_is_no_leg(switch, client, service):
@@ -166,4 +166,4 @@ def test_bridges_survive_a_restart_of_the_service(switch, connect, start):
     eventually(lambda: flags(switch, second, "y") == (True, True), "the lost one")
     client.ok("bridge_delete", room_id="b", bridge_id="x")
     client.ok("bridge_delete", room_id="b", bridge_id="y")
-    eventually(lambda: "br-" not in switch.esl("show channels as json"), "the channels are gone")
+    eventually(lambda: not switch.channels("br-"), "the channels are gone")

@@ -116,7 +116,7 @@ def test_a_leg_hangs_up_while_its_bot_is_made(switch, client, service):
         client.event("playback.finished", playback_id=playback, reason="stopped")
         client.event("leg.disconnected", leg_id=leg)
         hold.release()
-    eventually(lambda: "pb-" not in switch.esl("show channels as json"), "no bot is left")
+    eventually(lambda: not switch.channels("pb-"), "no bot is left")
     assert not len(service.ctx.playbacks)
 
 
@@ -129,7 +129,7 @@ def test_what_nobody_knows_of_after_a_restart_is_ended(switch, client, service, 
     client.ok("room_record_start", id="a")
     client.ok("bridge_create", room_id="a", bridge_id="x", peer_room_id="b")
     for prefix in ("pb-", "rec-", "br-"):
-        eventually(lambda p=prefix: p in switch.esl("show channels as json"), f"{prefix} is there")
+        eventually(lambda p=prefix: switch.channels(p), f"{prefix} is there")
     service.stop()
     thread = StorageThread()
     state = StateStore(service.config.state.path, thread)
@@ -140,4 +140,4 @@ def test_what_nobody_knows_of_after_a_restart_is_ended(switch, client, service, 
     thread.stop(2)
     start()
     for prefix in ("pb-", "rec-", "br-"):
-        eventually(lambda p=prefix: p not in switch.esl("show channels as json"), f"no {prefix} is left")
+        eventually(lambda p=prefix: not switch.channels(p), f"no {prefix} is left")

@@ -137,7 +137,7 @@ def test_several_at_once_on_a_leg_and_a_room(switch, client, service, long):
     client.event("leg.disconnected", leg_id=leg)
     ended = client.seen("playback.finished")
     assert sorted(one["playback_id"] for one in ended) == sorted(alone + together)
-    eventually(lambda: "pb-" not in switch.esl("show channels as json"), "the bots are gone")
+    eventually(lambda: not switch.channels("pb-"), "the bots are gone")
 
 
 def test_the_end_of_the_leg_ends_its_playback_first(switch, client, service, long):
@@ -294,4 +294,4 @@ def test_a_restart_of_the_service_keeps_the_playback(switch, connect, start, web
     client.ok("leg_play_volume", id=leg, playback_id=endless, volume=-3)
     client.ok("leg_play_stop", id=leg, playback_id=endless)
     assert finished(client, endless)["reason"] == "stopped"
-    eventually(lambda: "pb-" not in switch.esl("show channels as json"), "the bot is gone")
+    eventually(lambda: not switch.channels("pb-"), "the bot is gone")

@@ -200,7 +200,7 @@ def test_a_room(switch, client, service):
     assert stopped == {"status": "stopped", "file": reply["file"]}
     assert client.event("recording.finished")["room_id"] == "r"
     assert shape(reply["file"]) == (1, 16000)
-    eventually(lambda: "rec-" not in switch.esl("show channels as json"), "the recorder is gone")
+    eventually(lambda: not switch.channels("rec-"), "the recorder is gone")
     assert len(client.seen("leg.joined_room")) == 1
 
 
@@ -220,7 +220,7 @@ def test_the_last_leg_ends_a_rooms_recording(switch, client, service, how):
     assert (done["file"], done.get("error")) == (file, None)
     assert shape(file) == (1, 16000)
     assert client.error("room_record_stop", id="r") == (404, "no recording in progress")
-    eventually(lambda: "rec-" not in switch.esl("show channels as json"), "the recorder is gone")
+    eventually(lambda: not switch.channels("rec-"), "the recorder is gone")
 
 
 def test_multi_channel(switch, client, service):

@@ -164,6 +164,10 @@ class SandboxDriver:
     def thaw(self) -> None:
         self.switch.thaw()
 
+    def channels(self, prefix: str = "") -> list[str]:
+        """The ids of all channels that begin so."""
+        return [one for one in self.switch.channels if one.startswith(prefix)]
+
     def clean(self) -> None:
         """Nothing is shared between tests."""
 
@@ -299,11 +303,11 @@ class FreeswitchDriver:
             call.rtp.close()
         self.agent.calls.clear()
 
-    def channels(self) -> list[str]:
-        """The ids of all channels. The switch's list also has rows of channels that there are no more: one
-        that ended while it was told to record leaves one for good."""
+    def channels(self, prefix: str = "") -> list[str]:
+        """The ids of all channels that begin so. The switch's list also has rows of channels that there
+        are no more: one that ended while it was told to record leaves one for good."""
         rows = json.loads(self.switch.api("show channels as json")).get("rows", [])
-        ids = [row["uuid"] for row in rows]
+        ids = [row["uuid"] for row in rows if row["uuid"].startswith(prefix)]
         return [one for one in ids if self.switch.api(f"uuid_exists {one}").strip() == "true"]
 
     def stop(self) -> None:
