@@ -414,6 +414,7 @@ def test_the_thread_of_a_hung_upload_ends_too(wav):
 
 def test_a_warm_up_never_fails(monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "not-there")
+    warm_up.cache_clear()
     warm_up()
 
 

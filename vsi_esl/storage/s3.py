@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from urllib.parse import urlsplit
 
 from gevent.threadpool import ThreadPool
@@ -190,6 +191,7 @@ def put(
     return outcome
 
 
+@cache
 def warm_up() -> None:
     """Load what the first client of a process needs: up to 0.2 s of computing, for the start of the service.
 

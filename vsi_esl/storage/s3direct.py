@@ -7,7 +7,6 @@ import io
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from functools import cache
 from typing import Any
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -30,7 +29,7 @@ class Direct:
     """Sends what a client of boto3 has signed; for its event `before-send`. `timeout` is in seconds."""
 
     def __init__(self, guard: AddressGuard, timeout: float, ca_bundle: str = "") -> None:
-        self._connector = Connector(guard, timeout, WHAT, _trusted(ca_bundle))
+        self._connector = Connector(guard, timeout, WHAT, trust(ca_bundle) if ca_bundle else trust())
 
     def send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         """The answer to a request. Raises Forbidden, or botocore's exceptions."""
@@ -81,9 +80,3 @@ class _Body(io.BytesIO):
 
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-@cache
-def _trusted(ca_bundle: str) -> ssl.SSLContext:
-    """Made once: it takes 10 ms of computing."""
-    return trust(ca_bundle) if ca_bundle else trust()
