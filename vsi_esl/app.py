@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import gevent
 import structlog
@@ -62,10 +63,17 @@ class Service:
         if problem:
             raise ConfigError([f"http.addr: {config.http.addr!r}: {problem}"])
         registry.load_commands()
+        with ExitStack() as opened:
+            self._build(config, host, opened)
+            opened.pop_all()  # by now `stop` closes it
+
+    def _build(self, config: Config, host: str, opened: ExitStack) -> None:
+        """Make the parts; `opened` is told how those with files let go of them, should another part fail."""
         thread = self._thread = StorageThread()
-        state = StateStore(
-            config.state.path, thread
-        )  # first: it makes this the only service on what is beside it
+        opened.callback(thread.stop, STORAGE_STOP_S)
+        # first: it makes this the only service on what is beside it
+        state = StateStore(config.state.path, thread)
+        opened.callback(state.abandon)
         clock.carry_on(state)
         _warn_of_folders(config)
         self.config = config
@@ -86,7 +94,10 @@ class Service:
         )
         waits = Waits()
         history = _history(config, thread)
+        opened.callback(history.abandon)
         legs, rooms = Legs(), Rooms()
+        webhooks = _webhooks(config, legs, rooms)
+        opened.callback(webhooks.abandon)
         self.ctx = Context(
             config=config,
             legs=legs,
@@ -110,7 +121,7 @@ class Service:
             ),
             publisher=Publisher(),
             metrics=Metrics(),
-            webhooks=_webhooks(config, legs, rooms),
+            webhooks=webhooks,
         )
         self.ctx.bus.add_sink(history.keep)
         self.ctx.bus.add_sink(journal.keep)

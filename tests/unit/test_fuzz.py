@@ -59,9 +59,7 @@ def service() -> Iterator[Service]:
         )
     )
     yield service
-    service.ctx.timers.stop()
-    service.ctx.workers.stop()
-    service.ctx.state.close()
+    service.stop()
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import gevent.monkey
 import pytest
 
 from vsi_esl.delivery import history as histories
+from vsi_esl.delivery.blocks import Blocks
 from vsi_esl.delivery.history import BLOCK_EVENTS, CURSOR_STEP, History
 from vsi_esl.events.types import Event
 from vsi_esl.storage.database import StateError
@@ -339,3 +340,25 @@ def test_a_history_of_the_version_before_is_told_as_dropped(opened, path):
     history = opened()
     fill(history, 2)
     assert read(history, 20) == (10, numbers(0, 2))
+
+
+def test_a_file_that_cannot_be_begun_anew_at_once_is_later(opened, path, monkeypatch):
+    """It was damaged, and for a while there is no room for another one either."""
+    history = opened()
+    fill(history, 3)
+    history.flush()
+    open_file, refusals = Blocks._open, [StateError("no room")] * 2
+
+    def refuse(blocks: Blocks) -> sqlite3.Connection:
+        if refusals:
+            raise refusals.pop()
+        return open_file(blocks)
+
+    monkeypatch.setattr(Blocks, "_open", refuse)
+    history._file._db.close()  # which SQLite takes for an error that does not pass
+    for _ in range(3):
+        fill(history, 1)
+        history.flush()
+    assert not refusals
+    assert select(path, "SELECT COUNT(*) FROM blocks") == [(1,)]
+    assert read(history, 0)[1] == [b"0", b"1", b"2", b"0", b"0", b"0"]

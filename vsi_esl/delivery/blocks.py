@@ -88,16 +88,21 @@ class Blocks:
         self._path = path
         self._block_events = block_events
         try:
-            self._db = self._open()
-            try:
-                self.known = self._read_known()
-            except BaseException:
-                self._db.close()
-                raise
+            self.known = self._begin()
         except (StateError, sqlite3.Error, ValueError, TypeError) as error:
             self._put_aside(error)
-            self._db = self._open()
-            self.known = self._read_known()
+            try:
+                self.known = self._begin()
+            except sqlite3.Error as problem:
+                raise StateError(f"cannot begin the event history {path} anew: {problem}") from problem
+
+    def _begin(self) -> Known:
+        self._db = self._open()
+        try:
+            return self._read_known()
+        except BaseException:
+            self._db.close()
+            raise
 
     def write(self, behind: int, blocks: list[list[Kept]], limits: Limits, reserved: int) -> bool:
         """Have these blocks in the place of whatever there is behind a cursor, and let go of some of what may
@@ -202,10 +207,15 @@ class Blocks:
         return rows
 
     def _begin_anew(self, error: Exception) -> None:
-        """What was in the file is told as dropped; the ids stay ours."""
+        """What was in the file is told as dropped; the ids stay ours. Raises sqlite3.Error."""
         self._db.close()
-        self._put_aside(error)
-        self._db = self._open()
+        try:
+            if self._path == MEMORY or os.path.exists(self._path):
+                self._put_aside(error)
+            self._db = self._open()
+        except StateError as problem:
+            # like a disk that takes nothing: the next attempt finds the file closed, and comes here again
+            raise sqlite3.OperationalError(str(problem)) from problem
         self._db.execute("INSERT INTO epoch VALUES (?, ?, 0)", (self.known.epoch, self.known.newest))
         self._db.executemany("INSERT INTO gaps VALUES (?, ?)", self.known.gaps)
 

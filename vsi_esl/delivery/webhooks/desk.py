@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import gevent
@@ -52,25 +53,32 @@ class Desk:
         self._max_pending, self._max_bytes = limits
         self._on_waiting = on_waiting
         self._changes = Changes()
-        self._alone = Alone(path, "webhook outbox")
-        self._outbox = Outbox(path, max_bytes=self._max_bytes)
-        self._arrivals = Arrivals(path)
-        try:
-            left = list(self._arrivals.recover())
-            self._outbox.write(Changes(added=left))
-        except (sqlite3.Error, OSError) as error:
-            raise StateError(f"cannot read what was on its way to the webhook outbox: {error}") from error
-        self._used, self._unwritten = self._outbox.used(), 0
-        """Bytes of the outbox's file that hold something, and of events that are not in it yet."""
-        self._number = self._committed = self._outbox.taken
-        self._arrivals.committed(self._committed)
-        counts.pending = self._outbox.counts()[0]
-        counts.oldest = self._outbox.oldest()
+        with ExitStack() as opened:
+            self._alone = Alone(path, "webhook outbox")
+            opened.callback(self._alone.release)
+            self._outbox = Outbox(path, max_bytes=self._max_bytes)
+            opened.callback(self._outbox.close)
+            self._arrivals = Arrivals(path)
+            try:
+                self._take_over()
+            except (sqlite3.Error, OSError) as error:
+                raise StateError(f"cannot read what was on its way to the webhook outbox: {error}") from error
+            opened.pop_all()
         self._thread = StorageThread()
         self._turn = BoundedSemaphore(1)
         self._work, self._arrived = Flag(), Flag()
         self._refusing = ""
         self._greenlets: list[gevent.Greenlet] = []
+
+    def _take_over(self) -> None:
+        """What the process before left."""
+        self._outbox.write(Changes(added=list(self._arrivals.recover())))
+        self._used, self._unwritten = self._outbox.used(), 0
+        """Bytes of the outbox's file that hold something, and of events that are not in it yet."""
+        self._number = self._committed = self._outbox.taken
+        self._arrivals.committed(self._committed)
+        self.counts.pending = self._outbox.counts()[0]
+        self.counts.oldest = self._outbox.oldest()
 
     def start(self) -> None:
         """Begin to write, and tell of what is there already."""

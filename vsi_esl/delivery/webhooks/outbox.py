@@ -83,8 +83,12 @@ class Outbox:
             raise StateError(f"there is no webhook outbox {path}")
         # The secrets of legs and rooms are in it, as an event outlives its leg; the global secret is not.
         self._db = open_database(path, "webhook outbox", SCHEMA_VERSION, SCHEMA, busy_timeout=BUSY_TIMEOUT_S)
-        self._db.execute("PRAGMA wal_autocheckpoint = 4000")
-        self._seen = self._data_version()
+        try:
+            self._db.execute("PRAGMA wal_autocheckpoint = 4000")
+            self._seen = self._data_version()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StateError(f"cannot read the webhook outbox {path}: {error}") from error
 
     def close(self) -> None:
         self._db.close()
