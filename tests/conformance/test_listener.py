@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 
 import gevent
@@ -114,11 +115,27 @@ def test_chunks_are_read(service, opened):
     assert answers.count(b"HTTP/1.1 404") == 1, "the request behind it was answered too"
 
 
-@pytest.mark.parametrize("line", ["X" * 9000, "X: " + "y" * 70000, "X: y\r\n" * 101])
-def test_a_head_that_is_too_large(service, opened, line):
-    answers = until_end(opened(service, f"GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n".encode()))
-    assert answers[9:12] in (b"431", b"400")
-    assert until_end(opened(service, b"GET /" + b"a" * 9000))[9:12] == b"414"
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "error"),
+    [
+        (b"GET /" + b"a" * 9000, 414, "request line too long"),
+        (b"GET /v1/rooms/" + b"a" * 900_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "request line too long"),
+        (HEAD + b"X" * 9000 + b"\r\n\r\n", 400, "header field"),
+        (HEAD + b"X: " + b"y" * 70_000 + b"\r\n\r\n", 431, "head too large"),
+        (HEAD + b"X: " + b"y" * 900_000 + b"\r\n\r\n", 431, "head too large"),
+        (HEAD + b"X: y\r\n" * 101 + b"\r\n", 431, "too many header fields"),
+    ],
+    ids=["path", "long path", "no field", "field", "long field", "fields"],
+)
+def test_a_head_that_is_too_large_is_refused_like_any_request(service, opened, request_, status, error):
+    head, _, body = until_end(opened(service, request_)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nContent-Type: application/json\r\n" in head
+    assert f"\r\nContent-Length: {len(body)}".encode() in head
+    assert json.loads(body) == {"instance_id": "test-1", "error": error}
 
 
 def test_absolute_form(service, opened):

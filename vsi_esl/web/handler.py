@@ -33,6 +33,14 @@ DISCARD_TIMEOUT_S = 2.0
 """For the rest of a body that nobody wants; who sends longer is disconnected."""
 
 
+def last_answer(status: str, body: bytes, more: str = "") -> bytes:
+    """An answer with a JSON body, written without gevent's help; the connection ends behind it. `more` are
+    header lines."""
+    kind = "Content-Type: application/json\r\n" if body else ""
+    head = f"HTTP/1.1 {status}\r\nConnection: close\r\n{more}{kind}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
 class Fields(HTTPMessage):
     """Header fields as gevent's handler wants them."""
 
@@ -98,8 +106,8 @@ class HardenedHandler(WebSocketHandler):
     """Asks `server.ws_gate(environ)` before an upgrade, and makes hardened connections.
 
     The gate returns None to go on, or (status line, headers, body) to send instead. The server may also
-    carry `ws_max_bytes`, `ws_write_timeout` and `ws_read_timeout`, and `request_timeout` for the silence of
-    clients that are no WebSockets.
+    carry `ws_max_bytes`, `ws_write_timeout` and `ws_read_timeout`, `request_timeout` for the silence of
+    clients that are no WebSockets, and `error_body`, which makes the JSON body of an error from its text.
     """
 
     wsgi_input: Input
@@ -163,9 +171,10 @@ class HardenedHandler(WebSocketHandler):
         log.info(
             "connection refused", address=self.client_address[0], reason=str(bad), code=int(bad.status[:3])
         )
-        answer = f"HTTP/1.1 {bad.status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        error_body = getattr(self.server, "error_body", None)
+        answer = last_answer(bad.status, error_body(str(bad)) if error_body is not None else b"")
         with suppress(OSError), gevent.Timeout(DISCARD_TIMEOUT_S, False):
-            self.socket.sendall(answer.encode())
+            self.socket.sendall(answer)
             self.socket.shutdown(socket.SHUT_WR)
             while self.socket.recv(framing.MAX_HEAD):
                 gevent.sleep(0)

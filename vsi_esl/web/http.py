@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,7 +22,7 @@ from ..errors import Invalid, SwitchUnavailable, VsiError
 from ..ops import metrics
 from . import auth, connections, replay, rest
 from .connections import Connection, Connections
-from .handler import HardenedHandler
+from .handler import HardenedHandler, last_answer
 from .vsi import VsiSession
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ LEAVING = 64
 """Connections that are on their way out beside those."""
 REQUEST_TIMEOUT_S = 30.0
 """Longest silence of a client between two requests on one connection, and longest time for an answer."""
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
+BUSY = "503 Service Unavailable"
 
 
 class HttpFace:
@@ -63,6 +64,7 @@ class HttpFace:
             error_log=_ErrorLog(),
         )
         self.server.connections = Connections(requests, ctx.config.access.connections_per_address)
+        self.server.error_body = lambda text: self._body({"error": text})
         self.server.request_timeout = REQUEST_TIMEOUT_S
         self.server.ws_gate = self.gate
         self.server.ws_max_bytes = ctx.config.vsi.max_frame_bytes
@@ -193,12 +195,14 @@ class Listener(WSGIServer):
     """gevent's WSGI server, which lets in whom there is room for."""
 
     connections: Connections
+    error_body: Callable[[str], bytes]
 
     def handle(self, sock: Any, address: Any) -> None:
         connection = Connection(sock, address, self.connections)
         if not self.connections.enter(connection):
             with suppress(OSError):
-                sock.sendall(BUSY)
+                body = self.error_body("too many connections")
+                sock.sendall(last_answer(BUSY, body, "Retry-After: 1\r\n"))
             return
         try:
             handler = self.handler_class(sock, address, self)
