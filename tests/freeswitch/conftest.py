@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.drivers import eventually
+from tests.support.ending import ended_on_error
 from tests.support.freeswitch import PrivateSwitch, find_binary, free_port
 from tests.support.sipua import UserAgent
 from tests.support.vsi import VsiClient
@@ -59,25 +60,37 @@ class ServiceProcess:
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "vsi_esl", "serve"]
             self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
-        eventually(lambda: self.log().count("switch ready") > before, "the service is ready", START_TIMEOUT_S)
+        with ended_on_error(self._process):
+            eventually(
+                lambda: self.log().count("switch ready") > before or self._ended(),
+                "the service is ready",
+                START_TIMEOUT_S,
+            )
+            assert not self._ended(), self.log()
+
+    def _ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
 
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(timeout=15)
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            with ended_on_error(process):
+                process.send_signal(number)
+                process.wait(timeout=15)
 
 
 @pytest.fixture(scope="module")
 def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSwitch]:
     switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), park_limit=2)
     switch.start()
-    switch.make_first_conference()
-    yield switch
-    switch.stop()
+    try:
+        switch.make_first_conference()
+        yield switch
+    finally:
+        switch.stop()
 
 
 @pytest.fixture

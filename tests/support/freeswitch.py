@@ -16,6 +16,8 @@ from greenswitch.esl import NotConnectedError
 
 from vsi_esl.switch.esl.client import EslClient
 
+from .ending import ended_on_error
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PASSWORD = "vsi-test"
 START_TIMEOUT_S = 30
@@ -87,6 +89,10 @@ class PrivateSwitch:
             stderr=subprocess.DEVNULL,
             **self._owner,
         )
+        with ended_on_error(self._process):
+            self._wait(self._process)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
@@ -94,7 +100,7 @@ class PrivateSwitch:
                     return
             except (NotConnectedError, OSError):
                 pass
-            assert self._process.poll() is None, f"FreeSWITCH ended, see {self.log_path}"
+            assert process.poll() is None, f"FreeSWITCH ended, see {self.log_path}"
             assert time.monotonic() < deadline, f"FreeSWITCH is not up, see {self.log_path}"
             gevent.sleep(POLL_S)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import gevent
 
 from .drivers import Driver
+from .ending import ended_on_error
 from .vsi import VsiClient
 
 START_TIMEOUT_S = 60
@@ -27,6 +28,13 @@ class ServiceProcess:
             text=True,
             env={**os.environ, **environ},
         )
+        with ended_on_error(self._process):
+            address = self._address()
+            self._rest = gevent.spawn(self._process.stdout.read)
+            self.client = VsiClient(address, f"?since={since}")
+
+    def _address(self) -> str:
+        """Where it listens, once the switch is ready."""
         address, said = "", []
         with gevent.Timeout(START_TIMEOUT_S, AssertionError("the service did not start")):
             for line in self._process.stdout:
@@ -36,8 +44,7 @@ class ServiceProcess:
                 if '"switch ready"' in line:
                     break
         assert address, said
-        self._rest = gevent.spawn(self._process.stdout.read)
-        self.client = VsiClient(address, f"?since={since}")
+        return address
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal and wait until it is gone."""

@@ -29,6 +29,8 @@ from gevent.server import StreamServer
 
 from vsi_esl.storage.s3 import S3Target
 
+from .ending import ended_on_error
+
 ACCESS_KEY = "AKIATESTTESTTESTTEST"
 SECRET_KEY = "do-not-show-this-secret"
 START_SECONDS = 30.0
@@ -95,13 +97,17 @@ class MotoServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        with ended_on_error(self._process):
+            self._wait(self._process)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1.0).close()
                 return
             except OSError:
-                assert self._process.poll() is None, "moto_server ended at once"
+                assert process.poll() is None, "moto_server ended at once"
                 assert time.monotonic() < deadline, f"moto_server does not answer after {START_SECONDS:g} s"
                 gevent.sleep(0.05)
 
