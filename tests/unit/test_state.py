@@ -16,6 +16,8 @@ import pytest
 from tests.support.drivers import eventually
 from vsi_esl.errors import StorageFailed
 from vsi_esl.model.leg import CONNECTED, Leg, Webhook
+from vsi_esl.model.playback import Playback
+from vsi_esl.model.recording import Part, Recording, Track
 from vsi_esl.model.room import Room
 from vsi_esl.storage import segments, tables
 from vsi_esl.storage.database import StateError
@@ -54,6 +56,23 @@ def recent(path: str) -> list[str]:
     """The files of changes that are not known to be in the database."""
     directory, name = os.path.split(path)
     return [one for one in os.listdir(directory) if one.startswith(f"{name}.recent.")]
+
+
+def test_what_sounds_is_kept_as_it_is(opened):
+    recording = Recording("rec-1", "/r/ä.wav", 8000, "app", room_id="r", held=[[10, -1]])
+    recording.parts.append(Part("/r/.p0", 20, 60))
+    recording.tracks.append(Track("u1", 0, "/r/.t0", 5, held=[[1, 2]]))
+    recording.opened.append(("u1", "/r/.t0"))
+    recording.s3 = {"bucket": "b"}
+    recording.locations["/r/ä.wav"] = "s3://b/ä.wav"
+    playback = Playback("p1", "app", leg_id="u1", volume=-3, playing_since=1.25, total_ms=None)
+    store = opened()
+    store.save_item("recording", "rec-1", recording)
+    store.save_item("playback", "p1", playback)
+    store.close()
+    store = opened()
+    assert [Recording.from_dict(one) for one in store.items("recording")] == [recording]
+    assert [Playback.from_dict(one) for one in store.items("playback")] == [playback]
 
 
 @pytest.mark.parametrize("end", [StateStore.close, StateStore.abandon])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 BIDIRECTIONAL = "bidirectional"
@@ -64,10 +64,6 @@ class Bridge:
         if direction in (SEND, RECEIVE):
             return A_TO_B if (direction == SEND) is (room_id == self.room_a) else B_TO_A
         return direction
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the state database."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Bridge:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .owner import Owner, of_leg, of_room
@@ -71,10 +71,6 @@ class Playback:
         self.played_before_ms = float(self.played_ms(now))
         self.playing_since = 0.0
         self.conference = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the state database."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Playback:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .owner import Owner, of_leg, of_room
@@ -158,10 +158,6 @@ class Recording:
     def part_of(self, name: str) -> str:
         """A hidden file beside the final one, for the switch to write to. Made of our own characters."""
         return os.path.join(os.path.dirname(self.file), f".{self.id}-{name}.wav")
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the state database."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Recording:

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from ..model.leg import Leg, Webhook
 from ..model.room import Room
 from .database import Alone, StateError, open_database
@@ -112,9 +114,9 @@ class StateStore:
         """Why the disk does not take what is to be written; empty when all is well."""
         return self._tables.error
 
-    def save_item(self, kind: str, id: str, body: dict[str, Any], *, needed: bool = False) -> None:
-        """Remember a playback, recording or bridge, whole."""
-        self._tables.put("items", kind, id, json.dumps(body), needed=needed)
+    def save_item(self, kind: str, id: str, body: object, *, needed: bool = False) -> None:
+        """Remember a playback, recording or bridge, whole: a dataclass, or what JSON has."""
+        self._tables.put("items", kind, id, orjson.dumps(body).decode(), needed=needed)
 
     def forget_item(self, kind: str, id: str) -> None:
         self._tables.delete("items", kind, id)
@@ -124,7 +126,7 @@ class StateStore:
         return [body for found, body in self._all_items() if found == kind]
 
     def _all_items(self) -> list[tuple[str, dict[str, Any]]]:
-        return [(kind, json.loads(body)) for kind, _, body in self._tables.rows("items")]
+        return [(kind, orjson.loads(body)) for kind, _, body in self._tables.rows("items")]
 
     def save_room(self, room: Room, *, needed: bool = False) -> None:
         hook = room.webhook or Webhook("")

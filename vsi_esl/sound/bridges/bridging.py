@@ -33,7 +33,7 @@ def create(ctx: Context, bridge: Bridge) -> None:
     try:
         ctx.workers.run(_worker(bridge), TIMEOUT_S, _open, ctx, bridge)
         if _exists(ctx, bridge):
-            ctx.state.save_item(KIND, bridge.id, bridge.to_dict(), needed=True)
+            ctx.state.save_item(KIND, bridge.id, bridge, needed=True)
     except Exception:
         _check_present(ctx, bridge)
         ctx.bridges.remove(bridge)
@@ -75,12 +75,12 @@ def set_direction(ctx: Context, bridge: Bridge, direction: str) -> None:
     """Change what passes; the old direction stays when the switch cannot be told."""
     before, bridge.direction = bridge.direction, direction
     try:
-        ctx.state.save_item(KIND, bridge.id, bridge.to_dict(), needed=True)
+        ctx.state.save_item(KIND, bridge.id, bridge, needed=True)
         ctx.workers.run(_worker(bridge), TIMEOUT_S, _apply, ctx, bridge)
     except Exception:
         bridge.direction = before
         if _exists(ctx, bridge):
-            ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
+            ctx.state.save_item(KIND, bridge.id, bridge)
         raise
     _check_present(ctx, bridge)
     ctx.emit(events.RoomBridgeUpdated.of(bridge, _app_id(ctx, bridge), direction=direction))
@@ -132,7 +132,7 @@ def _renew(ctx: Context, bridge: Bridge) -> None:
         return
     try:
         _open(ctx, bridge)
-        ctx.state.save_item(KIND, bridge.id, bridge.to_dict())
+        ctx.state.save_item(KIND, bridge.id, bridge)
     except VsiError as error:
         log.warning("bridge not made", bridge_id=bridge.id, error=error.message)
         if ctx.node.ready and _exists(ctx, bridge):  # when it is not ready, resync comes to it

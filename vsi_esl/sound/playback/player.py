@@ -49,7 +49,7 @@ def start(
         playback.leg_id = owner.id
     else:
         playback.room_id = owner.id
-    ctx.state.save_item(KIND, playback.id, playback.to_dict(), needed=True)
+    ctx.state.save_item(KIND, playback.id, playback, needed=True)
     ctx.playbacks.add(playback)
     if ctx.fetches.full():
         fail(ctx, playback, "fetch audio: too many downloads at once")
@@ -262,7 +262,7 @@ def _dismiss(ctx: Context, playback: Playback) -> None:
 
 def _save(ctx: Context, playback: Playback) -> None:
     if not playback.ended:
-        ctx.state.save_item(KIND, playback.id, playback.to_dict())
+        ctx.state.save_item(KIND, playback.id, playback)
 
 
 def _arm_end(ctx: Context, playback: Playback) -> None:

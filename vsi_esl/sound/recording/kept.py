@@ -13,7 +13,7 @@ def begin(ctx: Context, recording: Recording) -> None:
     """Keep a new one. There is none when StorageFailed is raised."""
     ctx.recordings.add(recording)
     try:
-        ctx.state.save_item(KIND, recording.id, recording.to_dict(), needed=True)
+        ctx.state.save_item(KIND, recording.id, recording, needed=True)
     except StorageFailed:
         ctx.recordings.remove(recording)
         raise
@@ -22,7 +22,7 @@ def begin(ctx: Context, recording: Recording) -> None:
 def save(ctx: Context, recording: Recording) -> None:
     """Keep a recording as it is now, unless it is over."""
     if ctx.recordings.find(recording.id) is recording:
-        ctx.state.save_item(KIND, recording.id, recording.to_dict())
+        ctx.state.save_item(KIND, recording.id, recording)
 
 
 def forget(ctx: Context, recording: Recording) -> None:
