@@ -15,6 +15,7 @@ from gevent.pywsgi import WSGIServer
 
 from vsi_esl.audio import MediaError, wav
 from vsi_esl.audio.fetch import Fetcher
+from vsi_esl.audio.files import BELIEVED_S
 from vsi_esl.audio.spool import MAX_FETCHES, Spool
 from vsi_esl.net.guard import AddressGuard
 
@@ -346,6 +347,41 @@ def test_files_in_use_stay(place, origin):
     spool.tone_clip("busy")
     assert not os.path.exists(first.path)
     assert not os.path.exists(second.path)
+
+
+@pytest.mark.parametrize("kind", ["tone", "url"])
+def test_what_is_in_use_is_not_looked_at_each_time(spool, origin, monkeypatch, kind):
+    origin.headers["Cache-Control"] = "max-age=60"
+
+    def clip():
+        return spool.tone_clip("busy") if kind == "tone" else spool.url_clip(origin.url(), "", 1)
+
+    first = clip()
+    spool.hold(first)
+    clip()
+    looked_at = []
+    run = spool._jobs.run
+    monkeypatch.setattr(spool._jobs, "run", lambda *work: looked_at.append(work) or run(*work))
+    assert clip() == first
+    assert looked_at == []
+    spool.release(first.path)
+    os.truncate(first.path, 100)  # as after a loss of power
+    assert clip() == first
+    assert wav.intact(first.path)
+    assert looked_at
+
+
+def test_what_is_in_use_is_looked_at_now_and_then(spool, monkeypatch):
+    clip = spool.tone_clip("busy")
+    spool.hold(clip)
+    spool.tone_clip("busy")
+    os.unlink(clip.path)
+    spool.tone_clip("busy")
+    assert not os.path.exists(clip.path)
+    late = time.monotonic() + BELIEVED_S
+    monkeypatch.setattr("vsi_esl.audio.files.time.monotonic", lambda: late)
+    assert spool.tone_clip("busy") == clip
+    assert os.path.exists(clip.path)
 
 
 def test_a_clip_is_there_when_it_is_returned_whatever_else_runs(place, origin):

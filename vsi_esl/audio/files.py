@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -17,6 +18,7 @@ from gevent.lock import BoundedSemaphore
 
 from ..storage import folders
 from . import MediaError
+from .wav import WavInfo
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ MAX_JOBS = 4
 """Native threads used at a time: the pool has ten, and name look-ups need some of them."""
 JOB_SECONDS = 120.0
 """Deadline of a job, its wait for a thread included."""
+BELIEVED_S = 10.0
+"""How long a file that is in use is known to be whole, when it was looked at."""
 
 
 class Jobs:
@@ -77,6 +81,7 @@ class CacheFiles:
         self.evicted = 0
         self._jobs = jobs
         self._pins: Counter[str] = Counter()
+        self._whole: dict[str, tuple[WavInfo, float]] = {}
         try:
             folders.make(self.directory)
             for entry in os.scandir(self.directory):
@@ -97,9 +102,21 @@ class CacheFiles:
             self._pins[path] -= 1
         else:
             del self._pins[path]
+            self._whole.pop(path, None)
 
     def pinned(self, path: str) -> bool:
         return path in self._pins
+
+    def found_whole(self, info: WavInfo) -> None:
+        """A file was looked at, and is as it should be."""
+        if info.path in self._pins:
+            self._whole[info.path] = (info, time.monotonic() + BELIEVED_S)
+
+    def whole(self, path: str) -> WavInfo | None:
+        """What was found when the file was looked at, if that was a moment ago and it has been in use ever
+        since: what many hear at once is not looked at for each of them."""
+        info, until = self._whole.get(path, (None, 0.0))
+        return info if time.monotonic() < until else None
 
     @contextlib.contextmanager
     def keeping(self, path: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import gevent
@@ -112,11 +113,19 @@ class Spool:
         """A tone, endless. Raises MediaError for an unknown one."""
         tone = tones.find(name)
         path = self._files.path(f"tone-{tone.name}-{TONE_RATE}-v{VERSION}.wav")
-        with self._files.keeping(path):
-            info, written = self._jobs.run(_tone_file, path, tone)
-            if written:
-                self._files.evict()
-            return Clip(path, info.duration_ms, None, True)
+        info = self._made(path, _tone_file, tone)
+        return Clip(path, info.duration_ms, None, True)
+
+    def _made(self, path: str, make: Callable[..., tuple[WavInfo, bool]], *of: object) -> WavInfo:
+        """The file at `path`, by `make(path, *of)` unless it is known to be there."""
+        info = self._files.whole(path)
+        if info is None:
+            with self._files.keeping(path):
+                info, written = self._jobs.run(make, path, *of)
+                self._files.found_whole(info)
+                if written:
+                    self._files.evict()
+        return info
 
     # -- repetitions --
 
@@ -129,11 +138,8 @@ class Spool:
         if copies == 1:
             return Clip(info.path, info.duration_ms, total_ms, loop)
         path = f"{info.path.removesuffix('.wav')}-x{copies}.wav"
-        with self._files.keeping(path):
-            unrolled, written = self._jobs.run(_unrolled_file, path, info, copies)
-            if written:
-                self._files.evict()
-            return Clip(path, unrolled.duration_ms, total_ms, loop)
+        unrolled = self._made(path, _unrolled_file, info, copies)
+        return Clip(path, unrolled.duration_ms, total_ms, loop)
 
     # -- fetching once for everybody who waits --
 
@@ -177,8 +183,10 @@ class Spool:
         if entry is None:
             return self._stored(key, self._fetch(key[0], {}), flight)
         with self._files.keeping(entry.info.path):
-            if not self._jobs.run(_reusable, entry.info.path):
-                return self._stored(key, self._fetch(key[0], {}), flight)
+            if self._files.whole(entry.info.path) is None:
+                if not self._jobs.run(_reusable, entry.info.path):
+                    return self._stored(key, self._fetch(key[0], {}), flight)
+                self._files.found_whole(entry.info)
             response = None
             if time.monotonic() >= entry.fresh_until:
                 response = self._fetch(key[0], entry.validators)
