@@ -195,7 +195,13 @@ def read_info(path: str) -> WavInfo:
     A data length of 0 or beyond the file's end is that of a killed recorder: the file's size counts then.
     """
     with open(path, "rb") as file:
-        return _info(path, _walk(file, os.fstat(file.fileno()).st_size))
+        return examine(path, file)[0]
+
+
+def examine(path: str, file: BinaryIO) -> tuple[WavInfo, bool]:
+    """What `read_info` and `intact` tell, of a file that is open and has not been read."""
+    layout = _walk(file, os.fstat(file.fileno()).st_size)
+    return _info(path, layout), layout.lengths_hold and layout.riff + 8 == layout.size
 
 
 def read_samples(info: WavInfo) -> Samples:
@@ -208,11 +214,9 @@ def intact(path: str) -> bool:
     """Whether there is a 16-bit PCM file at `path` that is as long as its header says."""
     try:
         with open(path, "rb") as file:
-            layout = _walk(file, os.fstat(file.fileno()).st_size)
-        _info(path, layout)
+            return examine(path, file)[1]
     except (MediaError, OSError):
         return False
-    return layout.lengths_hold and layout.riff + 8 == layout.size
 
 
 def repair(path: str) -> WavInfo:

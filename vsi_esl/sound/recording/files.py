@@ -12,12 +12,13 @@ import errno
 import os
 import shutil
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import structlog
 
 from ...audio import MediaError
 from ...audio.merge import Piece, Stretch, join, merge
-from ...audio.wav import header, intact, read_info, repair
+from ...audio.wav import examine, header, intact, read_info, repair
 from ...model.recording import Recording
 from ...storage import folders
 from .holds import aligned, stretches
@@ -102,6 +103,10 @@ def _published_before(parts: list[str], own: str, final: str) -> bool:
 def _complete(recording: Recording, own: str) -> int:
     """Make the file whole and give it its name. Returns its length in ms."""
     first = recording.parts[0].path
+    if len(recording.parts) == 1 and not recording.held:
+        duration = _as_written(first, recording.file)
+        if duration is not None:
+            return duration
     if not os.path.exists(first):
         # the switch removes a file into which no frame was written
         with open(first, "xb") as file:
@@ -109,16 +114,31 @@ def _complete(recording: Recording, own: str) -> int:
     _check_readable([part.path for part in recording.parts])
     if len(recording.parts) > 1 or recording.held:
         duration = join(own, _stretches(recording) or [Stretch(first, 0)], _held_until(recording))
-        _name(own, recording.file)
+        _name_closed(own, recording.file)
         return duration
     if not intact(first) and not _mended(first):
         shutil.copyfile(first, own)
         repair(own)
-        _name(own, recording.file)
-    elif not _name(first, recording.file):
+        _name_closed(own, recording.file)
+    elif not _name_closed(first, recording.file):
         shutil.copyfile(first, own)
-        _name(own, recording.file)
+        _name_closed(own, recording.file)
     return read_info(recording.file).duration_ms
+
+
+def _as_written(path: str, final: str) -> int | None:
+    """Give a file its name that needs nothing done to it, as nearly all. Returns its length in ms; None for
+    one that does, or cannot be named.
+
+    Each call of the system costs this thread its turn, and on a busy machine a while until it has the next
+    one: the file is opened once.
+    """
+    try:
+        with open(path, "rb") as file:
+            info, intact = examine(path, file)
+            return info.duration_ms if intact and _name(file, path, final) else None
+    except (MediaError, FileNotFoundError):
+        return None
 
 
 def _stretches(recording: Recording) -> list[Stretch]:
@@ -187,20 +207,27 @@ def _publish_tracks(recording: Recording, result: Result, mix_ms: int) -> None:
         result.ends[track.path] = written + held
     channels = 1 + max((track.channel for track in recording.tracks), default=0)
     skipped = merge(recording.multi_part, recording.rate, channels, duration, pieces)
-    _name(recording.multi_part, recording.multi_file)
+    _name_closed(recording.multi_part, recording.multi_file)
     remove(recording.multi_part)
     result.omitted = list(dict.fromkeys(legs[index] for index in skipped))
     for track in recording.tracks:
         remove(track.path)
 
 
-def _name(source: str, final: str) -> bool:
+def _name_closed(source: str, final: str) -> bool:
+    """`_name` for a file that is not open."""
+    with open(source, "rb") as file:
+        return _name(file, source, final)
+
+
+def _name(file: BinaryIO, source: str, final: str) -> bool:
     """Give a file its final name, durably; False when that is forbidden, as for another user's file.
 
     The name it had may remain. FileExistsError when there is another file of this name.
     """
-    with open(source, "rb") as file:
-        os.fsync(file.fileno())
+    with contextlib.suppress(PermissionError):  # somebody else's file
+        os.fchmod(file.fileno(), folders.FILE_MODE)
+    os.fsync(file.fileno())
     try:
         os.link(source, final)
     except FileExistsError:
@@ -214,8 +241,6 @@ def _name(source: str, final: str) -> bool:
             os.rename(source, final)
         except PermissionError:
             return False
-    with contextlib.suppress(PermissionError):  # somebody else's file
-        os.chmod(final, folders.FILE_MODE)
     directory = os.open(os.path.dirname(os.path.abspath(final)), os.O_RDONLY)
     try:
         os.fsync(directory)
