@@ -13,7 +13,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsi_esl.ops import logs
+from vsi_esl.events.types import LegConnected
+from vsi_esl.ops import journal, logs
 
 SECRET = "hunter2"
 
@@ -28,7 +29,9 @@ def _as_it_was() -> Iterator[None]:
     """Give the other tests their log set-up back."""
     root = logging.getLogger()
     before = structlog.get_config(), list(root.handlers), root.level
+    lowest = dict(logs._lowest)
     yield
+    logs._lowest.update(lowest)
     structlog.contextvars.clear_contextvars()
     structlog.configure(**before[0])
     root.handlers[:] = before[1]
@@ -52,6 +55,17 @@ def test_json_lines():
     when = datetime.fromisoformat(line.pop("timestamp"))
     assert when.utcoffset() == timedelta(0)
     assert line == {"event": "listening", "level": "info", "logger": "vsi_esl.app", "address": ":8080"}
+
+
+@pytest.mark.parametrize(("level", "count"), [("debug", 1), ("info", 1), ("warn", 0), ("error", 0)])
+def test_events_are_in_the_log_at_the_levels_that_show_them(level, count):
+    out = io.StringIO()
+    event = LegConnected(leg_id="a", leg_type="sip_inbound")
+    logs.setup("error", "json", out)
+    journal.keep(event, "1", b"")
+    logs.setup(level, "json", out)  # as a reload does
+    journal.keep(event, "2", b"")
+    assert [line["event_id"] for line in lines(out)] == ["2"] * count
 
 
 def test_the_standard_library_goes_the_same_way():

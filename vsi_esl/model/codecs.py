@@ -19,12 +19,14 @@ MAX_SDP_LINES = 500
 MAX_PAYLOAD = 127
 """RTP payload types have 7 bits (RFC 3550)."""
 MAX_RATE = (1 << 31) - 1
+LONGEST = 11
+"""More digits than that of any number here."""
+_SPELLINGS = {name.lower(): name for name in CLOCK_RATES}
 
 
 def codec_name(text: str) -> str | None:
     """VSI's spelling of a codec name given in any case, or None for one it does not know."""
-    wanted = text.lower()
-    return next((name for name in CLOCK_RATES if name.lower() == wanted), None)
+    return _SPELLINGS.get(text.lower())
 
 
 def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
@@ -47,21 +49,22 @@ def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
             mapped = _number(payload_text, MAX_PAYLOAD)
             if mapped is not None:
                 maps[mapped] = (encoding, _number(rate.partition("/")[0], MAX_RATE) or 0)
-    found: list[OfferedCodec] = []
+    found: dict[str, OfferedCodec] = {}
     for payload in payloads:
         encoding, rate_hz = maps.get(payload, (STATIC_PAYLOADS.get(payload, ""), 0))
         known = codec_name(encoding)
-        if known and all(codec.name != known for codec in found):
-            found.append(OfferedCodec(known, payload, rate_hz or CLOCK_RATES[known], len(found) + 1))
-    return tuple(found)
+        if known and known not in found:
+            found[known] = OfferedCodec(known, payload, rate_hz or CLOCK_RATES[known], len(found) + 1)
+    return tuple(found.values())
 
 
 def _number(text: str, most: int) -> int | None:
-    """The number a caller wrote, None when it is none or above `most`; its digits can be many thousands."""
+    """The number a caller wrote, None when it is none or above `most` (MAX_RATE at most); its digits can be
+    many thousands."""
     if not (text.isascii() and text.isdigit()):
         return None
-    digits = text.lstrip("0") or "0"
-    return int(digits) if len(digits) <= len(str(most)) and int(digits) <= most else None
+    number = int(text.lstrip("0")[:LONGEST] or "0")
+    return number if number <= most else None
 
 
 def sample_rate(codec: str, read_rate: str) -> int:

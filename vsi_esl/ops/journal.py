@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields
 from functools import cache
 
 import structlog
 
 from ..events.types import Event, LegDisconnected
+from . import logs
 
 log = structlog.get_logger(__name__)
 
 
 def keep(event: Event, event_id: str, frame: bytes) -> None:
     """A sink of the event bus. The ids of the command that led to it are on the line as on every other."""
+    if not logs.shows(logging.INFO):
+        return
     told = {name: value for name in _ids(type(event)) if (value := getattr(event, name))}  # type: ignore[arg-type]
     if isinstance(event, LegDisconnected):
         told["reason"] = event.cdr.get("reason")

@@ -75,6 +75,7 @@ NAMING_CODE = (AttributeError, TypeError, NameError, ImportError, OSError)
 """Errors that quote names, not values."""
 
 _guarded: ContextVar[Any] = ContextVar("vsi_esl_guarded", default=None)
+_lowest = {"level": logging.NOTSET}
 
 Work = TypeVar("Work", bound=Callable[..., Any])
 Line = MutableMapping[str, Any]
@@ -87,6 +88,7 @@ def setup(level: str = "info", fmt: str = "auto", stream: TextIO | None = None) 
     passes `sys.stderr`. `fmt` is json, console, or auto: console when the stream is a terminal.
     """
     out = stream or sys.stdout
+    _lowest["level"] = LEVELS[level]
     console = fmt == "console" or (fmt == "auto" and out.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -130,6 +132,12 @@ def setup(level: str = "info", fmt: str = "auto", stream: TextIO | None = None) 
     logging.getLogger(NOISY).setLevel(logging.WARNING)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(LEVELS[level], logging.INFO))
+
+
+def shows(level: int) -> bool:
+    """Whether lines of this level (`logging.INFO`, ...) are written. To be asked where there are thousands a
+    second: making a line that nobody sees takes as long as counting ten events."""
+    return level >= _lowest["level"]
 
 
 def take_greenlet_errors() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import prometheus_client
@@ -83,7 +84,11 @@ class Webhooks(Protocol):
 
 
 class Metrics:
-    """The series of one service. Label values are ours: what clients send never becomes one."""
+    """The series of one service. Label values are ours: what clients send never becomes one.
+
+    There are few of them, so the series that are counted most are found by a cache of ours; the library's own
+    look-up takes a lock and makes the values to text.
+    """
 
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()
@@ -91,21 +96,31 @@ class Metrics:
         prometheus_client.ProcessCollector(registry=self.registry)
         prometheus_client.PlatformCollector(registry=self.registry)
         prometheus_client.GCCollector(registry=self.registry)
-        self._legs = self._counter("voiceblender_legs", "Legs that came into a state.", "type", "state")
-        self._reasons = self._counter(
-            "voiceblender_disconnect_reasons", "Ended legs by reason.", "type", "reason"
+        self._legs = cache(
+            self._counter("voiceblender_legs", "Legs that came into a state.", "type", "state").labels
         )
-        self._answered = self._histogram(
-            "voiceblender_call_duration_seconds", "From answer to end.", CALL_BUCKETS, "type"
+        self._reasons = cache(
+            self._counter("voiceblender_disconnect_reasons", "Ended legs by reason.", "type", "reason").labels
         )
-        self._total = self._histogram(
-            "voiceblender_call_total_duration_seconds", "From creation to end.", CALL_BUCKETS, "type"
+        self._answered = cache(
+            self._histogram(
+                "voiceblender_call_duration_seconds", "From answer to end.", CALL_BUCKETS, "type"
+            ).labels
         )
-        self._commands = self._counter(
-            "vsi_esl_commands", "Commands by outcome: ok or the error's code.", "command", "outcome"
+        self._total = cache(
+            self._histogram(
+                "voiceblender_call_total_duration_seconds", "From creation to end.", CALL_BUCKETS, "type"
+            ).labels
         )
-        self._seconds = self._histogram(
-            "vsi_esl_command_seconds", "Time taken by commands.", COMMAND_BUCKETS, "command"
+        self._commands = cache(
+            self._counter(
+                "vsi_esl_commands", "Commands by outcome: ok or the error's code.", "command", "outcome"
+            ).labels
+        )
+        self._seconds = cache(
+            self._histogram(
+                "vsi_esl_command_seconds", "Time taken by commands.", COMMAND_BUCKETS, "command"
+            ).labels
         )
         self._lag = self._histogram(
             "vsi_esl_switch_event_lag_seconds",
@@ -152,19 +167,19 @@ class Metrics:
         if isinstance(event, types.LegRinging):
             kind = SIP_INBOUND if event.uri is None else SIP_OUTBOUND
             self._types[event.leg_id] = kind
-            self._legs.labels(kind, RINGING).inc()
+            self._legs(kind, RINGING).inc()
         elif isinstance(event, types.LegConnected):
             kind = _leg_type(event.leg_type)
             self._types[event.leg_id] = kind
-            self._legs.labels(kind, CONNECTED).inc()
+            self._legs(kind, CONNECTED).inc()
         elif isinstance(event, types.LegDisconnected):
             self._ended(self._types.pop(event.leg_id, UNKNOWN), event.cdr)
 
     def command(self, name: str, outcome: str, seconds: float) -> None:
         """A command was answered: `outcome` is ok or the error code."""
         name = name if name in KNOWN_COMMANDS else UNKNOWN
-        self._commands.labels(name, outcome if outcome in OUTCOMES else OTHER).inc()
-        self._seconds.labels(name).observe(seconds)
+        self._commands(name, outcome if outcome in OUTCOMES else OTHER).inc()
+        self._seconds(name).observe(seconds)
 
     def recording_failed(self, stage: str) -> None:
         """`stage` is one of RECORDING_STAGES."""
@@ -189,11 +204,11 @@ class Metrics:
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def _ended(self, kind: str, cdr: Mapping[str, Any]) -> None:
-        self._legs.labels(kind, "disconnected").inc()
-        self._reasons.labels(kind, known_reason(cdr.get("reason"))).inc()
+        self._legs(kind, "disconnected").inc()
+        self._reasons(kind, known_reason(cdr.get("reason"))).inc()
         for histogram, member in ((self._answered, "duration_answered"), (self._total, "duration_total")):
             if (seconds := cdr.get(member, 0.0)) > 0:
-                histogram.labels(kind).observe(seconds)
+                histogram(kind).observe(seconds)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

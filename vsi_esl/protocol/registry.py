@@ -7,6 +7,7 @@ a handler without a docstring and an id that does not say what it names fail at 
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ import structlog
 
 from ..access.tokens import OPEN, Access, Scope
 from ..errors import Invalid, NotSupported, VsiError
+from ..ops import logs
 from . import schemas
 from .confinement import Confinement
 from .names import COMMANDS, CONNECTION_COMMANDS
@@ -129,7 +131,8 @@ def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN) -> An
     finally:
         seconds = time.perf_counter() - started
         ctx.metrics.command(name, outcome, seconds)
-        log.debug("command done", code=outcome, ms=round(seconds * 1000, 2))
+        if logs.shows(logging.DEBUG):
+            log.debug("command done", code=outcome, ms=round(seconds * 1000, 2))
 
 
 def _run(ctx: Context, name: str, payload: Any, access: Access) -> Any:

@@ -41,14 +41,14 @@ _NUMBERS = {
     "rtt_seq": "vsi_rtt_seq",
     "held_since": "vsi_held_since",
 }
+_KEYS = _TEXT | _FLAGS | _NUMBERS
 
 
 def variables(leg: Leg, *names: str) -> dict[str, str]:
     """The variables that hold these attributes of the leg; without names, those that are set."""
     result: dict[str, str] = {}
-    for name, key in (_TEXT | _FLAGS | _NUMBERS).items():
-        if names and name not in names:
-            continue
+    for name in names or _KEYS:
+        key = _KEYS[name]
         value = getattr(leg, name)
         if not names and (value == "" or (value == 0 and name not in _FLAGS)):
             continue

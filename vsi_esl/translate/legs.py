@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ..calls.context import Context
 
 MAX_HEADERS = 64
-X_HEADER_PREFIX = "variable_sip_h_x-"
+HEADER = "variable_sip_h_"
+X_PREFIXES = ("X-", "x-")
 APP_ID = "x-app-id"
 NEVER_SHOWN = re.compile(r"(?i)x-webhook-secret(?:-[0-9]+)?\Z")
 """Also when it is there several times."""
@@ -40,7 +41,7 @@ def x_headers(event: SwitchEvent) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for key in event:
-        if key[:17].lower() == X_HEADER_PREFIX and len(found) < MAX_HEADERS:
+        if key.startswith(HEADER) and key[15:17] in X_PREFIXES and len(found) < MAX_HEADERS:
             found[key[15:]] = " ".join(text_of(event, key).split("\r\n"))
     return found
 
@@ -107,7 +108,7 @@ def channel_park(ctx: Context, event: SwitchEvent) -> None:
 
 def arrived(ctx: Context, leg: Leg, event: SwitchEvent) -> None:
     """Take an inbound call over from the dialplan and announce it."""
-    if leg.inbound:
+    if leg.inbound and ctx.config.webhooks.from_sip_networks:
         source = text_of(event, "variable_sip_network_ip") or text_of(event, "variable_sip_received_ip")
         leg.webhook = of_call(x_headers(event), source, ctx.config.webhooks, ctx.webhooks.guard)
     leg.speech_detection = ctx.config.speech.detection_enabled

@@ -83,7 +83,7 @@ class Decoder:
         if end < 0:
             self._compact()
             return None
-        block = bytes(memoryview(buffer)[self._offset : end]).decode("utf-8", "replace")
+        block = buffer[self._offset : end].decode("utf-8", "replace")
         encoded = "%" in block
         headers = {}
         for line in block.split("\n"):

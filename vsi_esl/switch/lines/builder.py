@@ -15,6 +15,7 @@ that it holds nothing any parser of the switch reacts to.
 from __future__ import annotations
 
 import re
+from functools import cache
 from urllib.parse import quote, unquote
 
 from ...errors import BadArgument
@@ -95,15 +96,12 @@ def text_argument(value: str, what: str = "value") -> str:
 
 def _escape(value: str, also: str = "") -> str:
     """One level of quoting: backslash, quote and the characters in `also`; a blank becomes `\\s`."""
-    out = []
-    for char in value:
-        if char in "\\'":
-            out.append("\\" + char)
-        elif char in also:
-            out.append("\\s" if char == " " else "\\" + char)
-        else:
-            out.append(char)
-    return "".join(out)
+    return value.translate(_escapes(also))
+
+
+@cache
+def _escapes(also: str) -> dict[int, str]:
+    return str.maketrans({char: "\\s" if char == " " else f"\\{char}" for char in f"\\'{also}"})
 
 
 def quote_setvar(value: str, what: str = "value") -> str:
