@@ -9,10 +9,8 @@ from contextlib import ExitStack
 
 import gevent
 import structlog
-from gevent.pool import Pool
 
-from .audio.fetch import Fetcher
-from .audio.spool import Spool
+from . import features
 from .calls.context import Context
 from .config import Config, ConfigError
 from .config.loading import listen_host
@@ -20,20 +18,13 @@ from .delivery.bus import EventBus
 from .delivery.history import History
 from .delivery.webhooks.targets import Router
 from .delivery.webhooks.webhooks import Webhooks
-from .model.sound_stores import Bridges, Playbacks, Recordings
 from .model.stores import Legs, Rooms
-from .net.guard import AddressGuard
 from .ops import journal
 from .ops.looplag import LoopWatch
 from .ops.metrics import Metrics
-from .protocol import registry
-from .sound.bridges import bridging
-from .sound.playback.player import MAX_FETCHES
-from .sound.recording.publisher import Publisher
 from .storage import folders
 from .storage.state import StateStore
 from .storage.thread import StorageThread
-from .storage.uploads import Uploads
 from .switch.actions.calls import Switch
 from .switch.actions.sound import SwitchSound
 from .switch.node import SwitchNode
@@ -51,8 +42,6 @@ WEBHOOKS_FILE = "webhooks.sqlite3"
 DRAIN_POLL_S = 0.05
 MIN_WEBHOOK_STOP_S = 1.0
 STORAGE_STOP_S = 1.0
-LONGEST_AUDIO_S = 3600.0
-"""Of one file: decoded it takes 350 MB at 48 kHz."""
 
 
 class Service:
@@ -62,7 +51,7 @@ class Service:
         host, problem = listen_host(config)
         if problem:
             raise ConfigError([f"http.addr: {config.http.addr!r}: {problem}"])
-        registry.load_commands()
+        features.declare()
         with ExitStack() as opened:
             self._build(config, host, opened)
             opened.pop_all()  # by now `stop` closes it
@@ -110,16 +99,7 @@ class Service:
             timers=Timers(),
             waits=waits,
             state=state,
-            playbacks=Playbacks(),
-            recordings=Recordings(),
-            bridges=Bridges(),
             sound=SwitchSound(node),
-            spool=_spool(config),
-            fetches=Pool(MAX_FETCHES),
-            uploads=Uploads(
-                lambda *_: None, attempt_timeout=config.s3.attempt_timeout, guard=config.s3.guard()
-            ),
-            publisher=Publisher(),
             metrics=Metrics(),
             webhooks=webhooks,
         )
@@ -127,8 +107,8 @@ class Service:
         self.ctx.bus.add_sink(journal.keep)
         self.ctx.bus.add_sink(self.ctx.metrics.observe)
         self.ctx.bus.add_sink(self.ctx.webhooks.offer)
+        features.register(self.ctx)
         adoption.restore(self.ctx)
-        bridging.restore(self.ctx)
         self._sweeper: gevent.Greenlet | None = None
         self._loop_watch = LoopWatch(self.ctx.metrics.loop_lag)
         self.http = HttpFace(self.ctx, host)
@@ -146,8 +126,7 @@ class Service:
         """Take over settings of which only some (config.live) differ from those there were."""
         self.config = self.ctx.config = config
         self.ctx.webhooks.reload(config.webhooks)
-        playback = config.playback
-        self.ctx.spool.fetcher.guard.allow(playback.allow_private_urls, playback.allowed_networks)
+        self.ctx.moments.reload(self.ctx)
         self.http.reload(config)
 
     def stop(self) -> None:
@@ -165,9 +144,7 @@ class Service:
         if self._sweeper is not None:
             self._sweeper.kill(block=False)
         ctx.timers.stop()
-        ctx.fetches.kill(block=False)
-        ctx.publisher.stop()
-        ctx.uploads.stop()
+        ctx.moments.stop(ctx)
         ctx.workers.stop()
         ctx.node.stop()
         ctx.webhooks.stop(max(MIN_WEBHOOK_STOP_S, deadline - time.monotonic()))
@@ -214,10 +191,3 @@ def _warn_of_folders(config: Config) -> None:
     for directory in (config.recording.dir, config.playback.spool_dir):
         for risk in folders.risks(directory):
             log.warning("directory at risk", directory=directory, reason=risk)
-
-
-def _spool(config: Config) -> Spool:
-    playback = config.playback
-    guard = AddressGuard(playback.allow_private_urls, playback.allowed_networks)
-    fetcher = Fetcher(guard, timeout=playback.fetch_timeout, max_bytes=playback.max_bytes)
-    return Spool(playback.spool_dir, fetcher, max_bytes=playback.spool_bytes, max_seconds=LONGEST_AUDIO_S)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.support.drivers import eventually
+from vsi_esl.model.sound_stores import Bridges
 
 from .test_inbound import answered
 
@@ -28,7 +29,7 @@ def ends(switch, service, room: str) -> list[dict]:
 
 def flags(switch, service, bridge: str) -> tuple[bool, bool]:
     """Whether the end in room A speaks and hears."""
-    here = service.ctx.bridges.find(bridge)
+    here = service.ctx.get(Bridges).find(bridge)
     for member in ends(switch, service, here.room_a):
         if member["uuid"] == here.channel:
             return member["flags"]["can_speak"], member["flags"]["can_hear"]
@@ -142,9 +143,9 @@ def test_a_bridge_is_no_leg(switch, client, service):
 def test_a_bridge_that_the_switch_ended_is_made_anew(switch, client, service):
     rooms(client, "a", "b")
     client.ok("bridge_create", room_id="a", bridge_id="x", peer_room_id="b", direction="send")
-    channel = service.ctx.bridges.find("x").channel
+    channel = service.ctx.get(Bridges).find("x").channel
     switch.esl(f"uuid_kill {channel}")
-    eventually(lambda: not service.ctx.bridges.find("x").member_id, "the loss is noticed")
+    eventually(lambda: not service.ctx.get(Bridges).find("x").member_id, "the loss is noticed")
     eventually(lambda: flags(switch, service, "x") == (False, True), "it is back, and in its direction")
     assert not client.seen("room.unbridged") and len(client.seen("room.bridged")) == 1
 
@@ -155,13 +156,13 @@ def test_bridges_survive_a_restart_of_the_service(switch, connect, start):
     rooms(client, "a", "b", "c")
     client.ok("bridge_create", room_id="a", bridge_id="x", peer_room_id="b", direction="receive")
     client.ok("bridge_create", room_id="b", bridge_id="y", peer_room_id="c")
-    kept = first.ctx.bridges.find("x").channel
+    kept = first.ctx.get(Bridges).find("x").channel
     first.stop()
-    switch.esl(f"uuid_kill {first.ctx.bridges.find('y').channel}")
+    switch.esl(f"uuid_kill {first.ctx.get(Bridges).find('y').channel}")
     second = start()
     client = connect(second)
     assert client.ok("bridge_get", room_id="a", bridge_id="x")["direction"] == "receive"
-    assert second.ctx.bridges.find("x").channel == kept
+    assert second.ctx.get(Bridges).find("x").channel == kept
     eventually(lambda: flags(switch, second, "x") == (True, False), "the kept one")
     eventually(lambda: flags(switch, second, "y") == (True, True), "the lost one")
     client.ok("bridge_delete", room_id="b", bridge_id="x")

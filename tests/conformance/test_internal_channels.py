@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.drivers import eventually
+from vsi_esl.calls import internal
+from vsi_esl.model.sound_stores import Bridges, Playbacks
 from vsi_esl.sandbox.calls import GONE, STUCK
-from vsi_esl.sound import internal
 from vsi_esl.sound.bridges import bridging
 from vsi_esl.storage.state import StateStore
 from vsi_esl.storage.thread import StorageThread
@@ -97,7 +98,7 @@ def test_a_lost_bridge_is_made_until_the_switch_reports_it(switch, client, servi
     in_room(switch, client, "a")
     in_room(switch, client, "b")
     client.ok("bridge_create", room_id="a", bridge_id="x", peer_room_id="b")
-    (bridge,) = service.ctx.bridges
+    (bridge,) = service.ctx.get(Bridges)
     lost = bridge.channel
     astray += [STUCK] * internal.ATTEMPTS
     switch.esl(f"uuid_kill {lost}")
@@ -117,7 +118,7 @@ def test_a_leg_hangs_up_while_its_bot_is_made(switch, client, service):
         client.event("leg.disconnected", leg_id=leg)
         hold.release()
     eventually(lambda: not switch.channels("pb-"), "no bot is left")
-    assert not len(service.ctx.playbacks)
+    assert not len(service.ctx.get(Playbacks))
 
 
 def test_what_nobody_knows_of_after_a_restart_is_ended(switch, client, service, start):

@@ -11,6 +11,7 @@ from gevent import monkey
 
 from tests.support.drivers import eventually
 from vsi_esl.model.owner import of_leg, of_room
+from vsi_esl.model.sound_stores import Recordings
 from vsi_esl.sound.recording import naming
 
 from .test_audio import settled
@@ -171,7 +172,7 @@ def test_a_ringing_leg_is_armed(switch, client, service):
     client.event("recording.started")
     client.ok("answer_leg", id=leg)
     client.event("leg.connected")
-    recording = service.ctx.recordings.running(of_leg(leg))
+    recording = service.ctx.get(Recordings).running(of_leg(leg))
     eventually(lambda: recording.state == "running", "the recording runs")
     peer.hang_up()
     assert client.event("recording.finished")["file"] == file
@@ -227,7 +228,7 @@ def test_multi_channel(switch, client, service):
     _, one = in_room(switch, client)
     client.ok("room_record_start", id="r", multi_channel=True)
     peer, two = in_room(switch, client)
-    recording = service.ctx.recordings.running(of_room("r"))
+    recording = service.ctx.get(Recordings).running(of_room("r"))
     eventually(lambda: len(recording.tracks) == 2, "the second has a track")
     client.ok("room_record_pause", id="r")
     _, three = in_room(switch, client)
@@ -255,7 +256,7 @@ def test_a_participant_who_returns_keeps_the_channel(switch, client, service):
     client.ok("room_record_start", id="r", multi_channel=True)
     client.ok("remove_leg_from_room", room_id="r", leg_id=two)
     client.ok("add_leg_to_room", room_id="r", leg_id=two)
-    recording = service.ctx.recordings.running(of_room("r"))
+    recording = service.ctx.get(Recordings).running(of_room("r"))
     eventually(lambda: len(recording.tracks) == 3, "a second piece")
     done = client.ok("room_record_stop", id="r")
     assert sorted(info["channel"] for info in done["channels"].values()) == [0, 1]
@@ -337,7 +338,7 @@ def test_a_leg_that_ends_while_the_disk_is_looked_at_is_not_recorded(switch, cli
     client.event("leg.disconnected", leg_id=leg)
     disk.answer()
     assert client.reply(number)["data"]["code"] == 404
-    assert len(service.ctx.recordings) == 0
+    assert len(service.ctx.get(Recordings)) == 0
     assert not client.seen("recording.started")
 
 
@@ -352,7 +353,7 @@ def test_a_room_that_empties_while_the_disk_is_looked_at_is_not_recorded(
     client.event("leg.disconnected", leg_id=leg)
     disk.answer()
     assert client.reply(number)["data"]["code"] in (404, 409)
-    assert len(service.ctx.recordings) == 0
+    assert len(service.ctx.get(Recordings)) == 0
     assert not client.seen("recording.started")
 
 
@@ -369,7 +370,7 @@ def test_of_two_starts_with_one_name_the_second_is_refused(switch, client, conne
     disk.answer(2)
     codes = sorted(one.reply(number)["data"].get("code", 200) for one, number in asked)
     assert codes == [200, 409]
-    (recording,) = service.ctx.recordings
+    (recording,) = service.ctx.get(Recordings)
     client.ok("leg_record_stop", id=recording.leg_id)
 
 
@@ -383,7 +384,7 @@ def test_of_two_starts_for_one_leg_the_second_is_refused(switch, client, connect
     disk.answer(2)
     codes = sorted(one.reply(number)["data"].get("code", 200) for one, number in asked)
     assert codes == [200, 409]
-    assert len(service.ctx.recordings) == 1
+    assert len(service.ctx.get(Recordings)) == 1
     client.ok("leg_record_stop", id=leg)
 
 
@@ -393,7 +394,7 @@ def test_a_disk_that_does_not_answer_ends_the_start(switch, client, service, mon
     disk = SlowDisk(monkeypatch)
     code, message = client.error("leg_record_start", id=leg)
     assert (code, message) == (500, "create recording dir: the disk does not answer")
-    assert len(service.ctx.recordings) == 0
+    assert len(service.ctx.get(Recordings)) == 0
     disk.answer()
     monkeypatch.undo()
     client.ok("leg_record_start", id=leg)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.drivers import eventually
+from vsi_esl.model.sound_stores import Recordings
 
 from .test_audio import settled
 from .test_inbound import answered
@@ -100,7 +101,7 @@ def test_a_room_and_its_tracks(switch, client, service, hold):
     peer, leg = in_room(switch, client)
     in_room(switch, client)
     client.ok("room_record_start", id="r", multi_channel=True)
-    (recording,) = service.ctx.recordings
+    (recording,) = service.ctx.get(Recordings)
     began = time.monotonic()
     hold(peer, leg, True)
     elapse()
@@ -120,7 +121,7 @@ def test_who_is_there_from_the_start_begins_at_zero(switch, client, service):
     legs = [in_room(switch, client)[1] for _ in range(3)]
     client.ok("room_record_start", id="r", multi_channel=True)
     late = in_room(switch, client)[1]
-    eventually(lambda: any(one.tracks[-1].leg_id == late for one in service.ctx.recordings), "its track")
+    eventually(lambda: any(one.tracks[-1].leg_id == late for one in service.ctx.get(Recordings)), "its track")
     channels = client.ok("room_record_stop", id="r")["channels"]
     assert [channels[leg]["start_ms"] for leg in legs] == [0, 0, 0]
     assert channels[late]["start_ms"] > 0

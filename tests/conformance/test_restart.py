@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.drivers import eventually
 from tests.support.vsi import VsiClient
+from vsi_esl.model.sound_stores import Playbacks, Recordings
 from vsi_esl.sandbox import SandboxSwitch
 from vsi_esl.switch import memory
 from vsi_esl.switch.esl import writer
@@ -362,7 +363,9 @@ def test_what_sounds_goes_on_when_the_switch_goes_on(switch, start, connect, web
     client.ok("room_record_start", id="r")
     playback = client.ok("leg_play_start", id=leg, tone="us_ringback", repeat=-1)["playback_id"]
     client.event("playback.started", playback_id=playback)
-    channels = {one.id for one in service.ctx.playbacks} | {one.recorder for one in service.ctx.recordings}
+    channels = {one.id for one in service.ctx.get(Playbacks)} | {
+        one.recorder for one in service.ctx.get(Recordings)
+    }
     channels = {one for one in channels if switch.esl(f"uuid_exists {one}").strip() == "true"}
     assert channels
     switch.freeze()

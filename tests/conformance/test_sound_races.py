@@ -19,10 +19,13 @@ from gevent.monkey import get_original
 
 from tests.support.drivers import eventually
 from tests.support.webserver import tone
+from vsi_esl.audio.spool import Spool
 from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.model.owner import of_leg, of_room
+from vsi_esl.model.sound_stores import Bridges, Playbacks, Recordings
 from vsi_esl.sound.playback import player as player_module
 from vsi_esl.sound.recording import files, recorder
+from vsi_esl.sound.recording.publisher import Publisher
 from vsi_esl.storage import uploads
 
 from .test_inbound import answered
@@ -70,7 +73,7 @@ def held(owner: Any, name: str, *, before: bool = False) -> Iterator[Held]:
 def quiet(service: Any) -> bool:
     """Nothing is recorded, published or remembered any more."""
     ctx = service.ctx
-    return not (len(ctx.recordings) or len(ctx.publisher) or ctx.state.items("recording"))
+    return not (len(ctx.get(Recordings)) or len(ctx.get(Publisher)) or ctx.state.items("recording"))
 
 
 def hidden_files(service: Any) -> list[str]:
@@ -94,7 +97,7 @@ def test_a_recording_is_stopped_while_it_starts(switch, client, service, other):
         start = client.send("leg_record_start", id=leg)
         hold.entered.wait(5)
         stop = other.send("leg_record_stop", id=leg)
-        eventually(lambda: not service.ctx.recordings.running(of_leg(leg)), "the stop was taken")
+        eventually(lambda: not service.ctx.get(Recordings).running(of_leg(leg)), "the stop was taken")
         hold.release()
         file = client.reply(start)["data"]["file"]
         assert other.reply(stop)["data"] == {"status": "stopped", "file": file}
@@ -118,7 +121,7 @@ def test_a_room_empties_while_its_recording_starts(switch, client, service, othe
             other.ok("remove_leg_from_room", room_id="r", leg_id=leg)
         else:
             peer.hang_up()
-        eventually(lambda: not service.ctx.recordings.running(of_room("r")), "the end is known")
+        eventually(lambda: not service.ctx.get(Recordings).running(of_room("r")), "the end is known")
         hold.release()
         file = client.reply(start)["data"]["file"]
     if how == "delete":
@@ -156,7 +159,7 @@ def test_a_room_recording_stops_while_a_participant_joins(switch, client, servic
         _, late = in_room(switch, client)
         hold.entered.wait(5)
         stop = client.send("room_record_stop", id="r")
-        eventually(lambda: not service.ctx.recordings.running(of_room("r")), "the stop was taken")
+        eventually(lambda: not service.ctx.get(Recordings).running(of_room("r")), "the stop was taken")
         hold.release()
         client.reply(stop)
     assert not is_recorded(switch, late)
@@ -171,7 +174,7 @@ def test_a_recording_stops_while_it_goes_on_in_another_file(switch, client, serv
         client.ok("leg_play_start", id=leg, tone="dial")
         hold.entered.wait(5)
         stop = client.send("leg_record_stop", id=leg)
-        eventually(lambda: not service.ctx.recordings.running(of_leg(leg)), "the stop was taken")
+        eventually(lambda: not service.ctx.get(Recordings).running(of_leg(leg)), "the stop was taken")
         hold.release()
         client.reply(stop)
     assert not is_recorded(switch, leg)
@@ -245,7 +248,7 @@ def test_a_track_that_could_not_begin_takes_no_name(switch, client, service):
     once(service.ctx.sound, "record_room", without)
     client.ok("room_record_start", id="r", multi_channel=True)
     in_room(switch, client)
-    (recording,) = service.ctx.recordings
+    (recording,) = service.ctx.get(Recordings)
     eventually(lambda: len(recording.tracks) == 2, "the late one has a track")
     assert len({track.path for track in recording.tracks}) == 2
     client.ok("room_record_stop", id="r")
@@ -289,7 +292,7 @@ def test_a_playback_of_a_leg_that_hangs_up_as_it_begins(switch, client, service)
         eventually(lambda: service.ctx.legs.find(leg) is None, "it is gone")
         hold.release()
         client.event("playback.finished", playback_id=playback, reason="stopped")
-    assert not len(service.ctx.playbacks)
+    assert not len(service.ctx.get(Playbacks))
     assert not service.ctx.state.items("playback")
 
 
@@ -340,7 +343,7 @@ def test_audio_that_cannot_be_prepared_for_reasons_of_ours(client, service, swit
     def broken(*_: Any) -> None:
         raise ValueError("decoder")
 
-    monkeypatch.setattr(service.ctx.spool, "tone_clip", broken)
+    monkeypatch.setattr(service.ctx.get(Spool), "tone_clip", broken)
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
     client.event("playback.error", playback_id=playback, error="fetch audio: internal error")
@@ -360,7 +363,7 @@ def test_a_bridge_is_deleted_while_it_is_made(switch, client, service, other, st
     assert not {"room.bridged", "room.unbridged"} & set(client.types())
     client.ok("bridge_create", room_id="a", bridge_id="y", peer_room_id="b")
     service.stop()
-    assert [bridge.id for bridge in start().ctx.bridges] == ["y"]
+    assert [bridge.id for bridge in start().ctx.get(Bridges)] == ["y"]
 
 
 def test_a_bridge_is_deleted_while_its_direction_changes(switch, client, service, other):
@@ -400,7 +403,7 @@ def test_a_leg_hangs_up_while_its_bucket_is_looked_at(switch, client, service, m
 def test_what_was_not_watched_is_as_long_as_its_file(switch, client, service, start, connect):
     peer, leg = in_room(switch, client)
     client.ok("room_record_start", id="r", multi_channel=True)
-    (recording,) = service.ctx.recordings
+    (recording,) = service.ctx.get(Recordings)
     time_of_end = time.time()
     service.stop()
     peer.hang_up()

@@ -22,6 +22,8 @@ from tests.support.s3server import (
     moto,
     scripted,
 )
+from vsi_esl.model.sound_stores import Recordings
+from vsi_esl.storage.uploads import Uploads
 
 from .test_inbound import answered
 from .test_metrics import Scrape
@@ -168,11 +170,11 @@ def test_s3_down_at_the_end_loses_nothing(switch, connect, start, server):
     client.event("leg.disconnected", leg_id=leg)
     with wave.open(file) as local:
         assert local.getnchannels() == 2
-    assert len(service.ctx.recordings) == 1
+    assert len(service.ctx.get(Recordings)) == 1
     server.start()
     server.call("create_bucket", Bucket="recordings")
     eventually(lambda: os.path.basename(file) in objects(server), "the upload goes on", 30)
-    eventually(lambda: len(service.ctx.recordings) == 0, "and is done with")
+    eventually(lambda: len(service.ctx.get(Recordings)) == 0, "and is done with")
     assert os.path.exists(file), "what was reported stays"
     assert len(client.seen("recording.finished")) == 1
     assert service.ctx.state.items("recording") == []
@@ -241,7 +243,7 @@ def test_an_endpoint_that_says_nothing_does_not_prevent_a_recording(switch, conn
         client = connect(service)
         _, leg = answered(switch, client)
         file = record(client, leg)
-        assert service.ctx.uploads.unverified == 1
+        assert service.ctx.get(Uploads).unverified == 1
         assert client.ok("leg_record_stop", id=leg)["file"] == file
 
 

@@ -21,6 +21,7 @@ from tests.support.freeswitch import REPOSITORY
 from tests.support.sandboxuser import PASSWORD
 from vsi_esl.app import Service
 from vsi_esl.cli.doctor_sound import sound_checks
+from vsi_esl.model.sound_stores import Recordings
 from vsi_esl.sound.recording import publisher
 from vsi_esl.switch.esl.client import EslClient
 from vsi_esl.work import clock
@@ -169,7 +170,7 @@ def test_a_common_group_and_setgid(home, begin, user):
     user.root(as_recommended, home)
     client, service, leg = begin()
     client.ok("leg_record_start", id=leg)
-    (recording,) = service.ctx.recordings
+    (recording,) = service.ctx.get(Recordings)
     client.ok("leg_play_start", id=leg, tone="dial")
     client.event("playback.started", leg_id=leg)
     eventually(lambda: recording.elapsed_ms(clock.now()) > 100, "there is something to record")

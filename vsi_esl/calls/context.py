@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from gevent.pool import Pool
-
-from ..audio.spool import Spool
 from ..config import Config
 from ..delivery.bus import EventBus
 from ..delivery.history import History
 from ..delivery.webhooks.webhooks import Webhooks
 from ..events.types import Event
-from ..model.sound_stores import Bridges, Playbacks, Recordings
 from ..model.stores import Legs, Rooms
 from ..ops.metrics import Metrics
 from ..storage.state import StateStore
-from ..storage.uploads import Uploads
 from ..switch.actions.calls import Switch
 from ..switch.actions.sound import SwitchSound
 from ..switch.node import SwitchNode
 from ..work.timers import Timers
 from ..work.waits import Waits
 from ..work.workers import Workers
+from .moments import Moments
 
-if TYPE_CHECKING:
-    from ..sound.recording.publisher import Publisher
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Context:
-    """The parts of one running service."""
+    """The parts of one running service. Those of features are had by their type."""
 
     config: Config
     legs: Legs
@@ -40,24 +35,29 @@ class Context:
     history: History
     node: SwitchNode
     switch: Switch
+    sound: SwitchSound
     workers: Workers
     timers: Timers
     waits: Waits
     state: StateStore
-    playbacks: Playbacks
-    recordings: Recordings
-    bridges: Bridges
-    sound: SwitchSound
-    spool: Spool
-    fetches: Pool
-    """The downloads under way."""
-    uploads: Uploads
-    publisher: Publisher
     metrics: Metrics
     webhooks: Webhooks
+    moments: Moments = field(default_factory=Moments)
     draining: bool = False
     """Shutting down: no new calls are taken or made."""
+    _of_features: dict[type, Any] = field(default_factory=dict)
 
     def emit(self, event: Event) -> None:
         """Publish a VSI event."""
         self.bus.publish(event)
+
+    def provide(self, part: object) -> None:
+        """Add a part of a feature. ValueError when there is one of its type."""
+        if type(part) in self._of_features:
+            raise ValueError(f"{type(part).__name__} is there already")
+        self._of_features[type(part)] = part
+
+    def get(self, kind: type[T]) -> T:
+        """The part of this type, which a feature has provided."""
+        part: T = self._of_features[kind]
+        return part

@@ -8,6 +8,7 @@ where the other order would lose the event.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import gevent
@@ -17,17 +18,13 @@ from gevent.event import AsyncResult
 from ..errors import LegGone, StorageFailed
 from ..events import types
 from ..model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
-from ..model.owner import of_leg, of_room
-from ..model.recording import Recording
 from ..model.room import Room
-from ..sound.playback import player
-from ..sound.recording import holds, recorder, tracks
 from ..storage.state import LegEnd
 from .context import Context
 
 log = structlog.get_logger(__name__)
 
-RECORDING_LIMIT_S = 30.0
+LAST_EVENT_LIMIT_S = 30.0
 """How long the last event of a leg waits for its recording to be published, beside the upload."""
 
 
@@ -62,7 +59,7 @@ def early_media(ctx: Context, leg: Leg) -> None:
     leg.state = EARLY_MEDIA
     ctx.emit(types.LegEarlyMedia.of(leg))
     ctx.state.save_legs([leg])
-    recorder.media_up(ctx, leg)
+    ctx.moments.media_up(ctx, leg)
 
 
 def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
@@ -73,7 +70,7 @@ def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
     ctx.timers.cancel(leg.id, "ring")
     ctx.emit(types.LegConnected.of(leg))
     ctx.state.save_legs([leg])
-    recorder.media_up(ctx, leg)
+    ctx.moments.media_up(ctx, leg)
 
 
 def entered(
@@ -92,7 +89,7 @@ def entered(
         ctx.state.save_legs([leg])
         if leg.role_given:
             routing_changed(ctx, room, "leg_joined")
-        tracks.joined(ctx, room, leg)
+        ctx.moments.joined(ctx, room, leg)
     leg.role_given = False
     # the flags may have changed while it was on its way
     if speak is leg.says_nothing:
@@ -100,14 +97,14 @@ def entered(
     if hear is leg.hears_nothing(conference):
         ctx.workers.submit(leg.id, ctx.switch.set_deaf, leg)
     ctx.waits.fulfil("joined", leg.id, conference)
-    player.follow(ctx, leg)
+    ctx.moments.entered(ctx, leg)
 
 
 def left(ctx: Context, leg: Leg, conference: str) -> None:
     """The leg is out of a conference, whoever took it out."""
     if leg.conference == conference:
         leg.conference = ""
-    player.left_conference(ctx, leg, conference)
+    ctx.moments.left_conference(ctx, leg, conference)
     room = ctx.rooms.of_conference(conference)
     if room is None or leg.room_id != room.id:
         stopped_speaking(ctx, leg)
@@ -122,9 +119,9 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
         ctx.emit(types.LegLeftRoom.of(leg, room_id=room.id))
     ctx.state.save_legs([leg])
     stopped_speaking(ctx, leg)
-    recorder.left_room(ctx, room, leg)
+    ctx.moments.left(ctx, room, leg)
     if not room.legs:
-        player.stop_all(ctx, of_room(room.id))
+        ctx.moments.room_emptied(ctx, room)
 
 
 def disconnected(
@@ -136,8 +133,8 @@ def disconnected(
     *,
     known: LegEnd | None = None,
 ) -> None:
-    """The leg's end: reported once, as its last event, behind the end of its recording. `known` is what the
-    process before knew of it."""
+    """The leg's end: reported once, as its last event, behind what features have it wait for. `known` is
+    what the process before knew of it."""
     if not ctx.legs.remove(leg):
         return
     room_id = leg.room_id
@@ -149,7 +146,6 @@ def disconnected(
     leg.state = HUNG_UP
     ctx.timers.cancel(leg.id)
     ctx.waits.fail(leg.id, LegGone(f"leg {leg.id} has been hung up"))
-    player.stop_all(ctx, of_leg(leg.id))
     answered = max(0.0, ended_at - leg.answered_at) if leg.answered_at else 0.0
     cdr = {
         "reason": reason,
@@ -159,22 +155,20 @@ def disconnected(
     }
     end = known or LegEnd(cdr, quality)
     last_event = types.LegDisconnected.of(leg, cdr=end.cdr, quality=end.quality)
-    recordings = recorder.leg_ended(ctx, leg, room_id)
-    if recordings:
+    awaited = list(chain.from_iterable(ctx.moments.ended(ctx, leg, room_id)))
+    if awaited:
         ctx.state.save_end(leg, end)  # whoever waits now may not come to telling it
         ctx.legs.departing.add(leg.id)
-        gevent.spawn(_report_end, ctx, leg, last_event, recordings)
+        gevent.spawn(_report_end, ctx, leg, last_event, awaited)
     else:
-        _report_end(ctx, leg, last_event, recordings)
+        _report_end(ctx, leg, last_event, awaited)
 
 
-def _report_end(
-    ctx: Context, leg: Leg, last_event: types.LegEvent, recordings: list[AsyncResult[Recording]]
-) -> None:
-    if recordings:
-        gevent.joinall(recordings, timeout=ctx.config.s3.upload_timeout + RECORDING_LIMIT_S)
+def _report_end(ctx: Context, leg: Leg, last_event: types.LegEvent, awaited: list[AsyncResult[Any]]) -> None:
+    if awaited:
+        gevent.joinall(awaited, timeout=ctx.config.s3.upload_timeout + LAST_EVENT_LIMIT_S)
     ctx.legs.departing.discard(leg.id)
-    if not ctx.draining or not recordings:
+    if not ctx.draining or not awaited:
         ctx.emit(last_event)
         ctx.state.forget_leg(leg.id)
 
@@ -185,7 +179,7 @@ def held(ctx: Context, leg: Leg, *, by_us: bool | None = None, by_peer: bool | N
         leg.held_by_us = by_us
     if by_peer is not None:
         leg.held_by_peer = by_peer
-    holds.changed(ctx, leg)
+    ctx.moments.held(ctx, leg)
     began = bool(by_us or by_peer)
     if not leg.held:
         leg.held_since = 0.0

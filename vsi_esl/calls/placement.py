@@ -121,7 +121,12 @@ def add_failed(ctx: Context, leg: Leg, error: str) -> None:
 def drop_unused(ctx: Context, room: Room) -> None:
     """Undo the creation of a room that nothing has come into."""
     expected = room.expected or any(leg.target_room == room.id for leg in ctx.legs)
-    if room.legs or expected or ctx.bridges.of_room(room.id) or ctx.rooms.find(room.id) is not room:
+    if (
+        room.legs
+        or expected
+        or any(ctx.moments.room_wanted(ctx, room))
+        or ctx.rooms.find(room.id) is not room
+    ):
         return
     ctx.emit(types.RoomDeleted.of(room))
     ctx.state.forget_room(room.id)

@@ -22,6 +22,8 @@ def set_muted(ctx: Context, leg: Leg, muted: bool) -> None:
         raise
     if muted:
         lifecycle.stopped_speaking(ctx, leg)  # the switch reports no end of speech when it mutes
+    if muted is not before:
+        ctx.moments.muted(ctx, leg)
 
 
 def set_deaf(ctx: Context, leg: Leg, deaf: bool) -> None:

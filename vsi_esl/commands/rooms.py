@@ -12,7 +12,6 @@ from ..delivery.webhooks.targets import requested
 from ..errors import Invalid, LegGone, NotFound
 from ..events import types
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
-from ..model.owner import of_room
 from ..model.room import SAMPLE_RATES, Room
 from ..protocol.registry import Body, Rest, command
 from ..protocol.schemas import (
@@ -29,9 +28,6 @@ from ..protocol.schemas import (
     Whole,
     about,
 )
-from ..sound.bridges import bridging
-from ..sound.playback import player
-from ..sound.recording import recorder
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
 
@@ -99,7 +95,7 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
         raise NotFound(f"room {id} not found")
     ctx.state.save_room(room, needed=True)  # what the disk does not take ends no recording either
     # reported to the room's own webhook, as all of its recording was
-    recorder.finish_room(ctx, room)
+    ctx.moments.room_deleting(ctx, room)
     if ctx.rooms.find(id) is not room or room.deleting:
         raise NotFound(f"room {id} not found")  # somebody else was faster
     ctx.state.forget_room(room.id, needed=True)
@@ -108,9 +104,7 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     legs = list(room.legs.values())
     for leg in legs:
         leg.silent_leave = True
-    for bridge in ctx.bridges.of_room(room.id):
-        bridging.delete(ctx, bridge, room)
-    player.stop_all(ctx, of_room(room.id))
+    ctx.moments.room_deleted(ctx, room)
     ctx.emit(types.RoomDeleted.of(room))
     for leg in legs:
         endings.hang_up(ctx, leg, "room_deleted")

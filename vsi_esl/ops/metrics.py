@@ -22,9 +22,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from .. import __version__
 from ..events import types
 from ..model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
-from ..model.recording import ARMED, CLOSING, REPORTED, RUNNING, UNPUBLISHED
 from ..protocol.names import COMMANDS
 from . import logs
+from .series import OTHER, by_state, gauge, total
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 METRICS_PATH = "/metrics"
 
 UNKNOWN = "unknown"
-OTHER = "other"
 
 CALL_BUCKETS = (5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 COMMAND_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
@@ -45,12 +44,6 @@ LEG_TYPES = frozenset((SIP_INBOUND, SIP_OUTBOUND))
 ENDING = "ending"
 LEG_STATES = (RINGING, EARLY_MEDIA, CONNECTED, HELD, ENDING)
 STRAY_OUTCOMES = ("adopted", "ended", "gone")
-PAUSED = "paused"
-RECORDING_STATES = (ARMED, RUNNING, PAUSED, CLOSING, REPORTED, UNPUBLISHED)
-
-RECORDING_STAGES = ("start", "publish", "short")
-PLAYBACK_STAGES = ("fetch", "play")
-"""Where the audio was not to be had, or the switch did not play it."""
 
 REASONS = frozenset(
     """
@@ -97,10 +90,10 @@ class Metrics:
         prometheus_client.PlatformCollector(registry=self.registry)
         prometheus_client.GCCollector(registry=self.registry)
         self._legs = cache(
-            self._counter("voiceblender_legs", "Legs that came into a state.", "type", "state").labels
+            self.counter("voiceblender_legs", "Legs that came into a state.", "type", "state").labels
         )
         self._reasons = cache(
-            self._counter("voiceblender_disconnect_reasons", "Ended legs by reason.", "type", "reason").labels
+            self.counter("voiceblender_disconnect_reasons", "Ended legs by reason.", "type", "reason").labels
         )
         self._answered = cache(
             self._histogram(
@@ -113,7 +106,7 @@ class Metrics:
             ).labels
         )
         self._commands = cache(
-            self._counter(
+            self.counter(
                 "vsi_esl_commands", "Commands by outcome: ok or the error's code.", "command", "outcome"
             ).labels
         )
@@ -132,26 +125,15 @@ class Metrics:
             "How late the event loop came to what was due, looked at 40 times a second.",
             LOOP_BUCKETS,
         )
-        self.strays = self._counter(
+        self.strays = self.counter(
             "vsi_esl_strays",
             "Calls without a leg, adopted or ended, and legs without a call, reported gone.",
             "outcome",
         )
         for outcome in STRAY_OUTCOMES:
             self.strays.labels(outcome)
-        self._recording_failures = self._counter(
-            "vsi_esl_recording_failures",
-            "Recordings that failed: to start, to be published (tried again), or short of what there was.",
-            "stage",
-        )
-        self._playback_failures = self._counter(
-            "vsi_esl_playback_failures", "Playbacks that ended in playback.error.", "stage"
-        )
-        for stage in RECORDING_STAGES:
-            self._recording_failures.labels(stage)
-        for stage in PLAYBACK_STAGES:
-            self._playback_failures.labels(stage)
         self._types: dict[str, str] = {}
+        self._more: list[Callable[[], Iterator[Metric]]] = []
 
     def watch(
         self,
@@ -160,7 +142,11 @@ class Metrics:
         webhooks: Webhooks | None = None,
     ) -> None:
         """Show the state of a service. `clients` counts its open VSI connections."""
-        self.registry.register(ServiceCollector(ctx, clients, webhooks, self._types))
+        self.registry.register(ServiceCollector(ctx, clients, webhooks, self._types, self._more))
+
+    def show(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        """Have these series of a feature shown; they are made at each scrape."""
+        self._more.append(collect)
 
     def observe(self, event: types.Event, event_id: str, frame: bytes) -> None:
         """A sink of the event bus."""
@@ -180,14 +166,6 @@ class Metrics:
         name = name if name in KNOWN_COMMANDS else UNKNOWN
         self._commands(name, outcome if outcome in OUTCOMES else OTHER).inc()
         self._seconds(name).observe(seconds)
-
-    def recording_failed(self, stage: str) -> None:
-        """`stage` is one of RECORDING_STAGES."""
-        self._recording_failures.labels(stage).inc()
-
-    def playback_failed(self, stage: str) -> None:
-        """`stage` is one of PLAYBACK_STAGES."""
-        self._playback_failures.labels(stage).inc()
 
     def switch_event(self, event: dict[str, Any]) -> None:
         """An event of the switch is about to be handled."""
@@ -210,7 +188,8 @@ class Metrics:
             if (seconds := cdr.get(member, 0.0)) > 0:
                 histogram(kind).observe(seconds)
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        """A counter of a feature, under this name."""
         return Counter(name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
@@ -240,11 +219,13 @@ class ServiceCollector:
         clients: Callable[[], int],
         webhooks: Webhooks | None,
         leg_types: dict[str, str],
+        more: Iterable[Callable[[], Iterator[Metric]]],
     ) -> None:
         self._ctx = ctx
         self._clients = clients
         self._webhooks = webhooks
         self._leg_types = leg_types
+        self._more = more
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is collected at registration."""
@@ -255,6 +236,8 @@ class ServiceCollector:
         yield from self._switch()
         yield from self._work()
         yield from self._events()
+        for collect in self._more:
+            yield from collect()
         yield _survived()
         if self._webhooks is not None:
             yield from _of_webhooks(self._webhooks)
@@ -265,15 +248,11 @@ class ServiceCollector:
         for leg in everyone:
             # legs from before a restart, which no event has announced to us
             self._leg_types.setdefault(leg.id, _leg_type(leg.type))
-        yield _gauge("voiceblender_active_legs", "Legs that have not ended.", len(everyone))
-        yield _gauge("voiceblender_active_rooms", "Rooms.", len(ctx.rooms))
+        yield gauge("voiceblender_active_legs", "Legs that have not ended.", len(everyone))
+        yield gauge("voiceblender_active_rooms", "Rooms.", len(ctx.rooms))
         states = Tally(leg.shown_state for leg in live)
         states[ENDING] = len(everyone) - len(live)
-        yield _by_state("vsi_esl_legs", "Legs by state; ending are those being hung up.", LEG_STATES, states)
-        recordings = Tally(PAUSED if one.paused and one.running else one.state for one in ctx.recordings)
-        yield _by_state("vsi_esl_recordings", "Recordings by state.", RECORDING_STATES, recordings)
-        yield _gauge("vsi_esl_playbacks", "Playbacks that have not ended.", len(ctx.playbacks))
-        yield _gauge("vsi_esl_bridges", "Bridges between rooms.", len(ctx.bridges))
+        yield by_state("vsi_esl_legs", "Legs by state; ending are those being hung up.", LEG_STATES, states)
 
     def _switch(self) -> Iterator[Metric]:
         ctx, node = self._ctx, self._ctx.node
@@ -281,45 +260,35 @@ class ServiceCollector:
         build.add_metric([__version__, node.facts.version], 1)
         yield build
         up = "Connected to the switch, its calls re-adopted."
-        yield _gauge("vsi_esl_switch_up", up, int(node.ready))
+        yield gauge("vsi_esl_switch_up", up, int(node.ready))
         ready = "Takes commands: the switch is up, the disk takes state, and nothing is shutting down."
         taking = node.ready and not ctx.draining and not ctx.state.error
-        yield _gauge("vsi_esl_ready", ready, int(taking))
-        yield _total("vsi_esl_switch_reconnects", "Attempts to connect again.", node.reconnects)
-        yield _total("vsi_esl_switch_stalls", "Times the switch stood still.", node.stalls)
+        yield gauge("vsi_esl_ready", ready, int(taking))
+        yield total("vsi_esl_switch_reconnects", "Attempts to connect again.", node.reconnects)
+        yield total("vsi_esl_switch_stalls", "Times the switch stood still.", node.stalls)
         refreshed = "Times the calls were looked at anew on a connection that was never lost."
-        yield _total("vsi_esl_switch_refreshes", refreshed, node.refreshes)
+        yield total("vsi_esl_switch_refreshes", refreshed, node.refreshes)
         lost = "Commands nobody waits for that could not be sent; what they set is set again."
-        yield _total("vsi_esl_switch_commands_lost", lost, node.posts_lost)
-        yield _total("vsi_esl_switch_events", "Events of the switch handled.", node.events_handled)
-        yield _gauge("vsi_esl_switch_jobs", "Background jobs under way.", len(node.jobs))
-        yield _total("vsi_esl_switch_job_timeouts", "Background jobs not done in time.", node.jobs.timeouts)
+        yield total("vsi_esl_switch_commands_lost", lost, node.posts_lost)
+        yield total("vsi_esl_switch_events", "Events of the switch handled.", node.events_handled)
+        yield gauge("vsi_esl_switch_jobs", "Background jobs under way.", len(node.jobs))
+        yield total("vsi_esl_switch_job_timeouts", "Background jobs not done in time.", node.jobs.timeouts)
         astray = "Internal channels that the switch made and lost; each was tried again."
-        yield _total("vsi_esl_internal_channels_astray", astray, ctx.sound.gone_astray)
+        yield total("vsi_esl_internal_channels_astray", astray, ctx.sound.gone_astray)
 
     def _work(self) -> Iterator[Metric]:
         ctx = self._ctx
-        yield _gauge("vsi_esl_work_queued", "Work that waits for its leg or room.", len(ctx.workers))
-        yield _total("vsi_esl_work_refused", "Work refused: too much was waiting.", ctx.workers.refused)
-        yield _gauge("vsi_esl_fetches", "Playbacks whose audio is being fetched.", len(ctx.fetches))
-        yield _total("vsi_esl_fetches_refused", "Fetches that got no turn in time.", ctx.spool.refused)
-        yield _gauge("vsi_esl_uploads", "Uploads not done.", len(ctx.uploads))
-        yield _total("vsi_esl_upload_attempts", "Attempts to upload.", ctx.uploads.attempts)
-        yield _total("vsi_esl_upload_failures", "Attempts that failed.", ctx.uploads.failures)
-        unverified = "Recordings begun although their S3 bucket could not be verified."
-        yield _total("vsi_esl_s3_buckets_unverified", unverified, ctx.uploads.unverified)
-        yield _total("vsi_esl_uploads_refused", "Uploads refused: too many waited.", ctx.uploads.refused)
-        waiting = "Recordings whose end somebody waits for."
-        yield _gauge("vsi_esl_recordings_awaited", waiting, len(ctx.publisher))
+        yield gauge("vsi_esl_work_queued", "Work that waits for its leg or room.", len(ctx.workers))
+        yield total("vsi_esl_work_refused", "Work refused: too much was waiting.", ctx.workers.refused)
 
     def _events(self) -> Iterator[Metric]:
         bus = self._ctx.bus
-        yield _gauge("vsi_esl_vsi_clients", "Open VSI connections.", self._clients())
-        yield _total("vsi_esl_events_published", "VSI events.", bus.published)
+        yield gauge("vsi_esl_vsi_clients", "Open VSI connections.", self._clients())
+        yield total("vsi_esl_events_published", "VSI events.", bus.published)
         dropped = "Events that VSI clients lost because they did not keep up."
-        yield _total("voiceblender_vsi_events_dropped", dropped, bus.dropped)
+        yield total("voiceblender_vsi_events_dropped", dropped, bus.dropped)
         slowest = "Events queued for the slowest VSI client."
-        yield _gauge("vsi_esl_vsi_queue_longest", slowest, bus.longest_queue)
+        yield gauge("vsi_esl_vsi_queue_longest", slowest, bus.longest_queue)
 
 
 def _survived() -> Metric:
@@ -334,38 +303,19 @@ def _survived() -> Metric:
 
 
 def _of_webhooks(webhooks: Webhooks) -> Iterator[Metric]:
-    yield _total("voiceblender_webhook_enqueued", "Events to be delivered.", webhooks.enqueued)
-    yield _total("voiceblender_webhook_dropped", "Events not taken: too many waited.", webhooks.dropped)
+    yield total("voiceblender_webhook_enqueued", "Events to be delivered.", webhooks.enqueued)
+    yield total("voiceblender_webhook_dropped", "Events not taken: too many waited.", webhooks.dropped)
     outcomes = CounterMetricFamily(
         "voiceblender_webhook_deliveries", "Deliveries that came to an end.", labels=["outcome"]
     )
     outcomes.add_metric(["success"], webhooks.delivered)
     outcomes.add_metric(["exhausted"], webhooks.dead)
     yield outcomes
-    yield _total("vsi_esl_webhook_failed_attempts", "Attempts that failed.", webhooks.failed_attempts)
-    yield _total("vsi_esl_webhook_dead_letters", "Events given up.", webhooks.dead)
-    yield _gauge("vsi_esl_webhook_pending", "Events not yet delivered.", webhooks.pending)
+    yield total("vsi_esl_webhook_failed_attempts", "Attempts that failed.", webhooks.failed_attempts)
+    yield total("vsi_esl_webhook_dead_letters", "Events given up.", webhooks.dead)
+    yield gauge("vsi_esl_webhook_pending", "Events not yet delivered.", webhooks.pending)
     oldest = "Age of the oldest event not yet delivered."
-    yield _gauge("vsi_esl_webhook_oldest_seconds", oldest, webhooks.oldest_age)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def _total(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value=value)
-
-
-def _by_state(name: str, text: str, states: tuple[str, ...], counts: dict[str, int]) -> Metric:
-    """One series per state, at 0 too; what has none of these states counts as other."""
-    family = GaugeMetricFamily(name, text, labels=["state"])
-    for state in states:
-        family.add_metric([state], counts.get(state, 0))
-    rest = sum(counts.values()) - sum(counts.get(state, 0) for state in states)
-    if rest:
-        family.add_metric([OTHER], rest)
-    return family
+    yield gauge("vsi_esl_webhook_oldest_seconds", oldest, webhooks.oldest_age)
 
 
 def register(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..access.tokens import Access
 from ..errors import Forbidden, NotFound, VsiError
-from .schemas import AppId, BridgeId, Id, LegId, PlaybackId, RoomId, RoomToJoin
+from .schemas import AppId, Id, LegId, RoomId, RoomToJoin
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -23,34 +23,36 @@ LISTS = "array of "
 """How the results begin of which a confined token gets a part."""
 
 
-def _of_leg(ctx: Context, leg_id: str) -> list[str]:
+Owners = Callable[["Context", str], list[str]]
+
+OWNERS: dict[type[Id], Owners] = {}
+"""The app_ids of what an id names; none of them when there is no such thing."""
+
+
+def owned(kind: type[Id]) -> Callable[[Owners], Owners]:
+    """Register the decorated function as the one that knows whose what such an id names is."""
+
+    def register(owners: Owners) -> Owners:
+        if kind in OWNERS:
+            raise ValueError(f"two know whose a {kind.__name__} is")
+        OWNERS[kind] = owners
+        return owners
+
+    return register
+
+
+@owned(LegId)
+def app_ids_of_leg(ctx: Context, leg_id: str) -> list[str]:
+    """A leg's."""
     leg = ctx.legs.find(leg_id)
     return [] if leg is None else [leg.app_id]
 
 
-def _of_room(ctx: Context, room_id: str) -> list[str]:
+@owned(RoomId)
+def app_ids_of_room(ctx: Context, room_id: str) -> list[str]:
+    """A room's."""
     room = ctx.rooms.find(room_id)
     return [] if room is None else [room.app_id]
-
-
-def _of_playback(ctx: Context, playback_id: str) -> list[str]:
-    playback = ctx.playbacks.find(playback_id)
-    return [] if playback is None else [playback.app_id]
-
-
-def _of_bridge(ctx: Context, bridge_id: str) -> list[str]:
-    """Of both its rooms: it is a part of each."""
-    bridge = ctx.bridges.find(bridge_id)
-    return [] if bridge is None else _of_room(ctx, bridge.room_a) + _of_room(ctx, bridge.room_b)
-
-
-OWNERS: dict[type[Id], Callable[[Context, str], list[str]]] = {
-    LegId: _of_leg,
-    RoomId: _of_room,
-    PlaybackId: _of_playback,
-    BridgeId: _of_bridge,
-}
-"""The app_ids of what an id names; none of them when there is no such thing."""
 
 
 class Confinement:
@@ -74,7 +76,7 @@ class Confinement:
         if isinstance(field, AppId) and not self._access.allows_app(value):
             raise Forbidden(f"the token is confined to the app_id {self._access.pattern}")
         if isinstance(field, RoomToJoin) and not all(
-            map(self._access.allows_app, _of_room(self._ctx, value))
+            map(self._access.allows_app, app_ids_of_room(self._ctx, value))
         ):
             raise NotFound("room not found")
         if not isinstance(field, Id) or not value:

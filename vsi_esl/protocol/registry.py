@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import pkgutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -108,12 +107,9 @@ def command(
 
 
 def load_commands() -> Mapping[str, Command]:
-    """Import every module with commands and return the registry."""
-    package = importlib.import_module("vsi_esl.commands")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"vsi_esl.commands.{module.name}")
-    for feature in ("playback", "recording", "bridges"):
-        importlib.import_module(f"vsi_esl.sound.{feature}.commands")
+    """The registry, with the commands of the core and of all features."""
+    # whatever has commands imports this module, so it cannot import them
+    importlib.import_module("vsi_esl.features").declare()
     return _commands
 
 

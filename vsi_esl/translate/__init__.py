@@ -15,15 +15,24 @@ SwitchEvent = dict[str, Any]
 Translator = Callable[["Context", SwitchEvent], None]
 
 _translators: dict[str, Translator] = {}
+_of_conferences: dict[str, Translator] = {}
 
 
 def on_event(name: str) -> Callable[[Translator], Translator]:
     """Register the translator of an event name, or of a CUSTOM event's subclass."""
+    return _registrar(_translators, name)
 
+
+def on_conference_event(action: str) -> Callable[[Translator], Translator]:
+    """Register the translator of an action of conference::maintenance that is not about a leg."""
+    return _registrar(_of_conferences, action)
+
+
+def _registrar(translators: dict[str, Translator], name: str) -> Callable[[Translator], Translator]:
     def register(translator: Translator) -> Translator:
-        if name in _translators:
+        if name in translators:
             raise ValueError(f"two translators for {name}")
-        _translators[name] = translator
+        translators[name] = translator
         return translator
 
     return register
@@ -37,6 +46,19 @@ def translate(ctx: Context, event: SwitchEvent) -> None:
         _translators[kind](ctx, event)
 
 
-from . import conference, dtmf, hangup, legs, signalling, sound, text  # noqa: E402  (they register themselves)
+def translate_conference(ctx: Context, action: str, event: SwitchEvent) -> bool:
+    """Hand an action of a conference to its translator; False when it has none."""
+    translator = _of_conferences.get(action)
+    if translator is None:
+        return False
+    translator(ctx, event)
+    return True
 
-__all__ = ["conference", "dtmf", "hangup", "legs", "on_event", "signalling", "sound", "text", "translate"]
+
+def text_of(event: SwitchEvent, header: str) -> str:
+    """A header's text; empty when absent. A caller's text that looks like an array of the switch's comes
+    as one, and is put together again."""
+    value = event.get(header, "")
+    if isinstance(value, list):
+        return "ARRAY::" + "|:".join(map(str, value))
+    return value if isinstance(value, str) else ""

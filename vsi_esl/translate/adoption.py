@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 
 import gevent
 import structlog
@@ -18,9 +19,6 @@ from ..calls.context import Context
 from ..errors import SwitchUnavailable
 from ..model.leg import CONNECTED, EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room
-from ..sound.bridges import bridging
-from ..sound.playback import player
-from ..sound.recording import recorder
 from ..storage.state import LegEnd, LegRecord
 from ..switch import memory
 from ..switch.lines.builder import decode_text
@@ -45,6 +43,7 @@ def restore(ctx: Context) -> None:
     for room in ctx.state.rooms():
         ctx.rooms.add(room)
     endings.restore(ctx)
+    ctx.moments.restore(ctx)
 
 
 def resync(ctx: Context) -> Callable[[], None] | None:
@@ -60,23 +59,15 @@ def resync(ctx: Context) -> Callable[[], None] | None:
             room.relations = set()  # set again whatever it was; what is there already does no harm
             routing.apply_soon(ctx, room)
     missing = _missing(ctx, snapshot, records)
-    _readopt_sound(ctx, snapshot)
+    used = set(chain.from_iterable(ctx.moments.adopt(ctx, snapshot)))
+    # made for something that ended while nobody watched
+    ctx.sound.dismiss(*(snapshot.internal - used))
     elapsed = time.monotonic() - started
     log.info("calls re-adopted", legs=len(ctx.legs), rooms=len(ctx.rooms), seconds=round(elapsed, 3))
     if not missing:
         return None
     ends = {record.id: record.end for record in records.values() if record.end is not None}
     return partial(_report_gone, ctx, missing, SWITCH_RESTARTED if restarted else UNOBSERVED, ends)
-
-
-def _readopt_sound(ctx: Context, snapshot: Snapshot) -> None:
-    player.readopt(ctx, snapshot)
-    recorder.readopt(ctx, snapshot)
-    bridging.readopt(ctx, snapshot)
-    known = {one.channel for one in ctx.playbacks} | {one.recorder for one in ctx.recordings}
-    known |= {one.channel for one in ctx.bridges}
-    # made for something that ended while nobody watched
-    ctx.sound.dismiss(*(snapshot.internal - known))
 
 
 def _switch_restarted(ctx: Context) -> bool:
@@ -219,3 +210,4 @@ def _report_gone(ctx: Context, missing: list[Leg], reason: str, ends: dict[str, 
 def lost(ctx: Context) -> None:
     """The connection is gone: whatever waits for the switch fails now. The calls stay up."""
     ctx.waits.fail_all(SwitchUnavailable(f"the connection to the switch was lost: {ctx.node.last_error}"))
+    ctx.moments.lost(ctx)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..calls import lifecycle
-from . import SwitchEvent, on_event
-from .sound import play_file_done
+from . import SwitchEvent, on_event, translate_conference
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -15,9 +14,8 @@ if TYPE_CHECKING:
 @on_event("conference::maintenance")
 def conference_maintenance(ctx: Context, event: SwitchEvent) -> None:
     """Members that are no legs (bridges, bots, other people's conferences) are not found and so ignored."""
-    action = event.get("Action")
-    if action == "play-file-done":
-        play_file_done(ctx, event)
+    action = event.get("Action", "")
+    if translate_conference(ctx, action, event):
         return
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:

@@ -10,8 +10,7 @@ from ..errors import VsiError
 from ..events import types
 from ..model.leg import CONNECTED, Leg
 from ..work import clock
-from . import SwitchEvent, on_event
-from .legs import text_of
+from . import SwitchEvent, on_event, text_of
 
 if TYPE_CHECKING:
     from ..calls.context import Context

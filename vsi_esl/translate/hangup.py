@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..calls import endings, lifecycle
+from ..calls import endings, internal, lifecycle
 from ..model.leg import CONNECTED, Leg
-from ..sound import internal
-from ..sound.bridges import bridging
 from ..switch.actions.calls import hangup_cause
 from ..work import clock
-from . import SwitchEvent, on_event
-from .legs import text_of
+from . import SwitchEvent, on_event, text_of
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -42,9 +39,10 @@ PTIME_MS = 20.0
 def channel_hangup_complete(ctx: Context, event: SwitchEvent) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
-        internal.ended(ctx, event.get("Unique-ID", ""))
-        bridging.ended(ctx, event.get("Unique-ID", ""))
-        endings.confirmed(ctx, event.get("Unique-ID", ""))
+        channel = event.get("Unique-ID", "")
+        internal.ended(ctx, channel)
+        endings.confirmed(ctx, channel)
+        ctx.moments.channel_ended(ctx, channel)
         return
     ended_at = ctx.node.clock.time_of(event, "Caller-Channel-Hangup-Time") or clock.now()
     if _cancelled(leg, event):

@@ -11,7 +11,7 @@ from ..model import codecs
 from ..model.leg import CONNECTED, EARLY_MEDIA, RINGING, SIP_INBOUND, SIP_OUTBOUND, Leg
 from ..switch import memory
 from ..work import clock
-from . import SwitchEvent, on_event
+from . import SwitchEvent, on_event, text_of
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -22,15 +22,6 @@ X_PREFIXES = ("X-", "x-")
 APP_ID = "x-app-id"
 NEVER_SHOWN = re.compile(r"(?i)x-webhook-secret(?:-[0-9]+)?\Z")
 """Also when it is there several times."""
-
-
-def text_of(event: SwitchEvent, header: str) -> str:
-    """A header's text; empty when absent. A caller's text that looks like an array of the switch's comes
-    as one, and is put together again."""
-    value = event.get(header, "")
-    if isinstance(value, list):
-        return "ARRAY::" + "|:".join(map(str, value))
-    return value if isinstance(value, str) else ""
 
 
 def x_headers(event: SwitchEvent) -> dict[str, str]:

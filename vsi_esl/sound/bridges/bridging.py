@@ -10,14 +10,15 @@ from functools import partial
 
 import structlog
 
+from ...calls import internal
 from ...calls.context import Context
 from ...errors import Conflict, NotFound, VsiError
 from ...events import sound as events
 from ...model.bridge import Bridge
 from ...model.room import Room
+from ...model.sound_stores import Bridges
 from ...switch.snapshot import Snapshot
 from ...work import clock
-from .. import internal
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +30,14 @@ RETRY_S = 1.0
 
 def create(ctx: Context, bridge: Bridge) -> None:
     """Connect two rooms; returns when sound can pass. Conflict when the id or the pair is taken."""
-    ctx.bridges.add(bridge)
+    ctx.get(Bridges).add(bridge)
     try:
         ctx.workers.run(_worker(bridge), TIMEOUT_S, _open, ctx, bridge)
         if _exists(ctx, bridge):
             ctx.state.save_item(KIND, bridge.id, bridge, needed=True)
     except Exception:
         _check_present(ctx, bridge)
-        ctx.bridges.remove(bridge)
+        ctx.get(Bridges).remove(bridge)
         ctx.sound.dismiss(bridge.channel)
         raise
     _check_present(ctx, bridge)
@@ -63,7 +64,7 @@ def _open(ctx: Context, bridge: Bridge) -> None:
 
 def _exists(ctx: Context, bridge: Bridge) -> bool:
     """Whether it has not been deleted, by itself or with a room, while we waited for the switch."""
-    return ctx.bridges.find(bridge.id) is bridge
+    return ctx.get(Bridges).find(bridge.id) is bridge
 
 
 def _worker(bridge: Bridge) -> str:
@@ -94,7 +95,7 @@ def _apply(ctx: Context, bridge: Bridge) -> None:
 
 def delete(ctx: Context, bridge: Bridge, deleted_room: Room | None = None) -> None:
     """Separate the rooms."""
-    if not ctx.bridges.remove(bridge):
+    if not ctx.get(Bridges).remove(bridge):
         return
     ctx.state.forget_item(KIND, bridge.id)
     ctx.timers.cancel(_worker(bridge))
@@ -112,7 +113,7 @@ def _app_id(ctx: Context, bridge: Bridge) -> str:
 
 def ended(ctx: Context, channel: str) -> None:
     """The switch ended an internal channel; a bridge that still exists gets another one."""
-    bridge = ctx.bridges.of_channel(channel)
+    bridge = ctx.get(Bridges).of_channel(channel)
     if bridge is not None and bridge.member_id:
         bridge.member_id = ""
         log.warning("bridge lost, made anew", bridge_id=bridge.id)
@@ -145,7 +146,7 @@ def restore(ctx: Context) -> None:
         bridge = Bridge.from_dict(body)
         bridge.member_id, bridge.announced = "", True
         try:
-            ctx.bridges.add(bridge)
+            ctx.get(Bridges).add(bridge)
         except Conflict as error:
             log.error("bridge not restored", bridge_id=bridge.id, error=error.message)
             ctx.state.forget_item(KIND, bridge.id)
@@ -153,7 +154,7 @@ def restore(ctx: Context) -> None:
 
 def readopt(ctx: Context, snapshot: Snapshot) -> None:
     """After each connect: find the pairs again, or make them anew."""
-    for bridge in ctx.bridges:
+    for bridge in ctx.get(Bridges):
         membership = snapshot.memberships.get(bridge.channel)
         room = ctx.rooms.find(bridge.room_a)
         bridge.member_id = ""

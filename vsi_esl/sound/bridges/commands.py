@@ -8,6 +8,7 @@ from typing import Any
 from ...calls.context import Context
 from ...errors import Invalid, NotFound
 from ...model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge
+from ...model.sound_stores import Bridges
 from ...protocol.registry import Body, Rest, command
 from ...protocol.schemas import BridgeId, NewId, Payload, RoomId, Text, about
 from . import bridging
@@ -82,7 +83,7 @@ def bridge_create(
 )
 def bridge_list(ctx: Context, room_id: str) -> list[dict[str, Any]]:
     """The bridges of a room, seen from it."""
-    return [bridge.view(room_id) for bridge in ctx.bridges.of_room(ctx.rooms.get(room_id).id)]
+    return [bridge.view(room_id) for bridge in ctx.get(Bridges).of_room(ctx.rooms.get(room_id).id)]
 
 
 @command(
@@ -90,7 +91,7 @@ def bridge_list(ctx: Context, room_id: str) -> list[dict[str, Any]]:
 )
 def bridge_get(ctx: Context, room_id: str, bridge_id: str) -> dict[str, Any]:
     """One bridge, seen from one of its rooms."""
-    return ctx.bridges.get(room_id, bridge_id).view(room_id)
+    return ctx.get(Bridges).get(room_id, bridge_id).view(room_id)
 
 
 @command(
@@ -101,7 +102,7 @@ def bridge_get(ctx: Context, room_id: str, bridge_id: str) -> dict[str, Any]:
 )
 def bridge_update(ctx: Context, room_id: str, bridge_id: str, direction: str) -> dict[str, Any]:
     """Change what passes over a bridge, at once."""
-    bridge = ctx.bridges.get(room_id, bridge_id)
+    bridge = ctx.get(Bridges).get(room_id, bridge_id)
     if not direction:
         raise Invalid("direction is required")
     bridging.set_direction(ctx, bridge, bridge.canonical(_checked(direction), room_id))
@@ -116,7 +117,7 @@ def bridge_update(ctx: Context, room_id: str, bridge_id: str, direction: str) ->
 )
 def bridge_delete(ctx: Context, room_id: str, bridge_id: str) -> dict[str, str]:
     """Separate two rooms; the legs stay where they are."""
-    bridging.delete(ctx, ctx.bridges.get(room_id, bridge_id))
+    bridging.delete(ctx, ctx.get(Bridges).get(room_id, bridge_id))
     return {"status": "deleted"}
 
 

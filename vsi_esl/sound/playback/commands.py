@@ -9,6 +9,7 @@ from ...errors import Conflict, Invalid
 from ...model.leg import RINGING, Leg
 from ...model.owner import Owner, of_leg, of_room
 from ...model.room import Room
+from ...model.sound_stores import Playbacks
 from ...protocol.registry import Body, Rest, command
 from ...protocol.schemas import INT32, Payload, PlaybackId, Text, Whole, about
 from . import player
@@ -88,7 +89,7 @@ def room_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
 @command("leg_play_stop", LegPlayStop, result="stopped", rest=Rest("DELETE", "/legs/{id}/play/{playback_id}"))
 def leg_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
     """Stop one playback of a leg."""
-    player.stop(ctx, ctx.playbacks.get(of_leg(id), playback_id, NOT_PLAYING))
+    player.stop(ctx, ctx.get(Playbacks).get(of_leg(id), playback_id, NOT_PLAYING))
     return {"status": "stopped"}
 
 
@@ -97,7 +98,7 @@ def leg_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
 )
 def room_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
     """Stop one playback of a room."""
-    player.stop(ctx, ctx.playbacks.get(of_room(id), playback_id, NOT_PLAYING))
+    player.stop(ctx, ctx.get(Playbacks).get(of_room(id), playback_id, NOT_PLAYING))
     return {"status": "stopped"}
 
 
@@ -146,5 +147,5 @@ def _start(ctx: Context, owner: Leg | Room, what: dict[str, str | int]) -> dict[
 
 def _volume(ctx: Context, owner: Owner, playback_id: str, volume: int) -> dict[str, str]:
     _check_volume(volume)
-    player.set_volume(ctx, ctx.playbacks.get(owner, playback_id, "playback not found"), volume)
+    player.set_volume(ctx, ctx.get(Playbacks).get(owner, playback_id, "playback not found"), volume)
     return {"status": "ok"}

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import structlog
 
 from ...audio import MediaError
-from ...audio.spool import Clip
+from ...audio.spool import Clip, Spool
+from ...calls import internal
 from ...calls.context import Context
 from ...errors import SwitchUnavailable, VsiError
 from ...events import sound as events
@@ -23,17 +24,18 @@ from ...model.leg import EARLY_MEDIA, Leg
 from ...model.owner import Owner, of_leg
 from ...model.playback import COMPLETED, STOPPED, Playback, playback_id
 from ...model.room import Room
+from ...model.sound_stores import Playbacks
 from ...switch.snapshot import Snapshot
 from ...work import clock
-from .. import internal
 from ..recording import recorder
+from .failures import Failures
+from .fetches import Fetches
 
 log = structlog.get_logger(__name__)
 
 KIND = "playback"
 DONE_TOLERANCE_MS = 250
 """How much earlier than by the clock a file may be over: the switch plays in frames, and reports late."""
-MAX_FETCHES = 64
 UNTOLD_GRACE_S = 3.0
 """How long after its time a playback is over although the switch has not said so."""
 
@@ -43,24 +45,24 @@ def start(
 ) -> Playback:
     """Begin to play a URL or a tone to a leg or room: at once for clients, in fact when it is fetched."""
     playback = Playback(playback_id(), owner.app_id, volume=volume)
-    while ctx.playbacks.find(playback.id) is not None:
+    while ctx.get(Playbacks).find(playback.id) is not None:
         playback.id = playback_id()
     if isinstance(owner, Leg):
         playback.leg_id = owner.id
     else:
         playback.room_id = owner.id
     ctx.state.save_item(KIND, playback.id, playback, needed=True)
-    ctx.playbacks.add(playback)
-    if ctx.fetches.full():
+    ctx.get(Playbacks).add(playback)
+    if ctx.get(Fetches).full():
         fail(ctx, playback, "fetch audio: too many downloads at once")
     else:
-        ctx.fetches.spawn(_prepare, ctx, playback, tone, (url, mime_type, repeat))
+        ctx.get(Fetches).spawn(_prepare, ctx, playback, tone, (url, mime_type, repeat))
     return playback
 
 
 def _prepare(ctx: Context, playback: Playback, tone: str, source: tuple[str, str, int]) -> None:
     try:
-        clip = ctx.spool.tone_clip(tone) if tone else ctx.spool.url_clip(*source)
+        clip = ctx.get(Spool).tone_clip(tone) if tone else ctx.get(Spool).url_clip(*source)
     except MediaError as error:
         fail(ctx, playback, error.message)
         return
@@ -70,7 +72,7 @@ def _prepare(ctx: Context, playback: Playback, tone: str, source: tuple[str, str
         return
     if playback.ended:
         return
-    ctx.spool.hold(clip)
+    ctx.get(Spool).hold(clip)
     playback.path, playback.loop = clip.path, clip.loop
     playback.file_ms, playback.total_ms = clip.duration_ms, clip.total_ms
     begin_soon(ctx, playback)
@@ -189,7 +191,7 @@ def _open_for_room(ctx: Context, playback: Playback) -> str:
 
 def _busy(ctx: Context, playback: Playback, conference: str) -> bool:
     """Whether another playback is played into this conference directly."""
-    return any(other.conference == conference for other in ctx.playbacks.of(playback.owner))
+    return any(other.conference == conference for other in ctx.get(Playbacks).of(playback.owner))
 
 
 def set_volume(ctx: Context, playback: Playback, volume: int) -> None:
@@ -212,13 +214,13 @@ def _silence(ctx: Context, conference: str) -> None:
     if not conference:
         return
     if not ctx.node.ready:
-        ctx.playbacks.strays.add(conference)
+        ctx.get(Playbacks).strays.add(conference)
     ctx.sound.stop_playing(conference)
 
 
 def stop_all(ctx: Context, owner: Owner) -> None:
     """The leg or room is gone, or the room is empty."""
-    for playback in ctx.playbacks.of(owner):
+    for playback in ctx.get(Playbacks).of(owner):
         stop(ctx, playback)
 
 
@@ -239,7 +241,7 @@ def fail(ctx: Context, playback: Playback, error: str, stage: str = "fetch") -> 
     """Report that it could not be played, once. `stage` is where that was seen, for the metrics."""
     if playback.ended:
         return
-    ctx.metrics.playback_failed(stage)
+    ctx.get(Failures).count(stage)
     log.warning("playback failed", playback_id=playback.id, file=playback.path or None, error=error)
     _forget(ctx, playback)
     ctx.emit(events.PlaybackError.of(playback, error=error))
@@ -247,11 +249,11 @@ def fail(ctx: Context, playback: Playback, error: str, stage: str = "fetch") -> 
 
 def _forget(ctx: Context, playback: Playback) -> None:
     playback.ended = True
-    ctx.playbacks.remove(playback)
+    ctx.get(Playbacks).remove(playback)
     ctx.timers.cancel(playback.id)
     ctx.state.forget_item(KIND, playback.id)
     if playback.path:
-        ctx.spool.release(playback.path)
+        ctx.get(Spool).release(playback.path)
     _dismiss(ctx, playback)
 
 
@@ -285,7 +287,7 @@ def _time_up(ctx: Context, playback: Playback) -> None:
 
 def done(ctx: Context, playback_id: str, conference: str) -> None:
     """The switch has no more of a file to play, whatever the cause."""
-    playback = ctx.playbacks.find(playback_id)
+    playback = ctx.get(Playbacks).find(playback_id)
     if playback is None or playback.conference != conference:
         return  # stopped by us, or its leg went elsewhere and takes it along
     total = playback.total_ms
@@ -297,7 +299,7 @@ def done(ctx: Context, playback_id: str, conference: str) -> None:
 
 def left_conference(ctx: Context, leg: Leg, conference: str) -> None:
     """The leg is out of a conference that ends with that: what was played into it has stopped."""
-    for playback in ctx.playbacks.of(of_leg(leg.id)):
+    for playback in ctx.get(Playbacks).of(of_leg(leg.id)):
         if playback.conference == conference and not playback.bot:
             playback.suspend(clock.now())
             ctx.timers.cancel(playback.id)
@@ -305,7 +307,7 @@ def left_conference(ctx: Context, leg: Leg, conference: str) -> None:
 
 def follow(ctx: Context, leg: Leg) -> None:
     """The leg is in a conference: go on with what has no place to be played."""
-    for playback in ctx.playbacks.of(of_leg(leg.id)):
+    for playback in ctx.get(Playbacks).of(of_leg(leg.id)):
         if playback.path and not playback.conference:
             begin_soon(ctx, playback)
 
@@ -319,12 +321,12 @@ def readopt(ctx: Context, snapshot: Snapshot) -> None:
     The switch cannot be asked what plays in a conference, so the clock decides.
     """
     for body in ctx.state.items(KIND):
-        if ctx.playbacks.find(body["id"]) is None:
+        if ctx.get(Playbacks).find(body["id"]) is None:
             _restore(ctx, Playback.from_dict(body))
-    while ctx.playbacks.strays:
-        if (conference := ctx.playbacks.strays.pop()) in snapshot.conferences:
+    while ctx.get(Playbacks).strays:
+        if (conference := ctx.get(Playbacks).strays.pop()) in snapshot.conferences:
             ctx.sound.stop_playing(conference)
-    for playback in ctx.playbacks:
+    for playback in ctx.get(Playbacks):
         if not playback.path:
             continue
         now = clock.now()
@@ -338,10 +340,10 @@ def readopt(ctx: Context, snapshot: Snapshot) -> None:
 
 
 def _restore(ctx: Context, playback: Playback) -> None:
-    ctx.playbacks.add(playback)
+    ctx.get(Playbacks).add(playback)
     owner = ctx.legs.find(playback.leg_id) if playback.leg_id else ctx.rooms.find(playback.room_id)
     if playback.path:
-        ctx.spool.hold(Clip(playback.path, playback.file_ms, playback.total_ms, playback.loop))
+        ctx.get(Spool).hold(Clip(playback.path, playback.file_ms, playback.total_ms, playback.loop))
         if owner is None:
             finish(ctx, playback, STOPPED)
     else:

@@ -13,10 +13,12 @@ from ...errors import Conflict, NotFound, SwitchUnavailable
 from ...model.owner import Owner, of_leg, of_room
 from ...model.recording import Recording
 from ...model.room import Room
+from ...model.sound_stores import Recordings
 from ...protocol.registry import Body, Rest, command
 from ...protocol.schemas import Flag, Payload, Text, about
 from ...storage import s3
 from ...storage.s3 import S3Target
+from ...storage.uploads import Uploads
 from . import naming, recorder
 
 FINISH_TIMEOUT_S = 300.0
@@ -156,8 +158,8 @@ def _target(ctx: Context, owner: Owner, fields: dict[str, str]) -> S3Target | No
         guard=settings.guard(),
         **fields,
     )
-    if target is not None and ctx.recordings.running(owner) is None:
-        ctx.uploads.probe(target, settings.request_preflight_timeout)
+    if target is not None and ctx.get(Recordings).running(owner) is None:
+        ctx.get(Uploads).probe(target, settings.request_preflight_timeout)
     return target
 
 
@@ -166,7 +168,7 @@ def _started(recording: Recording) -> dict[str, str]:
 
 
 def _running(ctx: Context, owner: Owner) -> Recording:
-    recording = ctx.recordings.running(owner)
+    recording = ctx.get(Recordings).running(owner)
     if recording is None:
         raise NotFound("no recording in progress")
     return recording

@@ -10,6 +10,7 @@ from ...calls.context import Context
 from ...model.leg import Leg
 from ...model.owner import of_leg, of_room
 from ...model.recording import RUNNING
+from ...model.sound_stores import Recordings
 from ...work import clock
 from . import kept
 
@@ -22,11 +23,11 @@ Stretches = list[tuple[int, int, int | None]]
 def changed(ctx: Context, leg: Leg) -> None:
     """The leg is on hold from now on, or not any more."""
     now = clock.now()
-    recording = ctx.recordings.running(of_leg(leg.id))
+    recording = ctx.get(Recordings).running(of_leg(leg.id))
     if recording is not None and recording.state == RUNNING:
         note(recording.held, leg.held, recording.elapsed_ms(now))
         kept.save(ctx, recording)
-    recording = ctx.recordings.running(of_room(leg.room_id)) if leg.room_id else None
+    recording = ctx.get(Recordings).running(of_room(leg.room_id)) if leg.room_id else None
     track = recording.track_of(leg.id) if recording is not None else None
     if recording is not None and track is not None:
         note(track.held, leg.held, recording.elapsed_ms(now))

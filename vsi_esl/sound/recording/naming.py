@@ -16,8 +16,11 @@ from ...model.leg import Leg
 from ...model.owner import Owner, of_leg, of_room
 from ...model.recording import Part, Recording, file_name
 from ...model.room import Room
+from ...model.sound_stores import Recordings
 from ...storage import folders
 from ...storage.s3 import S3Target
+from .failures import Failures
+from .publisher import Publisher
 
 log = structlog.get_logger(__name__)
 
@@ -39,9 +42,9 @@ def place(ctx: Context, owner: Owner, name: str) -> str:
     file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
     try:
         with gevent.Timeout(DISK_TIMEOUT_S, Internal("create recording dir: the disk does not answer")):
-            taken = ctx.publisher.look(_look, directory, file)
+            taken = ctx.get(Publisher).look(_look, directory, file)
     except Internal as error:
-        ctx.metrics.recording_failed("start")
+        ctx.get(Failures).count("start")
         log.error("recording not started", directory=directory, error=error.message)
         raise
     if name and taken:
@@ -55,7 +58,7 @@ def new_recording(
     """An armed recording of a leg or room to a file that `place` gave, not yet known to anybody. Does not
     wait. Conflict when another one was faster."""
     _free(ctx, of_leg(owner.id) if isinstance(owner, Leg) else of_room(owner.id))
-    if ctx.recordings.uses(file):
+    if ctx.get(Recordings).uses(file):
         raise Conflict(EXISTS)
     recording = Recording(f"rec-{secrets.token_hex(6)}", file, rate, owner.app_id)
     recording.parts.append(Part(os.path.abspath(recording.part_of("part0"))))
@@ -68,7 +71,7 @@ def new_recording(
 
 
 def _free(ctx: Context, owner: Owner) -> None:
-    if ctx.recordings.running(owner) is not None:
+    if ctx.get(Recordings).running(owner) is not None:
         raise Conflict("recording already in progress")
 
 

@@ -23,10 +23,12 @@ from ...calls.context import Context
 from ...errors import Internal, VsiError
 from ...events import sound as events
 from ...model.recording import CLOSING, REPORTED, UNPUBLISHED, Recording
+from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target
-from ...storage.uploads import UploadError
+from ...storage.uploads import UploadError, Uploads
 from ...work import clock
 from . import files, kept
+from .failures import Failures
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +68,7 @@ class Publisher:
 
     def publish(self, ctx: Context, recording: Recording) -> None:
         """See the recording out. Returns at once; a second call changes nothing."""
-        known = ctx.recordings.find(recording.id) is recording
+        known = ctx.get(Recordings).find(recording.id) is recording
         if known and recording.id not in self._working:
             self._working.add(recording.id)
             self._greenlets.spawn(self._run, ctx, recording)
@@ -141,7 +143,7 @@ class Publisher:
         kept.save(ctx, recording)
         if result.error:
             if not again:
-                ctx.metrics.recording_failed("publish" if len(names) > len(result.published) else "short")
+                ctx.get(Failures).count("publish" if len(names) > len(result.published) else "short")
             log.error(
                 "recording not as it should be",
                 recording=recording.id,
@@ -200,7 +202,7 @@ class Publisher:
             return {}
         target = S3Target.from_dict(recording.s3)
         return {
-            path: ctx.uploads.submit(
+            path: ctx.get(Uploads).submit(
                 f"{recording.id}:{os.path.basename(path)}", target, path, os.path.basename(path)
             )
             for path in recording.files()

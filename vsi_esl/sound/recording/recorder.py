@@ -15,6 +15,7 @@ import gevent
 import structlog
 from gevent.event import AsyncResult
 
+from ...calls import internal
 from ...calls.context import Context
 from ...errors import Internal, LegGone, SwitchUnavailable, VsiError
 from ...events import sound as events
@@ -32,11 +33,13 @@ from ...model.recording import (
     file_name,
 )
 from ...model.room import Room
+from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target
 from ...switch.snapshot import Snapshot
 from ...work import clock
-from .. import internal
 from . import holds, kept, naming, tracks
+from .failures import Failures
+from .publisher import Publisher
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +78,7 @@ def _start(ctx: Context, recording: Recording, begin: Callable[..., None], owner
     try:
         ctx.workers.run(recording.id, START_TIMEOUT_S, _start_now, ctx, recording, begin, owner)
     except Exception as error:
-        ctx.metrics.recording_failed("start")
+        ctx.get(Failures).count("start")
         log.error("recording not started", recording=recording.id, file=recording.part, error=str(error))
         recording.state = ABANDONED
         kept.save(ctx, recording)
@@ -95,7 +98,7 @@ def _start_now(ctx: Context, recording: Recording, begin: Callable[..., None], o
 
 def _abandon(ctx: Context, recording: Recording) -> None:
     """Undo a start that failed, or that may have."""
-    if ctx.recordings.find(recording.id) is not recording:
+    if ctx.get(Recordings).find(recording.id) is not recording:
         return
     try:
         ctx.sound.stop_recording(recording.opened)
@@ -104,7 +107,7 @@ def _abandon(ctx: Context, recording: Recording) -> None:
     if recording.recorder:
         ctx.sound.dismiss(recording.recorder)
     kept.forget(ctx, recording)
-    ctx.publisher.discard([path for _, path in recording.opened])
+    ctx.get(Publisher).discard([path for _, path in recording.opened])
 
 
 def _began(recording: Recording, when: float) -> None:
@@ -133,7 +136,7 @@ def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
 
 def renew(ctx: Context, leg: Leg) -> None:
     """The leg got a whisper, which only recordings begun after it can hear: go on in another file."""
-    recording = ctx.recordings.running(of_leg(leg.id))
+    recording = ctx.get(Recordings).running(of_leg(leg.id))
     if recording is not None:
         ctx.workers.submit(recording.id, _renew, ctx, recording, leg)
 
@@ -204,7 +207,7 @@ def stop(ctx: Context, recording: Recording) -> AsyncResult[Recording]:
 
     It is closing from now on, but closed behind what its worker is doing, which may be opening files.
     """
-    report = ctx.publisher.expect(recording)
+    report = ctx.get(Publisher).expect(recording)
     if recording.running:
         now = clock.now()
         _closing(ctx, recording, now)
@@ -214,7 +217,7 @@ def stop(ctx: Context, recording: Recording) -> AsyncResult[Recording]:
 
 def finish_room(ctx: Context, room: Room) -> None:
     """End the recording of a room, and wait until its recording.finished is out; not for ever."""
-    unfinished = ctx.recordings.unfinished(of_room(room.id))
+    unfinished = ctx.get(Recordings).unfinished(of_room(room.id))
     reports = [stop(ctx, recording) for recording in unfinished]
     limit = FINISH_TIMEOUT_S + ctx.config.s3.upload_timeout
     if reports and len(gevent.wait(reports, limit)) < len(reports):
@@ -231,10 +234,10 @@ def _closing(ctx: Context, recording: Recording, now: float) -> None:
 
 
 def _close(ctx: Context, recording: Recording) -> None:
-    if ctx.recordings.find(recording.id) is not recording:
+    if ctx.get(Recordings).find(recording.id) is not recording:
         return  # somebody was faster
     if recording.published:
-        ctx.publisher.publish(ctx, recording)
+        ctx.get(Publisher).publish(ctx, recording)
         return
     files = recording.opened
     try:
@@ -244,12 +247,12 @@ def _close(ctx: Context, recording: Recording) -> None:
             # the answer comes before the file is closed, and before an empty one is removed
             gevent.wait([one for one, now in zip(closed, ending, strict=True) if now], CLOSE_TIMEOUT_S)
     except SwitchUnavailable as error:
-        ctx.publisher.postpone(recording, error)
+        ctx.get(Publisher).postpone(recording, error)
         ctx.timers.at(recording.id, "close", clock.now() + RETRY_S, _close_later, ctx, recording)
         return
     if recording.recorder:
         ctx.sound.dismiss(recording.recorder)
-    ctx.publisher.publish(ctx, recording)
+    ctx.get(Publisher).publish(ctx, recording)
 
 
 def _close_later(ctx: Context, recording: Recording) -> None:
@@ -262,7 +265,7 @@ def _close_later(ctx: Context, recording: Recording) -> None:
 
 def media_up(ctx: Context, leg: Leg) -> None:
     """The leg has media now: begin what was armed."""
-    recording = ctx.recordings.running(of_leg(leg.id))
+    recording = ctx.get(Recordings).running(of_leg(leg.id))
     if recording is not None and recording.state == ARMED:
         ctx.workers.submit(recording.id, _begin_armed, ctx, recording, leg)
 
@@ -283,18 +286,20 @@ def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recordin
     own recordings, and those of its room that ended with it."""
     reports = []
     if room_id and (room := ctx.rooms.find(room_id)) is not None and not room.legs:
-        reports += [ctx.publisher.expect(one) for one in ctx.recordings.unfinished(of_room(room_id))]
-    for recording in ctx.recordings.unfinished(of_leg(leg.id)):
+        reports += [
+            ctx.get(Publisher).expect(one) for one in ctx.get(Recordings).unfinished(of_room(room_id))
+        ]
+    for recording in ctx.get(Recordings).unfinished(of_leg(leg.id)):
         if recording.running:
             _closing(ctx, recording, 0.0 if leg.unseen else clock.now())
-            ctx.workers.submit(recording.id, ctx.publisher.publish, ctx, recording)
-        reports.append(ctx.publisher.expect(recording))
+            ctx.workers.submit(recording.id, ctx.get(Publisher).publish, ctx, recording)
+        reports.append(ctx.get(Publisher).expect(recording))
     return reports
 
 
 def left_room(ctx: Context, room: Room, leg: Leg) -> None:
     """A participant less; the last one ends the recording."""
-    recording = ctx.recordings.running(of_room(room.id))
+    recording = ctx.get(Recordings).running(of_room(room.id))
     if recording is None:
         return
     track = recording.track_of(leg.id)
@@ -310,7 +315,7 @@ def stopped_by_switch(ctx: Context, file: str) -> None:
     """The switch closed a file. When nobody asked for that, the recording is over."""
     if ctx.waits.fulfil("closed", file):
         return
-    recording = ctx.recordings.written_to(file)
+    recording = ctx.get(Recordings).written_to(file)
     if recording is not None and recording.state == RUNNING:
         leg = ctx.legs.find(recording.leg_id) if recording.leg_id else None
         if recording.leg_id and (leg is None or leg.ending):
@@ -325,11 +330,11 @@ def stopped_by_switch(ctx: Context, file: str) -> None:
 def readopt(ctx: Context, snapshot: Snapshot) -> None:
     """Know again what is being recorded, and finish what ended, or was to be ended, meanwhile."""
     for body in ctx.state.items(kept.KIND):
-        if ctx.recordings.find(body["id"]) is None:
-            ctx.recordings.add(Recording.from_dict(body))
-    for recording in ctx.recordings:
+        if ctx.get(Recordings).find(body["id"]) is None:
+            ctx.get(Recordings).add(Recording.from_dict(body))
+    for recording in ctx.get(Recordings):
         if recording.state in (REPORTED, UNPUBLISHED):
-            ctx.publisher.publish(ctx, recording)
+            ctx.get(Publisher).publish(ctx, recording)
         elif recording.state == CLOSING:
             ctx.workers.submit(recording.id, _close, ctx, recording)
         elif recording.state == ABANDONED:
@@ -344,7 +349,7 @@ def _readopt_leg(ctx: Context, recording: Recording) -> None:
     leg = ctx.legs.find(recording.leg_id)
     if leg is None:
         _closing(ctx, recording, 0.0)
-        ctx.publisher.publish(ctx, recording)
+        ctx.get(Publisher).publish(ctx, recording)
     elif not leg.unseen:
         media_up(ctx, leg)  # a leg that is gone is reported in a moment, and its recording before it
 

@@ -12,6 +12,7 @@ from ...model.leg import Leg
 from ...model.owner import of_room
 from ...model.recording import RUNNING, Recording, Track
 from ...model.room import Room
+from ...model.sound_stores import Recordings
 from ...work import clock
 from . import holds, kept
 
@@ -53,7 +54,7 @@ def end_of_leavers(ctx: Context, recording: Recording, room: Room) -> None:
 
 def joined(ctx: Context, room: Room, leg: Leg) -> None:
     """A participant more, who gets a track."""
-    recording = ctx.recordings.running(of_room(room.id))
+    recording = ctx.get(Recordings).running(of_room(room.id))
     if recording is not None and recording.multi_file:
         ctx.workers.submit(recording.id, _join, ctx, recording, room, leg)
 

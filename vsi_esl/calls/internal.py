@@ -13,8 +13,8 @@ from collections.abc import Callable
 import gevent
 import structlog
 
-from ..calls.context import Context
 from ..errors import SwitchUnavailable, VsiError
+from .context import Context
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,39 @@
+"""The features, in the order in which they register and are told of moments. The only list of them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .calls.context import Context
+
+FEATURES = (
+    "vsi_esl.sound.bridges.feature",
+    "vsi_esl.sound.playback.feature",
+    "vsi_esl.sound.recording.feature",
+)
+"""Modules. Importing one declares its commands, events and translators; its `register(ctx)` makes it a part
+of one service: what it gives the context, and the moments it is told of."""
+
+CORE = ("vsi_esl.commands", "vsi_esl.translate")
+"""Packages of which every module is declared."""
+
+
+@cache
+def declare() -> None:
+    """Import everything that declares itself: commands, events, translators."""
+    for name in CORE:
+        package = importlib.import_module(name)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{name}.{module.name}")
+    for name in FEATURES:
+        importlib.import_module(name)
+
+
+def register(ctx: Context) -> None:
+    """Make all features part of a service."""
+    for name in FEATURES:
+        importlib.import_module(name).register(ctx)

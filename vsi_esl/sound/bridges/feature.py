@@ -1,0 +1,57 @@
+"""Bridges as a feature: what they give a service, and what they are told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import Metric
+
+from ...calls.context import Context
+from ...model.room import Room
+from ...model.sound_stores import Bridges
+from ...ops.series import gauge
+from ...protocol.confinement import app_ids_of_room, owned
+from ...protocol.schemas import BridgeId
+from ...switch.snapshot import Snapshot
+from . import bridging, commands
+
+__all__ = ["commands", "register"]
+
+
+def register(ctx: Context) -> None:
+    """Make bridges a part of the service."""
+    ctx.provide(Bridges())
+    ctx.metrics.show(lambda: _series(ctx))
+    moments = ctx.moments
+    moments.restore.subscribe(bridging.restore)
+    moments.adopt.subscribe(_adopt)
+    moments.room_deleted.subscribe(_delete_with_room)
+    moments.room_wanted.subscribe(_wanted)
+    moments.channel_ended.subscribe(bridging.ended)
+
+
+@owned(BridgeId)
+def _owners(ctx: Context, bridge_id: str) -> list[str]:
+    """Of both its rooms: it is a part of each."""
+    bridge = ctx.get(Bridges).find(bridge_id)
+    if bridge is None:
+        return []
+    return app_ids_of_room(ctx, bridge.room_a) + app_ids_of_room(ctx, bridge.room_b)
+
+
+def _adopt(ctx: Context, snapshot: Snapshot) -> Iterable[str]:
+    bridging.readopt(ctx, snapshot)
+    return [bridge.channel for bridge in ctx.get(Bridges)]
+
+
+def _delete_with_room(ctx: Context, room: Room) -> None:
+    for bridge in ctx.get(Bridges).of_room(room.id):
+        bridging.delete(ctx, bridge, room)
+
+
+def _wanted(ctx: Context, room: Room) -> bool:
+    return bool(ctx.get(Bridges).of_room(room.id))
+
+
+def _series(ctx: Context) -> Iterator[Metric]:
+    yield gauge("vsi_esl_bridges", "Bridges between rooms.", len(ctx.get(Bridges)))

@@ -1,0 +1,89 @@
+"""Playbacks as a feature: what they give a service, and what they are told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gevent.event import AsyncResult
+from prometheus_client.core import Metric
+
+from ...audio.fetch import Fetcher
+from ...audio.spool import Spool
+from ...calls.context import Context
+from ...model.leg import Leg
+from ...model.owner import of_leg, of_room
+from ...model.room import Room
+from ...model.sound_stores import Playbacks
+from ...net.guard import AddressGuard
+from ...ops.series import gauge, total
+from ...protocol.confinement import owned
+from ...protocol.schemas import PlaybackId
+from ...switch.snapshot import Snapshot
+from . import commands, player, translators
+from .failures import Failures
+from .fetches import Fetches
+
+__all__ = ["commands", "register", "translators"]
+
+LONGEST_AUDIO_S = 3600.0
+"""Of one file: decoded it takes 350 MB at 48 kHz."""
+
+
+def register(ctx: Context) -> None:
+    """Make playbacks a part of the service."""
+    ctx.provide(Playbacks())
+    ctx.provide(_spool(ctx))
+    ctx.provide(Fetches())
+    ctx.provide(Failures(ctx.metrics))
+    ctx.metrics.show(lambda: _series(ctx))
+    moments = ctx.moments
+    moments.entered.subscribe(player.follow)
+    moments.left_conference.subscribe(player.left_conference)
+    moments.room_emptied.subscribe(_stop_in_room)
+    moments.room_deleted.subscribe(_stop_in_room)
+    moments.ended.subscribe(_stop_with_leg)
+    moments.adopt.subscribe(_adopt)
+    moments.reload.subscribe(_reload)
+    moments.stop.subscribe(_stop)
+
+
+@owned(PlaybackId)
+def _owner(ctx: Context, playback_id: str) -> list[str]:
+    playback = ctx.get(Playbacks).find(playback_id)
+    return [] if playback is None else [playback.app_id]
+
+
+def _spool(ctx: Context) -> Spool:
+    settings = ctx.config.playback
+    guard = AddressGuard(settings.allow_private_urls, settings.allowed_networks)
+    fetcher = Fetcher(guard, timeout=settings.fetch_timeout, max_bytes=settings.max_bytes)
+    return Spool(settings.spool_dir, fetcher, max_bytes=settings.spool_bytes, max_seconds=LONGEST_AUDIO_S)
+
+
+def _stop_in_room(ctx: Context, room: Room) -> None:
+    player.stop_all(ctx, of_room(room.id))
+
+
+def _stop_with_leg(ctx: Context, leg: Leg, room_id: str) -> Iterable[AsyncResult[object]]:
+    player.stop_all(ctx, of_leg(leg.id))
+    return ()
+
+
+def _adopt(ctx: Context, snapshot: Snapshot) -> Iterable[str]:
+    player.readopt(ctx, snapshot)
+    return [playback.channel for playback in ctx.get(Playbacks)]
+
+
+def _reload(ctx: Context) -> None:
+    settings = ctx.config.playback
+    ctx.get(Spool).fetcher.guard.allow(settings.allow_private_urls, settings.allowed_networks)
+
+
+def _stop(ctx: Context) -> None:
+    ctx.get(Fetches).kill(block=False)
+
+
+def _series(ctx: Context) -> Iterator[Metric]:
+    yield gauge("vsi_esl_playbacks", "Playbacks that have not ended.", len(ctx.get(Playbacks)))
+    yield gauge("vsi_esl_fetches", "Playbacks whose audio is being fetched.", len(ctx.get(Fetches)))
+    yield total("vsi_esl_fetches_refused", "Fetches that got no turn in time.", ctx.get(Spool).refused)
