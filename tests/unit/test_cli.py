@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
 import click
@@ -145,6 +146,21 @@ def test_a_newcomer_answers_the_demo_caller(running):
     assert running.process.returncode == 0
     assert '"stopped"' in rest
     assert "Traceback" not in running.text + rest
+
+
+def test_a_service_whose_log_nobody_reads_goes_on(running):
+    """A pipe holds 64 KiB, and each room is a line of the log."""
+    http = HTTPConnection(running.url.split("/")[2], timeout=DEADLINE_S)
+    for number in range(600):
+        http.request("POST", "/v1/rooms", json.dumps({"id": f"room-{number}"}))
+        answer = http.getresponse()
+        answer.read()
+        assert answer.status in (200, 201)
+    http.close()
+    rest = running.stop()
+    assert len(rest) > 128 * 1024
+    assert rest.count('"room.created"') == 600
+    assert '"stopped"' in rest
 
 
 def tail_of(url: str, *options: str) -> subprocess.Popen[str]:

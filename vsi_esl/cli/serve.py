@@ -43,6 +43,7 @@ def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
     """Run the service. Stops on SIGTERM or SIGINT; the calls stay up. SIGHUP reads the settings again."""
     loaded = load_settings(config_path, dict(os.environ))
     config = loaded.config
+    logs.write_behind()
     logs.setup(config.log.level, config.log.format)
     logs.take_greenlet_errors()
     switch = None

@@ -24,6 +24,8 @@ import orjson
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from .logwriter import Behind
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 PRIVATE = frozenset(
@@ -74,11 +76,25 @@ QUOTED = re.compile(r"""(?s)(?:(?<!\w)|(?<=\bb))['"].*['"]""")
 NAMING_CODE = (AttributeError, TypeError, NameError, ImportError, OSError)
 """Errors that quote names, not values."""
 
+_stdout: Behind | None = None
+
 _guarded: ContextVar[Any] = ContextVar("vsi_esl_guarded", default=None)
 _lowest = {"level": logging.NOTSET}
 
 Work = TypeVar("Work", bound=Callable[..., Any])
 Line = MutableMapping[str, Any]
+
+
+def write_behind() -> None:
+    """Have a thread write what goes to standard output, from the next `setup` on. For a service: what cannot
+    be written would hold it up."""
+    global _stdout  # noqa: PLW0603  (as there is one standard output)
+    _stdout = Behind(sys.stdout)
+
+
+def lines_lost() -> int:
+    """Lines that could not be written, since the start."""
+    return _stdout.lost if _stdout is not None else 0
 
 
 def setup(level: str = "info", fmt: str = "auto", stream: TextIO | None = None) -> None:
@@ -87,7 +103,7 @@ def setup(level: str = "info", fmt: str = "auto", stream: TextIO | None = None) 
     The service logs to standard output, as the reference server does; a command whose output is its result
     passes `sys.stderr`. `fmt` is json, console, or auto: console when the stream is a terminal.
     """
-    out = stream or sys.stdout
+    out = stream or _stdout or sys.stdout
     _lowest["level"] = LEVELS[level]
     console = fmt == "console" or (fmt == "auto" and out.isatty())
     shared: list[Any] = [

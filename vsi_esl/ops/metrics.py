@@ -239,6 +239,7 @@ class ServiceCollector:
         for collect in self._more:
             yield from collect()
         yield _survived()
+        yield total("vsi_esl_log_lines_lost", "Log lines that nobody took in time.", logs.lines_lost())
         if self._webhooks is not None:
             yield from _of_webhooks(self._webhooks)
 
