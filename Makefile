@@ -14,10 +14,11 @@ test: $(VENV)/.installed-test    ## the whole test suite, some parts at a time
 test-python: $(VENV)/.installed-test    ## what depends on the version of Python; PYTHON and VENV say which
 	$(BIN)/python -m tests conformance-1 conformance-2 unit
 
-lint: $(VENV)/.installed-test    ## ruff and mypy
+lint: $(VENV)/.installed-test    ## ruff, mypy and the order of the folders
 	$(BIN)/ruff check vsi_esl tests examples
 	$(BIN)/ruff format --check vsi_esl tests examples
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.installed-test    ## the benchmarks; figures, not a pass or fail
 	$(BIN)/python -m tests.bench

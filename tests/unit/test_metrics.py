@@ -19,6 +19,7 @@ from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import RecordingSettings, StateSettings
 from vsi_esl.config.sound import PlaybackSettings
+from vsi_esl.errors import VsiError
 from vsi_esl.events import types
 from vsi_esl.model.leg import CONNECTED, Leg
 from vsi_esl.model.recording import RUNNING, Recording
@@ -26,6 +27,7 @@ from vsi_esl.model.room import Room
 from vsi_esl.model.sound_stores import Recordings
 from vsi_esl.ops import logs
 from vsi_esl.ops.metrics import Metrics, known_reason, register
+from vsi_esl.protocol import registry
 from vsi_esl.storage.uploads import Uploads
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -140,8 +142,8 @@ def test_reasons_are_bounded(reason, label):
 def test_commands(metrics):
     metrics.command("list_legs", "ok", 0.002)
     metrics.command("list_legs", "503", 5.0)
-    metrics.command('evil"} 1\n', "ok", 0.1)
-    metrics.command("evil2", "what", 0.1)
+    metrics.command("unknown", "ok", 0.1)
+    metrics.command("unknown", "what", 0.1)
     counted = "vsi_esl_commands_total"
     assert value(metrics, counted, command="list_legs", outcome="ok") == 1
     assert value(metrics, counted, command="list_legs", outcome="503") == 1
@@ -149,7 +151,14 @@ def test_commands(metrics):
     assert value(metrics, counted, command="unknown", outcome="other") == 1
     assert value(metrics, "vsi_esl_command_seconds_count", command="list_legs") == 2
     assert value(metrics, "vsi_esl_command_seconds_bucket", command="list_legs", le="0.0025") == 1
-    assert "evil" not in metrics.render()[0].decode()
+
+
+def test_what_clients_call_a_command_becomes_no_label(service):
+    for name in ('evil"} 1\n', "list_legs2", ""):
+        with pytest.raises(VsiError):
+            registry.dispatch(service.ctx, name, {})
+    assert value(service.ctx.metrics, "vsi_esl_commands_total", command="unknown", outcome="400") == 3
+    assert "evil" not in service.ctx.metrics.render()[0].decode()
 
 
 def test_the_age_of_switch_events(metrics):

@@ -22,7 +22,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from .. import __version__
 from ..events import types
 from ..model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
-from ..protocol.names import COMMANDS
 from . import logs
 from .series import OTHER, by_state, gauge, total
 
@@ -38,7 +37,6 @@ COMMAND_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 LOOP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LAG_BUCKETS = (0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
-KNOWN_COMMANDS = frozenset(COMMANDS)
 OUTCOMES = frozenset("ok 400 401 403 404 409 429 500 501 503".split())
 LEG_TYPES = frozenset((SIP_INBOUND, SIP_OUTBOUND))
 ENDING = "ending"
@@ -162,8 +160,7 @@ class Metrics:
             self._ended(self._types.pop(event.leg_id, UNKNOWN), event.cdr)
 
     def command(self, name: str, outcome: str, seconds: float) -> None:
-        """A command was answered: `outcome` is ok or the error code."""
-        name = name if name in KNOWN_COMMANDS else UNKNOWN
+        """A command of the protocol, or UNKNOWN, was answered: `outcome` is ok or the error code."""
         self._commands(name, outcome if outcome in OUTCOMES else OTHER).inc()
         self._seconds(name).observe(seconds)
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Handler = Callable[..., Any]
 
+UNKNOWN = "unknown"
+"""What the metrics call a command that is none; nothing of a client's becomes a label."""
+
 
 class Body(Enum):
     """What a REST route does with the request's body."""
@@ -126,7 +129,7 @@ def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN) -> An
         raise
     finally:
         seconds = time.perf_counter() - started
-        ctx.metrics.command(name, outcome, seconds)
+        ctx.metrics.command(name if name in COMMANDS else UNKNOWN, outcome, seconds)
         if logs.shows(logging.DEBUG):
             log.debug("command done", code=outcome, ms=round(seconds * 1000, 2))
 
