@@ -53,7 +53,8 @@ def place(
 def _arrived(arrival: gevent.event.AsyncResult[str]) -> str | None:
     """Its member id; None when it ended, or did not come in time."""
     with gevent.Timeout(ARRIVAL_TIMEOUT_S, False):
-        return arrival.get()
+        member_id: str = arrival.get()
+        return member_id
     return None
 
 

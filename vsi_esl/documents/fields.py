@@ -9,7 +9,7 @@ from typing import Any
 
 import marshmallow
 from apispec import APISpec
-from apispec.ext.marshmallow import OpenAPIConverter
+from apispec.ext.marshmallow import OpenAPIConverter  # type: ignore[attr-defined]
 from marshmallow import fields
 
 from ..commands.routing import MAX_ROLES, MatrixField, Roles
@@ -27,7 +27,7 @@ def _converter() -> OpenAPIConverter:
     """apispec's view of marshmallow fields, with ours."""
     resolve: Any = lambda schema: None  # noqa: E731 - nested schemas are written out where they are used
     converter = OpenAPIConverter("3.1.0", resolve, APISpec("", "", "3.1.0"))
-    converter.add_attribute_function(_ours)
+    converter.add_attribute_function(_ours)  # type: ignore[no-untyped-call]
     return converter
 
 

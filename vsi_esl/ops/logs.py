@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import lru_cache, partial, update_wrapper
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import gevent
 import orjson
@@ -226,8 +226,7 @@ def owners(name: str, payload: Any) -> dict[str, str]:
 
 def carry(work: Work) -> Work:
     """`work` with the ids and the guard of now, which neither a new greenlet nor a queue takes along."""
-    carried: Any = update_wrapper(partial(copy_context().run, work), work)
-    return carried
+    return cast(Work, update_wrapper(partial(copy_context().run, work), work))
 
 
 # -- what no line says --

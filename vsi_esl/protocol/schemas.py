@@ -212,7 +212,7 @@ class Nested(fields.Nested):
         return super()._deserialize(_known_members(self.schema, value), attr, data, partial, **more)
 
 
-class Rows(fields.List):
+class Rows(fields.List[Any]):
     """A JSON array of so many such objects; null is one without members."""
 
     def __init__(self, schema: type[Payload], *, limit: int = MAX_ROWS, **more: Any) -> None:
@@ -272,7 +272,8 @@ def load(schema: Schema, payload: Any) -> dict[str, Any]:
     if not isinstance(payload, Mapping):
         raise Invalid("invalid payload: must be an object")
     try:
-        return schema.load(_known_members(schema, payload))
+        arguments: dict[str, Any] = schema.load(_known_members(schema, payload))
+        return arguments
     except ValidationError as error:
         raise Invalid(f"invalid payload: {_first_problem(error.messages)}") from None
 

@@ -42,7 +42,7 @@ def _length_ms(path: str) -> int:
     """Of a WAV file; 0 for another."""
     try:
         with wave.open(path) as file:
-            return file.getnframes() * 1000 // file.getframerate()
+            return int(file.getnframes() * 1000 // file.getframerate())
     except (OSError, EOFError, wave.Error):
         return 0
 

@@ -115,7 +115,7 @@ class SwitchNode:
     @property
     def ready(self) -> bool:
         """Connected, subscribed and resynced."""
-        return self._ready.is_set()
+        return bool(self._ready.is_set())
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until ready; False when that took longer."""

@@ -24,7 +24,7 @@ from ..switch import memory
 from ..switch.lines.builder import decode_text
 from ..switch.snapshot import Membership, Snapshot, take_snapshot
 from ..work import clock
-from . import SwitchEvent
+from . import SwitchEvent, text_of
 from . import legs as translate
 
 log = structlog.get_logger(__name__)
@@ -159,7 +159,7 @@ def _recover_room(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Members
     name = membership.conference
     if not name.startswith("vsi-") or ctx.rooms.of_conference(name):
         return
-    room_id = decode_text(translate.text_of(dump, f"variable_{memory.ROOM}")) or name
+    room_id = decode_text(text_of(dump, f"variable_{memory.ROOM}")) or name
     if ctx.rooms.find(room_id) is None:
         rate = membership.rate if membership.rate in SAMPLE_RATES else ctx.config.rooms.default_sample_rate
         lifecycle.room_created(ctx, Room(room_id, rate, name, leg.app_id), needed=False)
@@ -170,7 +170,7 @@ def _catch_up_hold(ctx: Context, leg: Leg, dump: SwitchEvent) -> None:
         return
     # by the switch it is held or not, and moving it makes it forget; the peer holds by its media's direction
     on_hold = dump.get("Channel-Call-State") == "HELD"
-    flow = translate.text_of(dump, "variable_remote_audio_media_flow")
+    flow = text_of(dump, "variable_remote_audio_media_flow")
     by_us = on_hold and (leg.held_by_us or flow not in ("sendonly", "inactive"))
     by_peer = flow == "sendonly" or (flow == "inactive" and not by_us)
     if by_us is not leg.held_by_us:

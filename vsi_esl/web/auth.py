@@ -120,7 +120,8 @@ class Gate:
             return True
         try:
             parts = urlsplit(origin)
-            host, own = parts.hostname or "", parts.netloc.lower() == environ.get("HTTP_HOST", "").lower()
+            asked: str = environ.get("HTTP_HOST", "")
+            host, own = parts.hostname or "", parts.netloc.lower() == asked.lower()
         except ValueError:
             return False
         if self._tokens:

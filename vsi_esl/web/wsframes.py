@@ -64,7 +64,7 @@ def close_code(payload: bytes) -> int:
         return NO_STATUS
     if len(payload) == 1:
         raise FrameError(PROTOCOL_ERROR, "close frame of one byte")
-    (code,) = struct.unpack("!H", payload[:2])
+    code = int.from_bytes(payload[:2], "big")
     if not _sendable(code):
         raise FrameError(PROTOCOL_ERROR, f"close code {code}")
     try:

@@ -169,6 +169,7 @@ class Desk:
             except BaseException:
                 self._changes = _joined(changes, self._changes)
                 raise
+            result: T
             result, forgotten, self.counts.oldest, self._used = written
             self.counts.forgotten += forgotten
             self._unwritten = sum(len(one.frame) for one in self._changes.added)

@@ -24,8 +24,8 @@ from ...errors import Internal, VsiError
 from ...events import sound as events
 from ...model.recording import CLOSING, REPORTED, UNPUBLISHED, Recording
 from ...model.sound_stores import Recordings
-from ...storage.s3 import S3Target
-from ...storage.uploads import UploadError, Uploads
+from ...storage.s3 import S3Target, UploadError
+from ...storage.uploads import Uploads
 from ...work import clock
 from . import files, kept
 from .failures import Failures

@@ -132,7 +132,8 @@ class EslClient(greenswitch.InboundESL):
         result: AsyncResult[str] = AsyncResult()
         batch = [Command(encode_command(data, headers), _resolver(result))]
         batch += [Command(encode_command(line), _ignore) for line in then]
-        return self._wait(batch, result.get, timeout, data)
+        answer: str = self._wait(batch, result.get, timeout, data)
+        return answer
 
     def send_many(self, commands: Sequence[str], timeout: float | None = None) -> list[str]:
         """Send commands in one write and wait for all replies (they come in order)."""

@@ -41,7 +41,8 @@ class Jobs:
                 reply = client.send(f"bgapi {command}", timeout, {"Job-UUID": job_id})
                 if not reply.startswith("+OK"):
                     return reply
-                return result.get()
+                answer: str = result.get()
+                return answer
         except CommandTimeout:
             self.timeouts += 1
             self._given_up[job_id] = None
