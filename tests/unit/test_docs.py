@@ -31,7 +31,9 @@ def test_the_readme_names_every_command_of_the_command_line():
         assert f"vsi-esl {name}" in text
 
 
-@pytest.mark.parametrize("page", ["README.md", "freeswitch_conf/README.md", "docs/differences.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "freeswitch_conf/README.md", "docs/differences.md", "docs/architecture.md"]
+)
 def test_links_and_files_that_are_named_exist(page):
     path = ROOT / page
     text = path.read_text()
@@ -39,6 +41,32 @@ def test_links_and_files_that_are_named_exist(page):
         assert (path.parent / target).exists(), target
     for name in re.findall(r"`((?:vsi_esl|freeswitch_conf|dialplan|tests|docs)/[\w./]+)`", text):
         assert (ROOT / name).exists(), name
+
+
+def test_the_architecture_names_what_is_there():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(
+        re.findall(
+            r"(?<![\w./*])((?:[a-z_]+/)+(?:[a-z_]+\.py)?|[a-z_]+\.py|[\w/]+\.(?:md|toml))(?![\w/])", text
+        )
+    )
+    assert len(named) >= 40
+    gone = {name for name in named if not ((ROOT / name).exists() or (ROOT / "vsi_esl" / name).exists())}
+    assert gone <= {
+        "esl/",
+        "lines/",
+        "translators.py",
+        "feature.py",
+    }  # said of any feature, or within switch/
+
+
+def test_the_architecture_says_what_every_folder_is():
+    table = (ROOT / "docs" / "architecture.md").read_text().partition("## The folders")[2].partition("## ")[0]
+    told = re.findall(r"^\| `([a-z_]+(?:/|\.py))` \| \w", table, re.MULTILINE)
+    package = ROOT / "vsi_esl"
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    modules = {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+    assert sorted(told) == sorted(folders | modules)
 
 
 def test_nothing_of_the_workplace_is_named():
