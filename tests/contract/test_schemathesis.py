@@ -15,7 +15,7 @@ from pathlib import Path
 import gevent
 import pytest
 
-from tests.unit.test_cli import Running
+from tests.unit.cli.test_cli import Running
 
 CHECKS = ",".join(
     """

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .test_sandbox_socket import RawClient, connected, shown
+from .test_socket import RawClient, connected, shown
 
 ARRIVES = ["CREATE", "CALLSTATE", "EXECUTE:park", "PARK"]
 ANSWERED = ["PROGRESS_MEDIA", "CALLSTATE", "ANSWER", "CALLSTATE"]

@@ -10,7 +10,7 @@ import pytest
 from vsi_esl.audio import MediaError, wav
 from vsi_esl.audio.merge import Piece, merge
 
-from .test_media_wav import killed
+from .test_wav import killed
 
 RATE = 8000
 

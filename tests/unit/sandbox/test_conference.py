@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from .test_sandbox_calls import ended, incoming, sequence
-from .test_sandbox_socket import RawClient, connected
+from .test_calls import ended, incoming, sequence
+from .test_socket import RawClient, connected
 
 
 def join(client: RawClient, leg: str, room: str, flags: str = "", behind: str = ",park") -> dict:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .test_sandbox_calls import dial, ended, incoming, of, sequence
-from .test_sandbox_conference import action, join
-from .test_sandbox_socket import RawClient, connected, running
+from .test_calls import dial, ended, incoming, of, sequence
+from .test_conference import action, join
+from .test_socket import RawClient, connected, running
 
 LOOPBACK = (
     "originate_timeout=5,loopback_bowout=false,loopback_bowout_on_execute=false,ignore_early_media=true,"

@@ -19,7 +19,7 @@ from vsi_esl.audio.files import BELIEVED_S
 from vsi_esl.audio.spool import MAX_FETCHES, Spool
 from vsi_esl.net.guard import AddressGuard
 
-from .test_media_wav import chunk, fmt, riff
+from .test_wav import chunk, fmt, riff
 
 
 def sound(seconds: float = 1, value: int = 1000, rate: int = 8000) -> bytes:

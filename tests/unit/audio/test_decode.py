@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from vsi_esl.audio import MediaError
 from vsi_esl.audio.decode import Kind, decode, kind_of
 
-from .test_media_wav import RAMP, chunk, fmt, riff
+from .test_wav import RAMP, chunk, fmt, riff
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 MP3 = (DATA / "tone-1000hz-16k.mp3").read_bytes()
 MP3_STEREO = (DATA / "tone-1000hz-16k-stereo.mp3").read_bytes()
 WAV = riff(fmt(), chunk(b"data", RAMP.tobytes()))

@@ -1,0 +1,37 @@
+"""What is kept of a leg on its channel."""
+
+from __future__ import annotations
+
+from vsi_esl.model.leg import Leg
+from vsi_esl.switch import memory
+
+
+def leg(**more) -> Leg:
+    return Leg(**{"id": "u1", "type": "sip_inbound", "created_at": 100.0, **more})
+
+
+def test_memory_holds_everything_that_matters():
+    one = leg(app_id="a, b}", role="r'1", target_room="späce", muted=True, accept_dtmf=False, dtmf_seq=7)
+    one.ring_deadline, one.held_since = 123.5, 9.25
+    event = {f"variable_{key}": value for key, value in memory.variables(one).items()}
+    copy = leg()
+    memory.recall(copy, event)
+    for name in (
+        "app_id",
+        "role",
+        "target_room",
+        "muted",
+        "accept_dtmf",
+        "dtmf_seq",
+        "ring_deadline",
+        "held_since",
+    ):
+        assert getattr(copy, name) == getattr(one, name)
+
+
+def test_memory_takes_nonsense_for_nothing():
+    copy = leg()
+    memory.recall(
+        copy, {"variable_vsi_dtmf_seq": "x", "variable_vsi_muted": "maybe", "variable_vsi_role": ["a"]}
+    )
+    assert (copy.dtmf_seq, copy.muted, copy.role) == (0, False, "")
