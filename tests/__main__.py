@@ -15,16 +15,16 @@ import time
 
 CONFORMANCE = sorted(glob.glob("tests/conformance/test_*.py"))
 PARTS = {  # the longest first
+    "freeswitch": ["tests/freeswitch"],
     "conformance-1": CONFORMANCE[::2],
     "conformance-2": CONFORMANCE[1::2],
     "rest-1": [*CONFORMANCE[::2], "--face=rest"],
     "rest-2": [*CONFORMANCE[1::2], "--face=rest"],
-    "freeswitch": ["tests/freeswitch"],
     "unit": ["tests/unit"],
     "contract": ["tests/contract"],
 }
 AT_ONCE = os.cpu_count() or 1
-"""Parts at a time. With twice as many the figures of sound and time that some tests measure suffer."""
+"""Parts at a time. With one more already the figures of sound and time that some tests measure suffer."""
 POLL_S = 0.1
 NO_TESTS = 5
 """pytest's exit code when there was nothing to run, as with `-- -k name` in most parts."""
