@@ -21,7 +21,7 @@ def member(switch, service, leg_id):
 
 
 def settled(service, leg_id):
-    eventually(lambda: service.ctx.legs.get(leg_id).conference != "", "the leg is in a conference")
+    eventually(lambda: service.ctx.legs.get(leg_id).channel.conference != "", "the leg is in a conference")
 
 
 @pytest.mark.parametrize(

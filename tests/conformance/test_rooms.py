@@ -171,7 +171,7 @@ def test_an_operator_kick_takes_the_leg_out_of_the_room_only(switch, client, ser
     _, leg = answered(switch, client)
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
     live = service.ctx.legs.get(leg)
-    switch.esl(f"conference {live.conference} kick {live.member_id}")
+    switch.esl(f"conference {live.channel.conference} kick {live.channel.member_id}")
     client.event("leg.left_room", leg_id=leg, room_id="r")
     assert client.ok("get_leg", id=leg)["state"] == "connected"
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
@@ -208,11 +208,11 @@ def test_a_room_deleted_under_a_joining_leg(switch, client, service, monkeypatch
             service.ctx.rooms.remove(room)
         enter(one, conference, rate)
 
-    eventually(lambda: service.ctx.legs.get(leg).conference != "", "the leg is in its own conference")
+    eventually(lambda: service.ctx.legs.get(leg).channel.conference != "", "the leg is in its own conference")
     monkeypatch.setattr(service.ctx.switch, "enter", delete_then_enter, raising=False)
     assert client.error("add_leg_to_room", room_id="r", leg_id=leg) == (400, "room r not found")
     live = service.ctx.legs.get(leg)
-    assert (live.conference, live.room_id) == (live.solo_conference, "")
+    assert (live.channel.conference, live.room_id) == (live.solo_conference, "")
 
 
 def test_a_leg_can_be_moved_for_ever(switch, client):

@@ -18,7 +18,7 @@ def in_room(switch, client, role):
 def kept_apart(switch, service, legs):
     """The (listener, source) pairs of these legs that the switch keeps apart, by their names here."""
     room = service.ctx.rooms.find("r")
-    names = {service.ctx.legs.get(leg).member_id: name for name, leg in legs.items()}
+    names = {service.ctx.legs.get(leg).channel.member_id: name for name, leg in legs.items()}
     found = set()
     if switch.name == "sandbox":
         conference = switch.switch.conferences.by_name[room.conference]

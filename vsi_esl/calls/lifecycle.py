@@ -77,10 +77,12 @@ def entered(
     ctx: Context, leg: Leg, conference: str, member_id: str, *, speak: bool = True, hear: bool = True
 ) -> None:
     """The switch has the leg in a conference: its room's, or the one where it is alone."""
-    previous = ctx.rooms.of_conference(leg.conference) if leg.conference != conference else None
+    previous = (
+        ctx.rooms.of_conference(leg.channel.conference) if leg.channel.conference != conference else None
+    )
     if previous is not None and leg.room_id == previous.id:
-        left(ctx, leg, leg.conference)  # the report of leaving was missed
-    leg.conference, leg.member_id, leg.parked = conference, member_id, False
+        left(ctx, leg, leg.channel.conference)  # the report of leaving was missed
+    leg.channel.conference, leg.channel.member_id, leg.channel.parked = conference, member_id, False
     room = ctx.rooms.of_conference(conference)
     if room is not None and leg.room_id != room.id:
         leg.room_id = room.id
@@ -102,8 +104,8 @@ def entered(
 
 def left(ctx: Context, leg: Leg, conference: str) -> None:
     """The leg is out of a conference, whoever took it out."""
-    if leg.conference == conference:
-        leg.conference = ""
+    if leg.channel.conference == conference:
+        leg.channel.conference = ""
     ctx.moments.left_conference(ctx, leg, conference)
     room = ctx.rooms.of_conference(conference)
     if room is None or leg.room_id != room.id:
@@ -112,7 +114,7 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
     leg.room_id = ""
     room.legs.pop(leg.id, None)
     # the switch forgets what a listener may not hear when it leaves
-    room.relations = {pair for pair in room.relations if pair[0] != leg.member_id}
+    room.relations = {pair for pair in room.relations if pair[0] != leg.channel.member_id}
     if leg.target_room == room.id:
         leg.target_room = ""
     if not leg.silent_leave:
@@ -138,8 +140,8 @@ def disconnected(
     if not ctx.legs.remove(leg):
         return
     room_id = leg.room_id
-    if leg.conference:
-        left(ctx, leg, leg.conference)
+    if leg.channel.conference:
+        left(ctx, leg, leg.channel.conference)
     elif leg.room_id and (room := ctx.rooms.find(leg.room_id)):
         left(ctx, leg, room.conference)
     stopped_speaking(ctx, leg)

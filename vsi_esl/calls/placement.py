@@ -46,7 +46,7 @@ def settle(ctx: Context, leg: Leg) -> None:
         return
     room = ctx.rooms.find(leg.target_room) if leg.target_room else None
     conference = room.conference if room else leg.solo_conference
-    if leg.conference == conference:
+    if leg.channel.conference == conference:
         return
     if room is None and leg.state == EARLY_MEDIA:
         return  # alone and unanswered: nothing to hear yet
@@ -63,8 +63,10 @@ def settle(ctx: Context, leg: Leg) -> None:
 def _can_move(leg: Leg) -> bool:
     if leg.state == CONNECTED:
         # the switch parks an outbound call once more when its dialling is over
-        return leg.parked or bool(leg.conference)
-    return leg.state == EARLY_MEDIA and not leg.inbound and (leg.parked or bool(leg.conference))
+        return leg.channel.parked or bool(leg.channel.conference)
+    return (
+        leg.state == EARLY_MEDIA and not leg.inbound and (leg.channel.parked or bool(leg.channel.conference))
+    )
 
 
 def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
@@ -76,7 +78,7 @@ def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
         ctx.switch.silence(leg)
         gevent.sleep(QUIET_BEFORE_LEAVING_S)
     if room is None:
-        ctx.switch.enter(leg, leg.solo_conference, leg.rate)
+        ctx.switch.enter(leg, leg.solo_conference, leg.channel.rate)
     else:
         _join(ctx, leg, room)
     _hold_again(ctx, leg)

@@ -22,7 +22,9 @@ def apply(ctx: Context, room: Room) -> None:
 
 
 def _apply(ctx: Context, room: Room) -> None:
-    present = {leg.member_id: leg for leg in room.legs.values() if leg.conference == room.conference}
+    present = {
+        leg.channel.member_id: leg for leg in room.legs.values() if leg.channel.conference == room.conference
+    }
     wanted = forbidden(room.matrix, present.values())
     # a relation to a leg that is away cannot be cleared now; it is when that leg returns
     stale = {pair for pair in room.relations - wanted if pair[0] in present and pair[1] in present}

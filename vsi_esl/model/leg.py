@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .amd import AmdParameters
+from .channel import Channel
 
 SIP_INBOUND = "sip_inbound"
 SIP_OUTBOUND = "sip_outbound"
@@ -55,6 +56,7 @@ class Leg:
     uri: str = ""
     webhook: Webhook | None = None
 
+    channel: Channel = field(default_factory=Channel)
     answered_at: float = 0.0
     room_id: str = ""
     """The room the leg is in, as the switch reported it; empty outside rooms."""
@@ -66,13 +68,6 @@ class Leg:
     """Joining a room with routing: neither heard nor hearing until its relations are set."""
     dialling: bool = False
     """Outbound, and the switch's dialler still has the channel: taking it away cancels the dialling."""
-    parked: bool = False
-    """The channel waits in `park`, where it can be told what to do."""
-    conference: str = ""
-    """The conference the switch has it in: the room's, or `leg-<id>` when it is alone."""
-    member_id: str = ""
-    rate: int = 8000
-    """Sample rate of the negotiated codec in Hz."""
     sends_silence: bool = False
     """Waits unanswered in a playback of silence, on which a whisper can ride."""
     early_media_asked: bool = False
@@ -109,6 +104,11 @@ class Leg:
 
     amd: AmdParameters | None = None
     rtt: bool = False
+
+    @property
+    def node(self) -> str:
+        """The name of the switch it is on."""
+        return self.channel.node
 
     @property
     def inbound(self) -> bool:

@@ -27,6 +27,8 @@ class Room:
     conference: str = field(default_factory=conference_name)
     app_id: str = ""
     webhook: Webhook | None = None
+    node: str = ""
+    """The name of the switch that has its conference; empty until it is to have one."""
     legs: dict[str, Leg] = field(default_factory=dict)
     matrix: Matrix = field(default_factory=dict)
     expected: int = 0

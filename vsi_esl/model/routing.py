@@ -21,7 +21,7 @@ def forbidden(matrix: Matrix, legs: Iterable[Leg]) -> set[tuple[str, str]]:
     """The pairs (listener, source) of conference member ids between which nothing may be heard."""
     members = list(legs)
     return {
-        (listener.member_id, source.member_id)
+        (listener.channel.member_id, source.channel.member_id)
         for listener in members
         if listener.role and listener.role in matrix
         for source in members

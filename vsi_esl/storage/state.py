@@ -16,13 +16,14 @@ from typing import Any
 
 import orjson
 
+from ..model.channel import DEFAULT_NODE
 from ..model.leg import Leg, Webhook
 from ..model.room import Room
 from .database import Alone, StateError, open_database
 from .tables import FACTS, Row, Tables
 from .thread import StorageThread
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 SCHEMA = """
 CREATE TABLE rooms (
@@ -45,6 +46,11 @@ ENDS = """
 ALTER TABLE legs ADD COLUMN ending TEXT NOT NULL DEFAULT '';
 ALTER TABLE legs ADD COLUMN last TEXT NOT NULL DEFAULT '';
 """
+NODES = """
+ALTER TABLE rooms ADD COLUMN node TEXT NOT NULL DEFAULT '';
+ALTER TABLE legs ADD COLUMN node TEXT NOT NULL DEFAULT 'default';
+"""
+"""As `model.channel.DEFAULT_NODE`: before there were names, there was one switch."""
 KEYS = {"rooms": ("id",), "legs": ("id",), "items": ("kind", "id"), FACTS: ("name",)}
 
 
@@ -70,6 +76,7 @@ class LegRecord:
     webhook: Webhook | None
     ending: str = ""
     end: LegEnd | None = None
+    node: str = DEFAULT_NODE
 
 
 class StateStore:
@@ -82,7 +89,8 @@ class StateStore:
 
     def __init__(self, path: str, thread: StorageThread) -> None:
         self._alone = Alone(path, "state database")
-        schema, older = SCHEMA + ITEMS + ENDS, {2: ITEMS + ENDS, 3: ENDS}
+        schema = SCHEMA + ITEMS + ENDS + NODES
+        older = {2: ITEMS + ENDS + NODES, 3: ENDS + NODES, 4: NODES}
         try:
             self._db = open_database(path, "state database", SCHEMA_VERSION, schema, older=older)
             try:
@@ -131,7 +139,8 @@ class StateStore:
     def save_room(self, room: Room, *, needed: bool = False) -> None:
         hook = room.webhook or Webhook("")
         matrix = json.dumps(room.matrix)
-        row = (room.id, room.conference, room.sample_rate, room.app_id, hook.url, hook.secret, matrix)
+        head = (room.id, room.conference, room.sample_rate, room.app_id)
+        row = (*head, hook.url, hook.secret, matrix, room.node)
         self._tables.put("rooms", *row, needed=needed)
 
     def forget_room(self, room_id: str, *, needed: bool = False) -> None:
@@ -141,9 +150,15 @@ class StateStore:
         """The rooms as they were, without legs."""
         return [
             Room(
-                id, rate, conference, app_id, Webhook(url, secret) if url else None, matrix=json.loads(matrix)
+                id,
+                rate,
+                conference,
+                app_id,
+                Webhook(url, secret) if url else None,
+                node,
+                matrix=json.loads(matrix),
             )
-            for id, conference, rate, app_id, url, secret, matrix in self._tables.rows("rooms")
+            for id, conference, rate, app_id, url, secret, matrix, node in self._tables.rows("rooms")
         ]
 
     def save_legs(self, legs: Iterable[Leg], *, needed: bool = False) -> None:
@@ -153,8 +168,8 @@ class StateStore:
 
     def save_end(self, leg: Leg, end: LegEnd) -> None:
         """Remember what the last event of a leg will say."""
-        row = (*_row(leg)[:-1], json.dumps({"cdr": end.cdr, "quality": end.quality}))
-        self._tables.put("legs", *row)
+        last = json.dumps({"cdr": end.cdr, "quality": end.quality})
+        self._tables.put("legs", *_row(leg, last))
 
     def forget_leg(self, leg_id: str) -> None:
         self._tables.delete("legs", leg_id)
@@ -172,18 +187,17 @@ class StateStore:
         self._tables.put(FACTS, name, value)
 
 
-def _row(leg: Leg) -> tuple[Any, ...]:
+def _row(leg: Leg, last: str = "") -> tuple[Any, ...]:
     hook = leg.webhook or Webhook("")
     head = (leg.id, leg.type, leg.app_id, leg.room_id, leg.created_at, leg.answered_at, leg.state)
-    return (*head, hook.url, hook.secret, leg.ending, "")
+    return (*head, hook.url, hook.secret, leg.ending, last, leg.node)
 
 
 def _record(row: Row) -> LegRecord:
-    id, type, app_id, room_id, created_at, answered_at, state, url, secret, ending, last = row
+    id, type, app_id, room_id, created_at, answered_at, state, url, secret, ending, last, node = row
     hook = Webhook(url, secret) if url else None
-    return LegRecord(
-        id, type, app_id, room_id, created_at, answered_at, state, hook, ending=ending, end=_end(last)
-    )
+    head = (id, type, app_id, room_id, created_at, answered_at, state, hook)
+    return LegRecord(*head, ending=ending, end=_end(last), node=node)
 
 
 def _end(text: str) -> LegEnd | None:

@@ -60,10 +60,13 @@ class Tables:
         self._changes: Changes = {}
         self._writing: Changes = {}
         self._segments = Segments("" if path == MEMORY else f"{path}.recent")
+        defaults = {name: _defaults(db, name) for name in keys}
         for number, name, of, row in self._segments.recover(_read):
             if number > self._written:
                 self._number = number
-                self._apply(name, tuple(of), tuple(row) if row is not None else None)
+                # written before there were as many columns
+                whole = (*row, *defaults[name][len(row) :]) if row is not None else None
+                self._apply(name, tuple(of), whole)
         self._turn = BoundedSemaphore(1)
         self._work = Flag()
         if self._changes:
@@ -177,6 +180,13 @@ class Tables:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+
+def _defaults(db: sqlite3.Connection, table: str) -> Row:
+    """What a row has in each column that it says nothing of."""
+    columns = db.execute(f"PRAGMA table_info({table})").fetchall()
+    texts = [default or "NULL" for _, _, _, _, default, _ in columns]
+    return tuple(db.execute(f"SELECT {', '.join(texts)}").fetchone())
 
 
 def _read(name: str) -> Iterator[tuple[int, tuple[int, str, list[Any], list[Any] | None]]]:

@@ -133,7 +133,7 @@ def _catch_up(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership 
     _catch_up_hold(ctx, leg, dump)
     placement.arm_ring_timeout(ctx, leg)
     placement.arm_max_duration(ctx, leg)
-    leg.parked = membership is None
+    leg.channel.parked = membership is None
     placement.settle_soon(ctx, leg)
 
 
@@ -151,7 +151,7 @@ def _catch_up_conference(ctx: Context, leg: Leg, dump: SwitchEvent, membership: 
             ctx, leg, conference, membership.member_id, speak=membership.speak, hear=membership.hear
         )
     else:
-        leg.conference = ""
+        leg.channel.conference = ""
 
 
 def _recover_room(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership) -> None:

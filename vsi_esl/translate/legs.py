@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..calls import dialling, endings, lifecycle, placement
 from ..delivery.webhooks.targets import of_call
 from ..model import codecs
+from ..model.channel import Channel
 from ..model.leg import CONNECTED, EARLY_MEDIA, RINGING, SIP_INBOUND, SIP_OUTBOUND, Leg
 from ..switch import memory
 from ..work import clock
@@ -48,7 +49,7 @@ def leg_from(ctx: Context, event: SwitchEvent) -> Leg:
         type=SIP_INBOUND if inbound else SIP_OUTBOUND,
         created_at=ctx.node.clock.time_of(event, "Caller-Channel-Created-Time") or clock.now(),
         headers=headers,
-        parked=True,
+        channel=Channel(parked=True),
     )
     if inbound:
         leg.app_id = next((value for name, value in headers.items() if name.lower() == APP_ID), "")[:256]
@@ -61,10 +62,11 @@ def leg_from(ctx: Context, event: SwitchEvent) -> Leg:
 
 
 def learn_codec(leg: Leg, event: SwitchEvent) -> None:
-    """Take the sample rate of the negotiated codec from an event that has it."""
+    """Take the negotiated codec and its sample rate from an event that has them."""
     name = text_of(event, "variable_rtp_use_codec_name") or text_of(event, "variable_read_codec")
     if name:
-        leg.rate = codecs.sample_rate(name, text_of(event, "variable_read_rate"))
+        leg.channel.codec = name
+        leg.channel.rate = codecs.sample_rate(name, text_of(event, "variable_read_rate"))
 
 
 def learn_text(ctx: Context, leg: Leg, event: SwitchEvent) -> None:
@@ -90,7 +92,7 @@ def channel_park(ctx: Context, event: SwitchEvent) -> None:
         if event.get("Answer-State") == "ringing" and not ctx.draining:
             arrived(ctx, leg_from(ctx, event), event)
         return
-    leg.parked = True
+    leg.channel.parked = True
     leg.unseen = False
     dialling.parked(ctx, leg)
     if leg.state == CONNECTED or leg.target_room:

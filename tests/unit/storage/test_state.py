@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.drivers import eventually
 from vsi_esl.errors import StorageFailed
+from vsi_esl.model.channel import Channel
 from vsi_esl.model.leg import CONNECTED, Leg, Webhook
 from vsi_esl.model.playback import Playback
 from vsi_esl.model.recording import Part, Recording, Track
@@ -306,10 +308,50 @@ def test_a_state_file_of_an_earlier_version_is_carried_over(opened, path):
     store.close()
     db = sqlite3.connect(path)
     db.executescript(
-        "ALTER TABLE legs DROP COLUMN ending; ALTER TABLE legs DROP COLUMN last; PRAGMA user_version = 3;"
+        "ALTER TABLE legs DROP COLUMN ending; ALTER TABLE legs DROP COLUMN last;"
+        "ALTER TABLE legs DROP COLUMN node; ALTER TABLE rooms DROP COLUMN node; PRAGMA user_version = 3;"
     )
     db.close()
     assert opened().legs()["u1"].ending == ""
+
+
+def test_what_was_written_before_switches_had_names_is_of_the_only_one(opened, path):
+    """In the database, and in the file of changes that a killed process left."""
+    store = opened()
+    store.save_legs([leg()])
+    store.save_room(Room("a", 8000, "vsi-1"))
+    store.close()
+    db = sqlite3.connect(path)
+    db.executescript(
+        "ALTER TABLE legs DROP COLUMN node; ALTER TABLE rooms DROP COLUMN node; PRAGMA user_version = 4;"
+    )
+    (written,) = db.execute("SELECT value FROM facts WHERE name = 'written'").fetchone()
+    db.close()
+    late = ("u2", "sip_inbound", "", "", 1.0, 0.0, CONNECTED, "", "", "api_hangup", "")
+    room = ("b", "vsi-2", 8000, "", "", "", "{}")
+    with open(f"{path}.recent.7", "w") as changes:
+        for number, (table, row) in enumerate((("legs", late), ("rooms", room)), int(written) + 1):
+            changes.write(json.dumps([number, table, row[:1], row]) + "\n")
+    for _ in range(2):  # the second time from the database
+        store = opened()
+        assert {one.id: (one.node, one.ending) for one in store.legs().values()} == {
+            "u1": ("default", ""),
+            "u2": ("default", "api_hangup"),
+        }
+        assert {room.id: room.node for room in store.rooms()} == {"a": "", "b": ""}
+        store.close()
+
+
+def test_where_a_leg_and_a_room_are_survives(opened):
+    store = opened()
+    store.save_legs([leg(channel=Channel("east"))])
+    store.save_end(leg(id="u2", channel=Channel("west")), LegEnd({"reason": "remote_bye"}, None))
+    store.save_room(Room("a", 8000, node="east"))
+    store.close()
+    store = opened()
+    assert {one.id: one.node for one in store.legs().values()} == {"u1": "east", "u2": "west"}
+    assert store.legs()["u2"].end == LegEnd({"reason": "remote_bye"}, None)
+    assert [room.node for room in store.rooms()] == ["east"]
 
 
 def test_state_files_are_the_owners_only_from_the_start(opened, path):

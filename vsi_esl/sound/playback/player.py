@@ -153,10 +153,10 @@ def _open(ctx: Context, playback: Playback) -> str:
     if leg is None or leg.ending:
         finish(ctx, playback, STOPPED)
         return ""
-    if leg.conference == leg.solo_conference and not _busy(ctx, playback, leg.conference):
+    if leg.channel.conference == leg.solo_conference and not _busy(ctx, playback, leg.channel.conference):
         playback.bot = False
-        return leg.conference
-    if not leg.conference:
+        return leg.channel.conference
+    if not leg.channel.conference:
         if leg.state != EARLY_MEDIA:
             return ""  # on its way; `follow` comes when it is there
         if not leg.sends_silence:

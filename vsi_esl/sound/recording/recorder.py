@@ -55,7 +55,7 @@ FINISH_TIMEOUT_S = 30.0
 def start_leg(ctx: Context, leg: Leg, target: S3Target | None, file: str) -> Recording:
     """Record a leg from now on, or from when it has media, to a file that `naming.place` gave."""
     room = ctx.rooms.find(leg.room_id) if leg.room_id else None
-    recording = naming.new_recording(ctx, leg, room.sample_rate if room else leg.rate, target, file)
+    recording = naming.new_recording(ctx, leg, room.sample_rate if room else leg.channel.rate, target, file)
     _start(ctx, recording, _begin_leg, leg)
     return recording
 

@@ -129,15 +129,17 @@ class Switch:
     def set_deaf(self, leg: Leg, *, changed: bool = True) -> None:
         """Stop the conference's audio towards the leg, or not, as the leg says."""
         self._member(
-            leg, "deaf" if leg.hears_nothing(leg.conference) else "undeaf", ["deaf"] if changed else []
+            leg,
+            "deaf" if leg.hears_nothing(leg.channel.conference) else "undeaf",
+            ["deaf"] if changed else [],
         )
 
     def silence(self, leg: Leg) -> None:
         """Neither heard nor hearing, until it is moved, which sets its state anew."""
-        if leg.conference and leg.member_id:
+        if leg.channel.conference and leg.channel.member_id:
             self._node.command_many(
                 [
-                    builder.conference_member(leg.conference, action, leg.member_id)
+                    builder.conference_member(leg.channel.conference, action, leg.channel.member_id)
                     for action in ("mute", "deaf")
                 ]
             )
@@ -255,10 +257,10 @@ class Switch:
 
     def _member(self, leg: Leg, action: str, attributes: list[str]) -> None:
         remembered = self._setvars(leg, *attributes) if attributes else []
-        if not (leg.conference and leg.member_id):
+        if not (leg.channel.conference and leg.channel.member_id):
             self._node.post(*remembered)  # applied when it joins
             return
-        command = builder.conference_member(leg.conference, action, leg.member_id)
+        command = builder.conference_member(leg.channel.conference, action, leg.channel.member_id)
         answer = self._node.command(command, then=remembered)
         if not answer.startswith("+OK"):
             # it is on its way to another conference, which it joins with the leg's state

@@ -53,7 +53,7 @@ class SwitchSound:
 
     def whisper_bot(self, channel: str, playback: Playback, leg: Leg) -> None:
         """A conference of the playback's own, which only this leg hears, wherever it is."""
-        self._pair(audio.whisper(channel, playback.id, leg.rate, leg.id), leg.rate)
+        self._pair(audio.whisper(channel, playback.id, leg.channel.rate, leg.id), leg.channel.rate)
 
     def room_bot(self, channel: str, playback: Playback, conference: str, rate: int) -> None:
         """A conference of the playback's own, which everybody in a room hears."""
