@@ -17,8 +17,9 @@ from tests.support.drivers import SandboxDriver, SandboxPeer
 from tests.support.vsi import VsiClient
 from vsi_esl.app import Service
 from vsi_esl.config import Config
-from vsi_esl.config.settings import HttpSettings, RecordingSettings, StateSettings, SwitchSettings
-from vsi_esl.config.sound import PlaybackSettings
+from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
+from vsi_esl.sound.playback.settings import PlaybackSettings
+from vsi_esl.sound.recording.settings import RecordingSettings
 
 TARGET = Path(__file__).resolve().parents[1] / "vsi_esl" / "documents" / "examples.json"
 RECORDINGS = "/var/lib/vsi_esl/recordings"
@@ -165,9 +166,7 @@ def record() -> dict[str, Any]:
                 switch=SwitchSettings(host=switch.host, port=switch.port, password=switch.password),
                 http=HttpSettings(addr="127.0.0.1:0"),
                 state=StateSettings(path=f"{home}/state.sqlite3"),
-                recording=RecordingSettings(dir=f"{home}/recordings"),
-                playback=PlaybackSettings(spool_dir=f"{home}/spool"),
-            )
+            ).having(RecordingSettings(dir=f"{home}/recordings"), PlaybackSettings(spool_dir=f"{home}/spool"))
         )
         try:
             service.start()

@@ -22,13 +22,12 @@ from .model.stores import Legs, Rooms
 from .ops import journal
 from .ops.looplag import LoopWatch
 from .ops.metrics import Metrics
-from .storage import folders
 from .storage.state import StateStore
 from .storage.thread import StorageThread
 from .switch.actions.calls import Switch
 from .switch.actions.sound import SwitchSound
 from .switch.node import SwitchNode
-from .translate import SwitchEvent, adoption, sweep, translate
+from .translate import SwitchEvent, adoption, sweep, translate, translated
 from .web.http import HttpFace
 from .work import clock
 from .work.timers import Timers
@@ -64,13 +63,13 @@ class Service:
         state = StateStore(config.state.path, thread)
         opened.callback(state.abandon)
         clock.carry_on(state)
-        _warn_of_folders(config)
         self.config = config
         self.stopped = False
         node = SwitchNode(
             host=config.switch.host,
             port=config.switch.port,
             password=config.switch.password,
+            events=translated(),
             on_event=self._on_event,
             resync=self._resync,
             on_lost=self._on_lost,
@@ -185,9 +184,3 @@ def _beside_state(config: Config, name: str) -> str:
     """A file beside the state database, as both are about the same calls."""
     path = config.state.path
     return path if path == ":memory:" else os.path.join(os.path.dirname(path), name)
-
-
-def _warn_of_folders(config: Config) -> None:
-    for directory in (config.recording.dir, config.playback.spool_dir):
-        for risk in folders.risks(directory):
-            log.warning("directory at risk", directory=directory, reason=risk)

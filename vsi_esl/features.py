@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ FEATURES = (
     "vsi_esl.sound.recording.feature",
 )
 """Modules. Importing one declares its commands, events and translators; its `register(ctx)` makes it a part
-of one service: what it gives the context, and the moments it is told of."""
+of one service: what it gives the context, and the moments it is told of. A module `settings` beside it
+declares its sections of the settings."""
 
 CORE = ("vsi_esl.commands", "vsi_esl.translate")
 """Packages of which every module is declared."""
@@ -31,6 +33,15 @@ def declare() -> None:
             importlib.import_module(f"{name}.{module.name}")
     for name in FEATURES:
         importlib.import_module(name)
+
+
+@cache
+def declare_settings() -> None:
+    """Import what declares settings, and no more."""
+    for name in FEATURES:
+        settings = f"{name.rpartition('.')[0]}.settings"
+        if find_spec(settings) is not None:
+            importlib.import_module(settings)
 
 
 def register(ctx: Context) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,10 @@ from tests.support.vsi import VsiClient
 from tests.support.webserver import WebServer
 from vsi_esl.app import Service
 from vsi_esl.config import Config
-from vsi_esl.config.settings import HttpSettings, RecordingSettings, StateSettings, SwitchSettings
-from vsi_esl.config.sound import PlaybackSettings
+from vsi_esl.config.sections import with_values
+from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
+from vsi_esl.sound.playback.settings import PlaybackSettings
+from vsi_esl.sound.recording.settings import RecordingSettings
 
 
 @pytest.hookimpl(trylast=True)
@@ -67,11 +68,12 @@ def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
             switch=SwitchSettings(host=switch.host, port=switch.port, password=switch.password),
             http=HttpSettings(addr="127.0.0.1:0", shutdown_timeout=4.0),
             state=StateSettings(path=str(home / "state.sqlite3")),
-            recording=RecordingSettings(dir=str(home / "recordings")),
-            playback=PlaybackSettings(spool_dir=str(home / "spool"), allow_private_urls=True),
+        ).having(
+            RecordingSettings(dir=str(home / "recordings")),
+            PlaybackSettings(spool_dir=str(home / "spool"), allow_private_urls=True),
         )
         for section, values in sections.items():
-            config = replace(config, **{section: replace(getattr(config, section), **values)})
+            config = with_values(config, section, **values)
         service = Service(config)
         service.start()
         running.append(service)

@@ -13,6 +13,7 @@ from tests.support.drivers import eventually
 from vsi_esl.model.owner import of_leg, of_room
 from vsi_esl.model.sound_stores import Recordings
 from vsi_esl.sound.recording import naming
+from vsi_esl.sound.recording.settings import RecordingSettings
 
 from .test_audio import settled
 from .test_inbound import answered, ring
@@ -55,7 +56,7 @@ def test_a_leg_outside_a_room(switch, client, service):
     reply = client.ok("leg_record_start", id=leg)
     assert reply["status"] == "recording"
     assert NAME.fullmatch(os.path.basename(reply["file"]))
-    assert os.path.dirname(reply["file"]) == service.config.recording.dir
+    assert os.path.dirname(reply["file"]) == service.config.section(RecordingSettings).dir
     begun = client.event("recording.started")
     assert (begun["leg_id"], begun["file"]) == (leg, reply["file"])
     assert "room_id" not in begun

@@ -26,6 +26,7 @@ from vsi_esl.model.sound_stores import Bridges, Playbacks, Recordings
 from vsi_esl.sound.playback import player as player_module
 from vsi_esl.sound.recording import files, recorder
 from vsi_esl.sound.recording.publisher import Publisher
+from vsi_esl.sound.recording.settings import RecordingSettings
 from vsi_esl.storage import uploads
 
 from .test_inbound import answered
@@ -77,7 +78,9 @@ def quiet(service: Any) -> bool:
 
 
 def hidden_files(service: Any) -> list[str]:
-    return [name for name in os.listdir(service.config.recording.dir) if name.startswith(".")]
+    return [
+        name for name in os.listdir(service.config.section(RecordingSettings).dir) if name.startswith(".")
+    ]
 
 
 def is_recorded(switch: Any, channel: str) -> bool:

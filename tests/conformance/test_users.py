@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from tests.support.drivers import FreeswitchDriver, eventually
 from tests.support.freeswitch import REPOSITORY
 from tests.support.sandboxuser import PASSWORD
 from vsi_esl.app import Service
-from vsi_esl.cli.doctor_sound import sound_checks
+from vsi_esl.cli.doctor import api
 from vsi_esl.model.sound_stores import Recordings
+from vsi_esl.ops.findings import ON_SWITCH
 from vsi_esl.sound.recording import publisher
 from vsi_esl.switch.esl.client import EslClient
 from vsi_esl.work import clock
@@ -156,12 +159,13 @@ def failures(service: Service, kind: str, stage: str) -> float:
 
 
 def doctor(service: Service) -> dict[str, tuple[str, str]]:
-    """Status and finding of what doctor tries."""
+    """Status and finding of what doctor tries of sound."""
     settings = service.config.switch
     client = EslClient(settings.host, settings.port, settings.password)
     client.connect()
     try:
-        return {check.name: (check.status, check.detail) for check in sound_checks(service.config, client)}
+        checks = chain(*(made(service.config, partial(api, client)) for made in ON_SWITCH.values()))
+        return {check.name: (check.status, check.detail) for check in checks}
     finally:
         client.stop()
 

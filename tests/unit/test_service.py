@@ -9,8 +9,9 @@ import pytest
 
 from vsi_esl.app import Service
 from vsi_esl.config import Config
-from vsi_esl.config.settings import RecordingSettings, StateSettings
-from vsi_esl.config.sound import PlaybackSettings
+from vsi_esl.config.settings import StateSettings
+from vsi_esl.sound.playback.settings import PlaybackSettings
+from vsi_esl.sound.recording.settings import RecordingSettings
 from vsi_esl.storage.database import StateError
 
 
@@ -46,8 +47,9 @@ def held_files(directory: Path) -> list[str]:
 def test_a_service_that_cannot_be_made_lets_go_of_every_file(tmp_path, name, damage, said):
     config = Config(
         state=StateSettings(path=str(tmp_path / "state.sqlite3")),
-        recording=RecordingSettings(dir=str(tmp_path / "recordings")),
-        playback=PlaybackSettings(spool_dir=str(tmp_path / "spool")),
+    ).having(
+        RecordingSettings(dir=str(tmp_path / "recordings")),
+        PlaybackSettings(spool_dir=str(tmp_path / "spool")),
     )
     damage(tmp_path / name)
     for _ in range(2):  # the second time too for what it is, not because the first one is still there

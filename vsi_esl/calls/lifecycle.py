@@ -13,7 +13,6 @@ from typing import Any
 
 import gevent
 import structlog
-from gevent.event import AsyncResult
 
 from ..errors import LegGone, StorageFailed
 from ..events import types
@@ -21,11 +20,9 @@ from ..model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
 from ..model.room import Room
 from ..storage.state import LegEnd
 from .context import Context
+from .moments import Awaited
 
 log = structlog.get_logger(__name__)
-
-LAST_EVENT_LIMIT_S = 30.0
-"""How long the last event of a leg waits for its recording to be published, beside the upload."""
 
 
 def appeared(ctx: Context, leg: Leg) -> None:
@@ -166,9 +163,9 @@ def disconnected(
         _report_end(ctx, leg, last_event, awaited)
 
 
-def _report_end(ctx: Context, leg: Leg, last_event: types.LegEvent, awaited: list[AsyncResult[Any]]) -> None:
+def _report_end(ctx: Context, leg: Leg, last_event: types.LegEvent, awaited: list[Awaited]) -> None:
     if awaited:
-        gevent.joinall(awaited, timeout=ctx.config.s3.upload_timeout + LAST_EVENT_LIMIT_S)
+        gevent.joinall([one.result for one in awaited], timeout=max(one.limit for one in awaited))
     ctx.legs.departing.discard(leg.id)
     if not ctx.draining or not awaited:
         ctx.emit(last_event)

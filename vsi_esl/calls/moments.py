@@ -7,7 +7,7 @@ after the other, in the order of `vsi_esl.features`. A fault of one is logged an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import structlog
 from gevent.event import AsyncResult
@@ -23,6 +23,13 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Awaited(NamedTuple):
+    """What the last event of a leg waits for, and for how long at most (seconds)."""
+
+    result: AsyncResult[Any]
+    limit: float
 
 
 class Moment(Generic[P, T]):
@@ -79,7 +86,7 @@ class Moments:
         """Hold of a leg began or ended, on either side."""
         self.muted: Moment[[Context, Leg], None] = Moment("muted")
         """A leg was muted or unmuted."""
-        self.ended: Moment[[Context, Leg, str], Iterable[AsyncResult[Any]]] = Moment("ended")
+        self.ended: Moment[[Context, Leg, str], Iterable[Awaited]] = Moment("ended")
         """A leg has ended and is found no more; it was in this room (or ""). Answers with what its last event
         is to wait for."""
         self.room_emptied: Moment[[Context, Room], None] = Moment("room_emptied")

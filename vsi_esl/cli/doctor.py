@@ -7,35 +7,29 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 
 import click
 from greenswitch.esl import NotConnectedError
 
+from .. import features
 from ..config import Config
-from ..errors import VsiError
-from ..storage import s3
-from ..storage.s3 import S3Target
+from ..model.codecs import CODEC_MODULES
+from ..ops import findings
+from ..ops.findings import FAIL, OK, WARN, Check, writable
+from ..switch import facts
 from ..switch.esl.client import AuthenticationFailed, CommandTimeout, EslClient
 from ..switch.lines import builder
 from .doctor_http import http_checks
-from .doctor_sound import folder_checks, sound_checks
-from .findings import FAIL, OK, WARN, Check, writable
 from .lines import echo_table
 from .options import config_option, load_settings
 
 COLOURS = {OK: "green", WARN: "yellow", FAIL: "red"}
 
 NEEDED_MODULES = "mod_commands mod_conference mod_dptools mod_event_socket mod_loopback mod_sofia".split()
-USEFUL_MODULES = {
-    "mod_opus": "opus calls",
-    "mod_spandsp": "G722 calls",
-    "mod_sndfile": "playback and recordings",
-}
 GOOD_SESSIONS_PER_SECOND = 100
-DOCTOR_PROBE_S = 10.0
-"""For the S3 bucket, when recordings do not look at it."""
 DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 
 
@@ -44,6 +38,7 @@ DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 def doctor(config_path: str | None, as_json: bool) -> None:
     """Check the switch and this machine. Exit code 1 when the service cannot work here."""
+    features.declare()
     config = load_settings(config_path, dict(os.environ)).config
     checks = [*switch_checks(config), *machine_checks(config), *http_checks(config)]
     if as_json:
@@ -93,7 +88,8 @@ def _asked(config: Config, client: EslClient) -> Iterator[Check]:
     yield from _modules(client)
     yield from _configuration(config, client)
     yield _rate(client)
-    yield from sound_checks(config, client)
+    for name, check in findings.ON_SWITCH.items():
+        yield from _made(name, partial(check, config, partial(api, client)))
 
 
 def _password(config: Config) -> Check:
@@ -111,8 +107,10 @@ def _modules(client: EslClient) -> Iterator[Check]:
     missing = [name for name in NEEDED_MODULES if api(client, builder.module_exists(name)) != "true"]
     hint = "load them in modules.conf.xml" if missing else ""
     yield Check("needed modules", FAIL if missing else OK, ", ".join(missing) or "all loaded", hint)
-    for name, use in USEFUL_MODULES.items():
-        if api(client, builder.module_exists(name)) != "true":
+    useful = {module: f"{codec} calls" for codec, module in CODEC_MODULES.items()}
+    useful |= {module: " and ".join(uses) for module, uses in facts.NEEDED.items()}
+    for name, use in useful.items():
+        if name not in NEEDED_MODULES and api(client, builder.module_exists(name)) != "true":
             yield Check(name, WARN, "not loaded", f"needed for {use}")
 
 
@@ -139,6 +137,16 @@ def _configuration(config: Config, client: EslClient) -> Iterator[Check]:
         yield Check(name, OK if good else WARN, value or "not set", hint)
 
 
+def _made(name: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    """A feature's check. One that fails itself is a finding, and the others are made all the same."""
+    try:
+        yield from check()
+    except (NotConnectedError, CommandTimeout):
+        raise
+    except Exception as error:
+        yield Check(name, FAIL, f"the check failed: {error!r}", "report it with this line")
+
+
 def _rate(client: EslClient) -> Check:
     status = api(client, "status")
     match = re.search(r"per Sec out of max (\d+)", status)
@@ -151,25 +159,8 @@ def _rate(client: EslClient) -> Check:
 
 def machine_checks(config: Config) -> Iterator[Check]:
     """What this machine must offer to the service itself."""
-    yield writable("recording directory", config.recording.dir, WARN)
-    yield writable("audio spool", config.playback.spool_dir, FAIL)
-    yield from folder_checks(config)
-    if (target := config.s3.target()) is not None:
-        yield bucket(config, target)
+    for name, check in findings.ON_MACHINE.items():
+        yield from _made(name, partial(check, config))
     state = config.state.path
     if state != ":memory:":
         yield writable("state directory", os.path.dirname(os.path.abspath(state)), FAIL)
-
-
-def bucket(config: Config, target: S3Target) -> Check:
-    """Look whether the bucket is there. Only one that does not exist is an error, as for a recording."""
-    try:
-        s3.check(target, allow_insecure=config.s3.allow_insecure_endpoint)
-        limit = config.s3.request_preflight_timeout or DOCTOR_PROBE_S
-        problem = s3.probe(target, limit, config.s3.guard())
-    except VsiError as error:
-        return Check("S3 bucket", FAIL, error.message.removeprefix("create S3 backend: "), "see S3_BUCKET")
-    if problem:
-        hint = "recordings begin all the same; fine if the credentials may only put objects"
-        return Check("S3 bucket", WARN, f"{target.bucket}: {problem}", hint)
-    return Check("S3 bucket", OK, target.bucket)

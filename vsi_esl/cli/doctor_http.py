@@ -14,8 +14,8 @@ from ..net import NetError
 from ..net.connect import FAILURES, Connector, reason
 from ..net.guard import AddressGuard
 from ..net.url import parsed
+from ..ops.findings import FAIL, OK, WARN, Check, writable
 from ..storage.database import StateError
-from .findings import FAIL, OK, WARN, Check, writable
 
 CONNECT_TIMEOUT_S = 3.0
 

@@ -8,7 +8,7 @@ import structlog
 
 from ..app import Service
 from ..config import ConfigError
-from ..config.live import LIVE, cannot_be, changed, with_live
+from ..config.live import cannot_be, changed, live, with_live
 from ..config.loading import Loaded
 from ..ops import logs
 
@@ -37,14 +37,16 @@ class Reloader:
             log.error("settings not reloaded, nothing was changed", problems=[f"access.tokens: {problem}"])
             return
         keys = changed(self._running, after)
-        live = [key for key in keys if key in LIVE]
+        can_change = frozenset(live())
+        taken = [key for key in keys if key in can_change]
         for warning in after.warnings:
             log.warning("settings", warning=warning)
-        if "log.level" in live:
+        if "log.level" in taken:
             logs.setup(after.config.log.level, self._running.config.log.format)
-        self._service.reload(with_live(self._service.config, after.config, live))
-        taken = {key: after.sources[key] for key in live}
-        config = with_live(self._running.config, after.config, live)
-        self._running = Loaded(config, self._running.sources | taken, after.warnings)
+        self._service.reload(with_live(self._service.config, after.config, taken))
+        sources = self._running.sources | {key: after.sources[key] for key in taken}
+        config = with_live(self._running.config, after.config, taken)
+        self._running = Loaded(config, sources, after.warnings)
         # names only: a value may be a secret
-        log.info("settings reloaded", changed=live, need_a_restart=[key for key in keys if key not in live])
+        restart = [key for key in keys if key not in can_change]
+        log.info("settings reloaded", changed=taken, need_a_restart=restart)

@@ -15,19 +15,23 @@ def setting(
     help_text: str,
     *,
     secret: bool = False,
+    live: bool = False,
     default_text: str = "",
     example: str = "",
 ) -> Any:
     """A dataclass field that is a setting; its key is its place in the dataclasses.
 
     `default` is a value, or a function of the environment that makes one; `default_text` then says what it
-    makes, and `example` stands in the example file.
+    makes, and `example` stands in the example file. A `live` one takes effect while the service runs
+    (SIGHUP): it is asked for anew at each use, or can be put in place of what was there. Everything else is
+    in connections, files, queues and listeners that are made once, at the start.
     """
     metadata = {
         "env": env,
         "parse": parse,
         "help": help_text,
         "secret": secret,
+        "live": live,
         "default": default,
         "default_text": default_text,
         "example": example,
@@ -40,16 +44,6 @@ def setting(
 def default_state_path(environ: Mapping[str, str]) -> str:
     """The state database in the default directory."""
     return os.path.join(state_directory(environ), "state.sqlite3")
-
-
-def default_recording_directory(environ: Mapping[str, str]) -> str:
-    """Below the state directory."""
-    return os.path.join(state_directory(environ), "recordings")
-
-
-def default_spool_directory(environ: Mapping[str, str]) -> str:
-    """Below the state directory."""
-    return os.path.join(state_directory(environ), "spool")
 
 
 def state_directory(environ: Mapping[str, str]) -> str:

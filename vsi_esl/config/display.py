@@ -7,8 +7,9 @@ from dataclasses import Field
 from typing import Any
 
 from .elsewhere import SET_IN_FREESWITCH
-from .live import LIVE
-from .loading import HIDDEN, Loaded, all_settings
+from .live import live
+from .loading import HIDDEN, Loaded
+from .sections import all_settings, value_of
 
 
 def describe(loaded: Loaded) -> list[dict[str, str]]:
@@ -18,14 +19,11 @@ def describe(loaded: Loaded) -> list[dict[str, str]]:
     """
     rows = []
     for key, item in all_settings():
-        value: Any = loaded.config
-        for part in key.split("."):
-            value = getattr(value, part)
         rows.append(
             {
                 "key": key,
                 "variable": item.metadata["env"],
-                "value": _value(value, secret=item.metadata["secret"]),
+                "value": _value(value_of(loaded.config, key), secret=item.metadata["secret"]),
                 "default": _default(item),
                 "source": loaded.sources[key],
                 "help": item.metadata["help"],
@@ -85,7 +83,7 @@ def reference_table() -> str:
         variable = f"`{name}` or `{name}_FILE`" if item.metadata["secret"] else f"`{name}`"
         default = item.metadata["default_text"] or (f"`{_default(item)}`" if _default(item) else "none")
         lines.append(f"| `{key}` | {variable} | {_cell(default)} | {_cell(item.metadata['help'])} |")
-    keys = ", ".join(f"`{key}`" for key in LIVE)
+    keys = ", ".join(f"`{key}`" for key in live())
     lines += ["", f"`SIGHUP` has the settings read again. Without a restart take effect: {keys}."]
     lines += ["", "| Variable of the reference server | Set in FreeSWITCH |", "|---|---|"]
     lines += [f"| `{name}` | {_cell(instead)} |" for name, instead in SET_IN_FREESWITCH.items()]

@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
 
-from .loading import Loaded, all_settings, is_loopback
+from .loading import Loaded, is_loopback
+from .sections import all_settings, value_of, with_values
 from .settings import Config
 
-LIVE = (
-    "sip.auto_ringing",
-    "sip.domain",
-    "sip.outbound_proxy",
-    "sip.codecs",
-    "media.hold_timeout",
-    "rooms.default_sample_rate",
-    "speech.detection_enabled",
-    "playback.allow_private_urls",
-    "playback.allowed_networks",
-    "webhooks.url",
-    "webhooks.secret",
-    "webhooks.allow_private_urls",
-    "webhooks.from_sip_networks",
-    "access.allowed_ips",
-    "access.trust_proxy_headers",
-    "access.tokens",
-    "access.allowed_origins",
-    "access.rate_limit",
-    "access.allowed_hosts",
-    "log.level",
-)
-"""What is asked for anew at each use, or can be put in place of what was there. Everything else is in
-connections, files, queues and listeners that are made once, at the start."""
 
-
-def value_of(config: Config, key: str) -> Any:
-    """A setting by its key, such as `switch.host`."""
-    value: Any = config
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
+def live() -> list[str]:
+    """The keys of the settings that take effect while the service runs."""
+    return [key for key, item in all_settings() if item.metadata["live"]]
 
 
 def changed(before: Loaded, after: Loaded) -> list[str]:
@@ -57,8 +28,7 @@ def with_live(config: Config, after: Config, keys: Iterable[str]) -> Config:
     """`config` with these settings of `after`."""
     for key in keys:
         section, _, name = key.partition(".")
-        values = replace(getattr(config, section), **{name: value_of(after, key)})
-        config = replace(config, **{section: values})
+        config = with_values(config, section, **{name: value_of(after, key)})
     return config
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from ..access import tokens
 from . import yamlfile
 from .elsewhere import SET_IN_FREESWITCH
+from .sections import all_settings, sections
 from .settings import Config
 from .values import Partly
 
@@ -50,22 +51,6 @@ class _Given:
     value: Any
 
 
-def sections(owner: type, prefix: str = "") -> Iterator[tuple[str, type]]:
-    """The sections of a settings dataclass: name of the section, its dataclass."""
-    for item in fields(owner):
-        if isinstance(item.default_factory, type) and is_dataclass(item.default_factory):
-            yield f"{prefix}{item.name}", item.default_factory
-
-
-def all_settings(owner: type = Config, prefix: str = "") -> Iterator[tuple[str, Field[Any]]]:
-    """Every setting with its key, such as `switch.host`; those outside sections first."""
-    for item in fields(owner):
-        if "env" in item.metadata:
-            yield f"{prefix}{item.name}", item
-    for name, section in sections(owner, prefix):
-        yield from all_settings(section, f"{name}.")
-
-
 def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     """Read the file at `path` (None for none) and the environment. Raises ConfigError.
 
@@ -98,7 +83,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
                 problems.append(f"{one.origin}: {shown}: {error}")
                 bad.add(key)
             sources[key] = source
-    config = _build(Config, chosen)
+    config = _build(chosen)
     _check_together(config, bad, problems, warnings)
     if problems:
         raise ConfigError(problems)
@@ -157,7 +142,7 @@ def _from_file(path: str, settings: Settings, problems: list[str]) -> dict[str, 
     except yamlfile.FileError as error:
         problems.append(str(error))
         return {}
-    known = {key: key for key in (*settings, *dict(sections(Config)))}
+    known = {key: key for key in (*settings, *sections())}
     given: dict[str, _Given] = {}
     for key, value in _flat(tree, settings, problems).items():
         setting, from_file = _meant(key, settings, "_file")
@@ -175,7 +160,7 @@ def _from_file(path: str, settings: Settings, problems: list[str]) -> dict[str, 
 
 def _flat(tree: Mapping[Any, Any], settings: Settings, problems: list[str]) -> dict[str, Any]:
     """What is in the sections of the file, with keys such as `switch.host`."""
-    names = dict(sections(Config))
+    names = sections()
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if key in names and not isinstance(value, dict):
@@ -264,12 +249,17 @@ def _unknown(kind: str, name: str, known: Mapping[str, str]) -> str:
     return f'unknown {kind} "{tokens.shown(name)}"{hint}'
 
 
-def _build(owner: type, chosen: Mapping[str, Any], prefix: str = "") -> Any:
-    arguments = {
-        item.name: chosen[f"{prefix}{item.name}"]
-        for item in fields(owner)
-        if f"{prefix}{item.name}" in chosen
+def _build(chosen: Mapping[str, Any]) -> Config:
+    made = {name: _made(kind, f"{name}.", chosen) for name, kind in sections().items()}
+    core = {item.name: made.pop(item.name) for item in fields(Config) if item.name in made}
+    return Config(**_given(Config, "", chosen), **core).having(*made.values())
+
+
+def _made(kind: type, prefix: str, chosen: Mapping[str, Any]) -> Any:
+    return kind(**_given(kind, prefix, chosen))
+
+
+def _given(kind: type, prefix: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        item.name: chosen[f"{prefix}{item.name}"] for item in fields(kind) if f"{prefix}{item.name}" in chosen
     }
-    for name, section in sections(owner, prefix):
-        arguments[name.removeprefix(prefix)] = _build(section, chosen, f"{name}.")
-    return owner(**arguments)

@@ -1,4 +1,5 @@
-"""Every setting, declared once: its place in the file, its variable, its parser, its default, its meaning.
+"""The core's settings, each declared once: its place in the file, its variable, its parser, its default, its
+meaning. Those of features are beside them (see `sections`).
 
 Where the reference server has a variable for the same thing, its name is used.
 """
@@ -7,12 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from . import values
-from .declare import default_recording_directory, default_state_path, setting
-from .sound import PlaybackSettings, S3Settings
+from .declare import default_state_path, setting
 from .web import AccessSettings, ReplaySettings, WebhookSettings
+
+T = TypeVar("T")
 
 CODECS = ("PCMU", "PCMA", "G722", "opus")
 
@@ -134,25 +137,28 @@ class SipSettings:
     """SIP behaviour that is the service's to decide."""
 
     auto_ringing: bool = setting(
-        "SIP_AUTO_RINGING", values.boolean, False, "Send 180 to every inbound call at once."
+        "SIP_AUTO_RINGING", values.boolean, False, "Send 180 to every inbound call at once.", live=True
     )
     domain: str = setting(
         "SIP_DOMAIN",
         values.sip_domain,
         "",
         "Host part of From on outbound calls; empty for the switch's address.",
+        live=True,
     )
     outbound_proxy: str = setting(
         "SIP_OUTBOUND_PROXY",
         values.sip_proxy,
         "",
         "SIP URI of the proxy that outbound calls go through, a loose Route; `create_leg` can name another.",
+        live=True,
     )
     codecs: tuple[str, ...] = setting(
         "SIP_CODECS",
         values.codecs(CODECS),
         CODECS,
         "Codecs used when a command names none: the first of the caller's offer that is listed here.",
+        live=True,
     )
 
 
@@ -171,6 +177,7 @@ class MediaSettings:
         values.duration_or_zero,
         7200.0,
         "Hang up a leg held for so long; 0 for never.",
+        live=True,
     )
 
 
@@ -179,7 +186,7 @@ class RoomSettings:
     """Rooms."""
 
     default_sample_rate: int = setting(
-        "DEFAULT_SAMPLE_RATE", values.sample_rate, 16000, "Rate of rooms that name none, in Hz."
+        "DEFAULT_SAMPLE_RATE", values.sample_rate, 16000, "Rate of rooms that name none, in Hz.", live=True
     )
 
 
@@ -188,21 +195,11 @@ class SpeechSettings:
     """Speaking events."""
 
     detection_enabled: bool = setting(
-        "SPEECH_DETECTION_ENABLED", values.boolean, False, "speaking.* events for legs that do not say."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingSettings:
-    """Recordings."""
-
-    dir: str = setting(
-        "RECORDING_DIR",
-        values.switch_directory,
-        default_recording_directory,
-        "Directory of recordings, made with mode 2770; the switch writes there.",
-        default_text="recordings in $STATE_DIRECTORY, else in ~/.local/state/vsi_esl",
-        example="/var/lib/vsi_esl/recordings",
+        "SPEECH_DETECTION_ENABLED",
+        values.boolean,
+        False,
+        "speaking.* events for legs that do not say.",
+        live=True,
     )
 
 
@@ -211,7 +208,11 @@ class LogSettings:
     """The log on standard output."""
 
     level: str = setting(
-        "LOG_LEVEL", values.choice("debug", "info", "warn", "error"), "info", "Least severe level logged."
+        "LOG_LEVEL",
+        values.choice("debug", "info", "warn", "error"),
+        "info",
+        "Least severe level logged.",
+        live=True,
     )
     format: str = setting(
         "VSI_ESL_LOG_FORMAT",
@@ -241,10 +242,18 @@ class Config:
     media: MediaSettings = field(default_factory=MediaSettings)
     rooms: RoomSettings = field(default_factory=RoomSettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
-    recording: RecordingSettings = field(default_factory=RecordingSettings)
-    playback: PlaybackSettings = field(default_factory=PlaybackSettings)
-    s3: S3Settings = field(default_factory=S3Settings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    of_features: Mapping[type, Any] = field(default_factory=dict)
+    """The sections of features by their class."""
+
+    def section(self, kind: type[T]) -> T:
+        """A feature's section; its defaults when nothing was said of it."""
+        found: T | None = self.of_features.get(kind)
+        return kind() if found is None else found
+
+    def having(self, *sections: object) -> Config:
+        """The same with these sections of features."""
+        return replace(self, of_features={**self.of_features, **{type(one): one for one in sections}})

@@ -13,13 +13,16 @@ from .declare import setting
 class WebhookSettings:
     """Events by HTTP POST."""
 
-    url: str = setting("WEBHOOK_URL", values.http_url, "", "Where events go that no leg or room claims.")
+    url: str = setting(
+        "WEBHOOK_URL", values.http_url, "", "Where events go that no leg or room claims.", live=True
+    )
     secret: str = setting(
         "WEBHOOK_SECRET",
         values.text,
         "",
         "Signs what goes there, and all else without a secret.",
         secret=True,
+        live=True,
     )
     mode: str = setting(
         "VSI_ESL_WEBHOOK_MODE",
@@ -67,12 +70,14 @@ class WebhookSettings:
         values.boolean,
         False,
         "Let requests name private and loopback addresses. The global webhook may be one in any case.",
+        live=True,
     )
     from_sip_networks: tuple[Network, ...] = setting(
         "VSI_ESL_WEBHOOK_SIP_NETWORKS",
         values.networks,
         (),
         "Networks whose calls may set a webhook with X-Webhook-URL and X-Webhook-Secret; none: nobody.",
+        live=True,
     )
 
 
@@ -94,10 +99,18 @@ class AccessSettings:
     """Who may use the HTTP face."""
 
     allowed_ips: tuple[Network, ...] = setting(
-        "ALLOWED_IPS", values.networks, (), "Addresses and networks that may connect; empty for all."
+        "ALLOWED_IPS",
+        values.networks,
+        (),
+        "Addresses and networks that may connect; empty for all.",
+        live=True,
     )
     trust_proxy_headers: bool = setting(
-        "TRUST_PROXY_HEADERS", values.boolean, False, "Take the client's address from X-Forwarded-For."
+        "TRUST_PROXY_HEADERS",
+        values.boolean,
+        False,
+        "Take the client's address from X-Forwarded-For.",
+        live=True,
     )
     tokens: tuple[str, ...] = setting(
         "VSI_ESL_TOKENS",
@@ -106,18 +119,21 @@ class AccessSettings:
         "Bearer tokens, each as NAME:SCOPE:HASH[:APP_ID_PATTERN]; made with `vsi-esl token`. None: no tokens"
         " needed.",
         secret=True,
+        live=True,
     )
     allowed_origins: tuple[str, ...] = setting(
         "VSI_ESL_ALLOWED_ORIGINS",
         values.words,
         (),
         "Origins of browsers' pages that may connect, such as https://console.example; * for all.",
+        live=True,
     )
     rate_limit: int = setting(
         "VSI_ESL_RATE_LIMIT",
         values.integer(0, 1_000_000),
         0,
         "Requests and commands per second and token, with bursts of twice that; 0 for no limit.",
+        live=True,
     )
     connections_per_address: int = setting(
         "VSI_ESL_CONNECTIONS_PER_ADDRESS",
@@ -132,6 +148,7 @@ class AccessSettings:
         (),
         "Names under which the service may be asked while there are no tokens, beside addresses and"
         " localhost; * for all.",
+        live=True,
     )
     open_without_tokens: bool = setting(
         "VSI_ESL_OPEN_WITHOUT_TOKENS",

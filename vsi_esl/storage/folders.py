@@ -12,6 +12,10 @@ import pwd
 import stat
 from collections.abc import Iterator
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 MODE = 0o2770
 """For the owner and the group, which the files in it inherit."""
 FILE_MODE = 0o640
@@ -31,6 +35,12 @@ def make(path: str) -> None:
             raise
     else:
         os.chmod(path, MODE)
+
+
+def warn(directory: str) -> None:
+    """Log what is wrong with where a directory is."""
+    for risk in risks(directory):
+        log.warning("directory at risk", directory=directory, reason=risk)
 
 
 def risks(path: str) -> list[str]:

@@ -12,8 +12,13 @@ from .lines import builder
 
 log = structlog.get_logger(__name__)
 
-SOUND_MODULES = ("mod_sndfile", "mod_loopback")
-"""Files, and the internal channels of playbacks, recorders and bridges."""
+NEEDED: dict[str, list[str]] = {}
+"""Modules that features need, each with what for."""
+
+
+def need(module: str, use: str) -> None:
+    """A feature needs a module of the switch for `use`; its commands ask with `SwitchNode.require`."""
+    NEEDED.setdefault(module, []).append(use)
 
 
 @dataclass(slots=True)
@@ -27,23 +32,22 @@ class SwitchFacts:
     missing_codecs: frozenset[str] = frozenset()
     """Codecs whose module is not loaded; a call answered with one of them would be lost."""
     missing_modules: frozenset[str] = frozenset()
-    """Modules that playback and recording need and the switch has not loaded."""
+    """Modules that features need and the switch has not loaded."""
 
 
 def learn(ask: Callable[[Sequence[str]], list[str]]) -> SwitchFacts:
     """Ask the switch. `ask` runs api commands and returns their answers."""
+    modules = tuple(NEEDED)
     version, core_uuid, watched, *answers = ask(
         [
             "version",
             builder.global_getvar("core_uuid"),
             builder.global_getvar("sip_watch_headers"),
-            *[builder.module_exists(module) for module in (*SOUND_MODULES, *CODEC_MODULES.values())],
+            *[builder.module_exists(module) for module in (*modules, *CODEC_MODULES.values())],
         ]
     )
-    sound, loaded = answers[: len(SOUND_MODULES)], answers[len(SOUND_MODULES) :]
-    lacking = frozenset(
-        module for module, answer in zip(SOUND_MODULES, sound, strict=True) if answer != "true"
-    )
+    found, loaded = answers[: len(modules)], answers[len(modules) :]
+    lacking = frozenset(module for module, answer in zip(modules, found, strict=True) if answer != "true")
     missing = frozenset(
         codec for codec, answer in zip(CODEC_MODULES, loaded, strict=True) if answer != "true"
     )
@@ -57,7 +61,8 @@ def warn(facts: SwitchFacts) -> None:
     if not (facts.version.startswith(("1.10", "1.11")) or facts.version == "sandbox"):
         log.warning("untested switch version", version=facts.version)
     if facts.missing_modules:
-        log.warning("no playback or recording without these modules", modules=sorted(facts.missing_modules))
+        uses = {module: " and ".join(NEEDED[module]) for module in sorted(facts.missing_modules)}
+        log.warning("modules not loaded on the switch", needed_for=uses)
     if facts.missing_codecs:
         log.warning("codecs without their module on the switch", codecs=sorted(facts.missing_codecs))
     if not facts.watches_headers:

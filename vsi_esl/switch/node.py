@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -33,13 +33,8 @@ from .lines import builder
 
 log = structlog.get_logger(__name__)
 
-EVENTS = (
-    "CHANNEL_PARK CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_HOLD CHANNEL_UNHOLD "
-    "CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB DTMF TEXT RECORD_STOP HEARTBEAT SHUTDOWN "
-    "MODULE_LOAD MODULE_UNLOAD CUSTOM "
-    "conference::maintenance sofia::notify_watched_header sofia::error"
-)
-"""The event types asked for: a plain call is 5 events with these, 24 with all."""
+OWN_EVENTS = frozenset("BACKGROUND_JOB CHANNEL_HANGUP_COMPLETE HEARTBEAT MODULE_LOAD MODULE_UNLOAD".split())
+"""Asked for in any case, beside what has a translator. With all that there is, a plain call is 24 events."""
 
 DEFAULT_HEARTBEAT_S = 20.0
 SETUP_TIMEOUT_S = 15.0
@@ -56,7 +51,8 @@ SAME_ERROR_S = 60.0
 class SwitchNode:
     """Keeps the connections to one switch. Times are in seconds.
 
-    `on_event` gets every event of the switch; `on_lost` is told of each loss of a switch that was ready.
+    `on_event` gets the events of the switch that are named in `events` (of a CUSTOM event, its subclass), and
+    no others are asked for; `on_lost` is told of each loss of a switch that was ready.
     `resync` is run after each connect, while events are held back; what it returns, if anything, is run
     when they flow again. Only then is the switch ready.
     """
@@ -67,6 +63,7 @@ class SwitchNode:
         host: str,
         port: int,
         password: str,
+        events: Iterable[str],
         on_event: Callable[[dict[str, Any]], None],
         resync: Callable[[], Callable[[], None] | None],
         on_lost: Callable[[], None],
@@ -78,6 +75,7 @@ class SwitchNode:
         backoff_max: float = 10.0,
     ) -> None:
         self._address = (host, port, password)
+        self._subscription = subscription(events)
         self._on_event = on_event
         self._resync = resync
         self._on_lost = on_lost
@@ -270,7 +268,7 @@ class SwitchNode:
         self._setups.connect()
         self._events = EslClient(*self._address, on_event=self._handle, **options)
         self._events.connect()
-        reply = self._events.send(f"event json {EVENTS}")
+        reply = self._events.send(f"event json {self._subscription}")
         if not reply.startswith("+OK"):
             raise NotConnectedError(f"the switch refused our events: {reply}")
         self._adopt_calls()
@@ -387,6 +385,13 @@ class SwitchNode:
                 client.stop() if goodbye else client.close()
         self._events = self._setups = self._commands = None
         self.jobs.fail_all(NotConnectedError(self.last_error))
+
+
+def subscription(events: Iterable[str]) -> str:
+    """The names of `event json`: events, then CUSTOM and the subclasses, which are not in capitals."""
+    names = OWN_EVENTS.union(events)
+    subclasses = sorted(name for name in names if not name.isupper())
+    return " ".join([*sorted(names.difference(subclasses)), *(["CUSTOM", *subclasses] if subclasses else [])])
 
 
 @contextmanager

@@ -38,6 +38,11 @@ def _registrar(translators: dict[str, Translator], name: str) -> Callable[[Trans
     return register
 
 
+def translated() -> list[str]:
+    """The names of the events that have a translator: all that the switch is asked for."""
+    return list(_translators)
+
+
 def translate(ctx: Context, event: SwitchEvent) -> None:
     """Hand a switch event to its translator; an event without one means nothing to us."""
     name = event.get("Event-Name")

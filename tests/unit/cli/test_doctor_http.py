@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 
 from tests.support.s3server import ACCESS_KEY, SECRET_KEY, clean_environment, scripted
-from vsi_esl.cli.doctor import bucket
 from vsi_esl.cli.doctor_http import http_checks
-from vsi_esl.cli.findings import FAIL, OK, WARN
 from vsi_esl.config import Config
 from vsi_esl.config.settings import StateSettings
-from vsi_esl.config.sound import S3Settings
 from vsi_esl.config.web import AccessSettings, WebhookSettings
 from vsi_esl.delivery.webhooks.arrivals import Arrival
 from vsi_esl.delivery.webhooks.outbox import Changes, Outbox
 from vsi_esl.delivery.webhooks.targets import Target
+from vsi_esl.ops.findings import FAIL, OK, WARN
+from vsi_esl.sound.recording.doctor import bucket
+from vsi_esl.sound.recording.settings import S3Settings
 
 
 @pytest.fixture
@@ -84,5 +84,5 @@ def test_the_bucket(monkeypatch, status, expected):
         settings = S3Settings(
             bucket="recordings", endpoint=server.url, access_key=ACCESS_KEY, secret_key=SECRET_KEY
         )
-        check = bucket(replace(Config(), s3=settings), settings.target())
+        (check,) = bucket(Config().having(settings))
     assert (check.status, check.detail) == expected

@@ -10,7 +10,7 @@ import structlog
 
 from vsi_esl.access import tokens
 from vsi_esl.config import ConfigError, describe, example_yaml, load
-from vsi_esl.config.loading import all_settings
+from vsi_esl.config.sections import all_settings
 from vsi_esl.ops import logs
 
 

@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from vsi_esl.access.tokens import line_of
-from vsi_esl.config import Config, ConfigError, Loaded, describe, example_yaml, load, reference_table
+from vsi_esl.config import ConfigError, Loaded, describe, example_yaml, load, reference_table
 from vsi_esl.config.elsewhere import SET_IN_FREESWITCH
-from vsi_esl.config.loading import HIDDEN, all_settings, listen_host
+from vsi_esl.config.loading import HIDDEN, listen_host
+from vsi_esl.config.sections import all_settings, sections, value_of
+from vsi_esl.sound.recording.settings import RecordingSettings
 
 SECRET = "hunter2"
 
@@ -26,13 +28,6 @@ def settings_file(tmp_path: Path):
         return str(path)
 
     return write
-
-
-def value_of(config: Config, key: str):
-    found = config
-    for part in key.split("."):
-        found = getattr(found, part)
-    return found
 
 
 def problems(path: str | None, environ: dict[str, str]) -> list[str]:
@@ -50,7 +45,9 @@ def test_defaults():
     assert config.vsi.event_buffer_size == 256
     assert config.vsi.max_frame_bytes == 1024 * 1024
     assert config.rooms.default_sample_rate == 16000
-    assert config.recording.dir == os.path.join(os.path.dirname(config.state.path), "recordings")
+    assert config.section(RecordingSettings).dir == os.path.join(
+        os.path.dirname(config.state.path), "recordings"
+    )
     assert config.sip.codecs == ("PCMU", "PCMA", "G722", "opus")
     assert config.log.level == "info"
     assert not config.sip.auto_ringing
@@ -535,7 +532,9 @@ def test_paths(tmp_path):
     assert "must be a directory" in problems(None, {"RECORDING_DIR": str(tmp_path / "file")})[0]
     assert "must be an absolute path" in problems(None, {"RECORDING_DIR": "recordings"})[0]
     assert "must be a file" in problems(None, {"VSI_ESL_STATE_PATH": str(tmp_path)})[0]
-    assert load(None, {"RECORDING_DIR": str(tmp_path / "new")}).config.recording.dir == str(tmp_path / "new")
+    assert load(None, {"RECORDING_DIR": str(tmp_path / "new")}).config.section(RecordingSettings).dir == str(
+        tmp_path / "new"
+    )
 
 
 def test_describe(settings_file):
@@ -581,7 +580,7 @@ def test_the_example_file_has_every_setting_at_its_default(settings_file):
         if not callable(item.metadata["default"]):
             assert value_of(loaded.config, key) == item.metadata["default"], key
             assert item.metadata["help"] in text
-    assert set(yaml.safe_load(text)) == {field.name for field in dataclasses.fields(Config)}
+    assert set(yaml.safe_load(text)) == {"instance_id", *sections()}
 
 
 def test_the_documents_do_not_depend_on_the_machine(monkeypatch):

@@ -17,8 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from vsi_esl import __version__
 from vsi_esl.app import Service
 from vsi_esl.config import Config
-from vsi_esl.config.settings import RecordingSettings, StateSettings
-from vsi_esl.config.sound import PlaybackSettings
+from vsi_esl.config.settings import StateSettings
 from vsi_esl.errors import VsiError
 from vsi_esl.events import types
 from vsi_esl.model.leg import CONNECTED, Leg
@@ -28,6 +27,8 @@ from vsi_esl.model.sound_stores import Recordings
 from vsi_esl.ops import logs
 from vsi_esl.ops.metrics import Metrics, known_reason, register
 from vsi_esl.protocol import registry
+from vsi_esl.sound.playback.settings import PlaybackSettings
+from vsi_esl.sound.recording.settings import RecordingSettings
 from vsi_esl.storage.uploads import Uploads
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -39,9 +40,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     running = Service(
         Config(
             state=StateSettings(path=":memory:"),
-            recording=RecordingSettings(dir=str(tmp_path)),
-            playback=PlaybackSettings(spool_dir=str(tmp_path / "spool")),
-        )
+        ).having(RecordingSettings(dir=str(tmp_path)), PlaybackSettings(spool_dir=str(tmp_path / "spool")))
     )
     yield running
     running.stop()

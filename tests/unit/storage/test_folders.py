@@ -10,6 +10,8 @@ import pytest
 
 from vsi_esl.audio import wav
 from vsi_esl.config import Config
+from vsi_esl.sound.playback.settings import PlaybackSettings
+from vsi_esl.sound.recording.settings import RecordingSettings
 from vsi_esl.storage import folders
 
 
@@ -87,8 +89,8 @@ def test_one_of_a_stranger_or_below_it(good):
 def test_the_defaults_are_below_the_state_directory(monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/vsi_esl")
     config = Config()
-    assert config.recording.dir == "/var/lib/vsi_esl/recordings"
-    assert config.playback.spool_dir == "/var/lib/vsi_esl/spool"
+    assert config.section(RecordingSettings).dir == "/var/lib/vsi_esl/recordings"
+    assert config.section(PlaybackSettings).spool_dir == "/var/lib/vsi_esl/spool"
 
 
 def test_spool_files_are_for_owner_and_group(tmp_path):

@@ -12,10 +12,13 @@ from ...model.sound_stores import Bridges
 from ...ops.series import gauge
 from ...protocol.confinement import app_ids_of_room, owned
 from ...protocol.schemas import BridgeId
+from ...switch.facts import need
 from ...switch.snapshot import Snapshot
 from . import bridging, commands
 
 __all__ = ["commands", "register"]
+
+need("mod_loopback", "bridges")
 
 
 def register(ctx: Context) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gevent.event import AsyncResult
 from prometheus_client.core import Metric
 
 from ...audio.fetch import Fetcher
 from ...audio.spool import Spool
 from ...calls.context import Context
+from ...calls.moments import Awaited
 from ...model.leg import Leg
 from ...model.owner import of_leg, of_room
 from ...model.room import Room
@@ -18,12 +18,18 @@ from ...net.guard import AddressGuard
 from ...ops.series import gauge, total
 from ...protocol.confinement import owned
 from ...protocol.schemas import PlaybackId
+from ...storage import folders
+from ...switch.facts import need
 from ...switch.snapshot import Snapshot
-from . import commands, player, translators
+from . import commands, doctor, player, translators
 from .failures import Failures
 from .fetches import Fetches
+from .settings import PlaybackSettings
 
-__all__ = ["commands", "register", "translators"]
+__all__ = ["commands", "doctor", "register", "translators"]
+
+need("mod_sndfile", "playback")
+need("mod_loopback", "playback")
 
 LONGEST_AUDIO_S = 3600.0
 """Of one file: decoded it takes 350 MB at 48 kHz."""
@@ -31,6 +37,7 @@ LONGEST_AUDIO_S = 3600.0
 
 def register(ctx: Context) -> None:
     """Make playbacks a part of the service."""
+    folders.warn(ctx.config.section(PlaybackSettings).spool_dir)
     ctx.provide(Playbacks())
     ctx.provide(_spool(ctx))
     ctx.provide(Fetches())
@@ -54,7 +61,7 @@ def _owner(ctx: Context, playback_id: str) -> list[str]:
 
 
 def _spool(ctx: Context) -> Spool:
-    settings = ctx.config.playback
+    settings = ctx.config.section(PlaybackSettings)
     guard = AddressGuard(settings.allow_private_urls, settings.allowed_networks)
     fetcher = Fetcher(guard, timeout=settings.fetch_timeout, max_bytes=settings.max_bytes)
     return Spool(settings.spool_dir, fetcher, max_bytes=settings.spool_bytes, max_seconds=LONGEST_AUDIO_S)
@@ -64,7 +71,7 @@ def _stop_in_room(ctx: Context, room: Room) -> None:
     player.stop_all(ctx, of_room(room.id))
 
 
-def _stop_with_leg(ctx: Context, leg: Leg, room_id: str) -> Iterable[AsyncResult[object]]:
+def _stop_with_leg(ctx: Context, leg: Leg, room_id: str) -> Iterable[Awaited]:
     player.stop_all(ctx, of_leg(leg.id))
     return ()
 
@@ -75,7 +82,7 @@ def _adopt(ctx: Context, snapshot: Snapshot) -> Iterable[str]:
 
 
 def _reload(ctx: Context) -> None:
-    settings = ctx.config.playback
+    settings = ctx.config.section(PlaybackSettings)
     ctx.get(Spool).fetcher.guard.allow(settings.allow_private_urls, settings.allowed_networks)
 
 

@@ -19,7 +19,8 @@ from ...protocol.schemas import Flag, Payload, Text, about
 from ...storage import s3
 from ...storage.s3 import S3Target
 from ...storage.uploads import Uploads
-from . import naming, recorder
+from . import buckets, naming, recorder
+from .settings import S3Settings
 
 FINISH_TIMEOUT_S = 300.0
 """Longest wait for a file to be closed and merged; the upload has its own limit on top."""
@@ -149,11 +150,10 @@ def _with_legs(ctx: Context, room_id: str) -> Room:
 def _target(ctx: Context, owner: Owner, fields: dict[str, str]) -> S3Target | None:
     """Where the recording is to go. A bucket that does not exist is refused now, not at the end."""
     ctx.node.require("mod_sndfile")
-    settings = ctx.config.s3
-    server = settings.target()
+    settings = ctx.config.section(S3Settings)
     target = s3.resolve(
         fields.pop("storage"),
-        server,
+        buckets.configured(settings),
         allow_insecure=settings.allow_insecure_endpoint,
         guard=settings.guard(),
         **fields,
@@ -186,7 +186,7 @@ def _resume(ctx: Context, owner: Owner) -> dict[str, str]:
 
 def _stop(ctx: Context, owner: Owner) -> dict[str, Any]:
     report = recorder.stop(ctx, _running(ctx, owner))
-    limit = FINISH_TIMEOUT_S + ctx.config.s3.upload_timeout
+    limit = FINISH_TIMEOUT_S + ctx.config.section(S3Settings).upload_timeout
     with gevent.Timeout(limit, SwitchUnavailable(f"not done within {limit:g} s")):
         recording = report.get()
     reply: dict[str, Any] = {"status": "stopped", "file": recording.shown(recording.file)}

@@ -8,24 +8,34 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import Metric
 
 from ...calls.context import Context
+from ...calls.moments import Awaited
+from ...model.leg import Leg
 from ...model.recording import ARMED, CLOSING, REPORTED, RUNNING, UNPUBLISHED
 from ...model.sound_stores import Recordings
 from ...ops.series import by_state, gauge, total
+from ...storage import folders
 from ...storage.uploads import Uploads
+from ...switch.facts import need
 from ...switch.snapshot import Snapshot
-from . import commands, holds, recorder, tracks, translators
+from . import commands, doctor, holds, recorder, tracks, translators
 from .failures import Failures
 from .publisher import Publisher
+from .settings import RecordingSettings, S3Settings
 
-__all__ = ["commands", "register", "translators"]
+__all__ = ["commands", "doctor", "register", "translators"]
 
+need("mod_sndfile", "recordings")
+
+LAST_EVENT_LIMIT_S = 30.0
+"""How long the last event of a leg waits for its recording to be published, beside the upload."""
 PAUSED = "paused"
 STATES = (ARMED, RUNNING, PAUSED, CLOSING, REPORTED, UNPUBLISHED)
 
 
 def register(ctx: Context) -> None:
     """Make recordings a part of the service."""
-    s3 = ctx.config.s3
+    s3 = ctx.config.section(S3Settings)
+    folders.warn(ctx.config.section(RecordingSettings).dir)
     ctx.provide(Recordings())
     ctx.provide(Uploads(lambda *_: None, attempt_timeout=s3.attempt_timeout, guard=s3.guard()))
     ctx.provide(Publisher())
@@ -36,10 +46,15 @@ def register(ctx: Context) -> None:
     moments.joined.subscribe(tracks.joined)
     moments.left.subscribe(recorder.left_room)
     moments.held.subscribe(holds.changed)
-    moments.ended.subscribe(recorder.leg_ended)
+    moments.ended.subscribe(_ended)
     moments.room_deleting.subscribe(recorder.finish_room)
     moments.adopt.subscribe(_adopt)
     moments.stop.subscribe(_stop)
+
+
+def _ended(ctx: Context, leg: Leg, room_id: str) -> Iterable[Awaited]:
+    limit = ctx.config.section(S3Settings).upload_timeout + LAST_EVENT_LIMIT_S
+    return [Awaited(report, limit) for report in recorder.leg_ended(ctx, leg, room_id)]
 
 
 def _adopt(ctx: Context, snapshot: Snapshot) -> Iterable[str]:

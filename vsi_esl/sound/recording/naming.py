@@ -21,6 +21,7 @@ from ...storage import folders
 from ...storage.s3 import S3Target
 from .failures import Failures
 from .publisher import Publisher
+from .settings import RecordingSettings
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ def place(ctx: Context, owner: Owner, name: str) -> str:
     be; Internal when the disk does not take it. What `owner` names may be gone afterwards.
     """
     _free(ctx, owner)
-    directory = ctx.config.recording.dir
+    directory = ctx.config.section(RecordingSettings).dir
     file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
     try:
         with gevent.Timeout(DISK_TIMEOUT_S, Internal("create recording dir: the disk does not answer")):

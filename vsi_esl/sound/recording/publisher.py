@@ -29,6 +29,7 @@ from ...storage.uploads import Uploads
 from ...work import clock
 from . import files, kept
 from .failures import Failures
+from .settings import S3Settings
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +118,7 @@ class Publisher:
             self._publish(ctx, recording)
         late: Uploading = {}
         if recording.s3:
-            late = self._upload(ctx, recording, ctx.config.s3.upload_timeout)
+            late = self._upload(ctx, recording, ctx.config.section(S3Settings).upload_timeout)
         if recording.unpublished:
             recording.state = UNPUBLISHED
         elif recording.s3:

@@ -40,6 +40,7 @@ from ...work import clock
 from . import holds, kept, naming, tracks
 from .failures import Failures
 from .publisher import Publisher
+from .settings import S3Settings
 
 log = structlog.get_logger(__name__)
 
@@ -219,7 +220,7 @@ def finish_room(ctx: Context, room: Room) -> None:
     """End the recording of a room, and wait until its recording.finished is out; not for ever."""
     unfinished = ctx.get(Recordings).unfinished(of_room(room.id))
     reports = [stop(ctx, recording) for recording in unfinished]
-    limit = FINISH_TIMEOUT_S + ctx.config.s3.upload_timeout
+    limit = FINISH_TIMEOUT_S + ctx.config.section(S3Settings).upload_timeout
     if reports and len(gevent.wait(reports, limit)) < len(reports):
         log.warning("room deleted before its recording was published", room_id=room.id)
 

@@ -1,48 +1,38 @@
-"""Settings of playback and of recordings in S3."""
+"""Settings of recordings: where they are, and in S3."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..net.guard import AddressGuard, Network
-from ..storage.s3 import S3Target
-from . import values
-from .declare import default_spool_directory, setting
+from ...config import values
+from ...config.declare import setting, state_directory
+from ...config.sections import section
+from ...net.guard import AddressGuard, Network
 
 
+def default_directory(environ: Mapping[str, str]) -> str:
+    """Below the state directory."""
+    return os.path.join(state_directory(environ), "recordings")
+
+
+@section("recording")
 @dataclass(frozen=True, slots=True)
-class PlaybackSettings:
-    """Playing audio from URLs, and tones."""
+class RecordingSettings:
+    """Recordings."""
 
-    spool_dir: str = setting(
-        "VSI_ESL_SPOOL_DIR",
+    dir: str = setting(
+        "RECORDING_DIR",
         values.switch_directory,
-        default_spool_directory,
-        "Directory of fetched and rendered audio, made with mode 2770; the switch reads it.",
-        default_text="spool in $STATE_DIRECTORY, else in ~/.local/state/vsi_esl",
-        example="/var/lib/vsi_esl/spool",
-    )
-    spool_bytes: int = setting(
-        "VSI_ESL_SPOOL_BYTES", values.size, 1 << 30, "Largest size of that directory; files in use stay."
-    )
-    fetch_timeout: float = setting(
-        "VSI_ESL_FETCH_TIMEOUT", values.duration, 30.0, "Limit for one whole download."
-    )
-    max_bytes: int = setting("VSI_ESL_FETCH_MAX_BYTES", values.size, 64 << 20, "Largest file fetched.")
-    allow_private_urls: bool = setting(
-        "VSI_ESL_ALLOW_PRIVATE_URLS",
-        values.boolean,
-        False,
-        "Fetch from private and loopback addresses too, which a client could use to look around inside.",
-    )
-    allowed_networks: tuple[Network, ...] = setting(
-        "VSI_ESL_ALLOWED_NETWORKS",
-        values.networks,
-        (),
-        "Private networks (CIDR) that audio may be fetched from nevertheless.",
+        default_directory,
+        "Directory of recordings, made with mode 2770; the switch writes there.",
+        default_text="recordings in $STATE_DIRECTORY, else in ~/.local/state/vsi_esl",
+        example="/var/lib/vsi_esl/recordings",
     )
 
 
+@section("s3")
 @dataclass(frozen=True, slots=True)
 class S3Settings:
     """Recordings in S3. Without a bucket here, requests have to name theirs."""
@@ -91,11 +81,3 @@ class S3Settings:
     def guard(self) -> AddressGuard:
         """Which addresses the endpoints of requests may have. The operator's own may be anywhere."""
         return AddressGuard(False, self.allowed_networks)
-
-    def target(self) -> S3Target | None:
-        """The server's own bucket, if there is one."""
-        if not self.bucket:
-            return None
-        return S3Target(
-            self.bucket, self.region, self.endpoint, self.prefix, self.access_key, self.secret_key
-        )
