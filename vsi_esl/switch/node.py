@@ -1,7 +1,7 @@
-"""One FreeSWITCH: its three connections, kept up, and what it can do.
+"""One FreeSWITCH: its connections, kept up, and what it can do.
 
 Commands have a connection of their own, because a command that blocks holds back every event of its
-connection; and those that take their time have another one, because the quick ones would wait behind them.
+connection; and those that take their time have others, because the quick ones would wait behind them.
 After each connect: subscribe, look at the switch, re-adopt its calls, and only then be ready.
 
 A switch that stands still keeps its connections: what it has been sent it does when it goes on, so its calls
@@ -27,6 +27,7 @@ from ..work.clock import SwitchClock
 from . import bond
 from .esl.client import AuthenticationFailed, CommandTimeout, EslClient
 from .esl.jobs import Jobs
+from .esl.lanes import Lanes
 from .esl.pulse import PATIENCE_S, TICK_S, Pulse, longest_still, wait_until_answered
 from .facts import SwitchFacts, learn, warn
 from .lines import builder
@@ -85,8 +86,8 @@ class SwitchNode:
         self._connect_timeout = connect_timeout
         self._backoff = (backoff_min, backoff_max)
         self._commands: EslClient | None = None
-        self._setups: EslClient | None = None
         self._events: EslClient | None = None
+        self._lanes: Lanes | None = None
         self._lost = Flag()
         self._ready = Flag()
         self._resyncing = False
@@ -190,18 +191,20 @@ class SwitchNode:
         with _as_unavailable():
             return self.jobs.run(client, text, timeout or self._job_timeout)
 
-    def set_up(self, lines: Sequence[str], timeout: float = SETUP_TIMEOUT_S) -> list[tuple[str, float]]:
-        """Run api commands that take 10 to 50 ms each: their answers, and when each came (Unix seconds).
+    def set_up(self, lines: Sequence[str], *, files: bool = False) -> list[tuple[str, float]]:
+        """Run api commands that take 2 to 50 ms each: their answers, and when each came (Unix seconds).
 
-        They have a connection of their own, on which nothing else waits behind them, and are run one after
-        the other: a global variable set by one is there for the next.
+        They are run one after the other; with `files`, for those that open or close files and make no
+        channels, beside those of other calls.
         """
+        if not lines:
+            return []
         self._require_commands()
-        client = self._setups
-        if client is None:
+        if self._lanes is None:
             raise SwitchUnavailable("not connected to the switch")
+        client = self._lanes.files if files else self._lanes.channels
         with _as_unavailable():
-            return client.send_timed([f"api {line}" for line in lines], timeout)
+            return client.send_timed([f"api {line}" for line in lines], SETUP_TIMEOUT_S)
 
     def _require_commands(self) -> EslClient:
         """The command connection, for use by anyone once the calls are re-adopted.
@@ -264,8 +267,8 @@ class SwitchNode:
         options: dict[str, Any] = {"timeout": self._connect_timeout, "on_close": self._closed}
         self._commands = EslClient(*self._address, **options)
         self._commands.connect()
-        self._setups = EslClient(*self._address, **options)
-        self._setups.connect()
+        self._lanes = Lanes(partial(EslClient, *self._address, **options))
+        self._lanes.connect()
         self._events = EslClient(*self._address, on_event=self._handle, **options)
         self._events.connect()
         reply = self._events.send(f"event json {self._subscription}")
@@ -307,9 +310,9 @@ class SwitchNode:
 
     def _watch(self) -> None:
         """Return when the connection is lost; raise when it is of no more use."""
-        connections = [one for one in (self._commands, self._setups, self._events) if one is not None]
-        patience = {id(self._setups): SETUP_TIMEOUT_S}
-        pulses = [Pulse(one, patience.get(id(one), PATIENCE_S)) for one in connections]
+        lanes = list(self._lanes or ())
+        connections = [one for one in (self._commands, *lanes, self._events) if one is not None]
+        pulses = [Pulse(one, SETUP_TIMEOUT_S if one in lanes else PATIENCE_S) for one in connections]
         bond_at = time.monotonic()
         late = 0
         while not self._lost.wait(TICK_S):
@@ -380,10 +383,10 @@ class SwitchNode:
         self._ready.clear()
         self._resyncing = False
         self._lost.set()
-        for client in (self._events, self._setups, self._commands):
+        for client in (self._events, *(self._lanes or ()), self._commands):
             if client is not None:
                 client.stop() if goodbye else client.close()
-        self._events = self._setups = self._commands = None
+        self._events = self._lanes = self._commands = None
         self.jobs.fail_all(NotConnectedError(self.last_error))
 
 

@@ -39,7 +39,7 @@ class SwitchSound:
         if offset_ms:
             lines.append(audio.play_from(conference, offset_ms))
         # the switch reads the whole file when it opens it: 1.8 ms for a minute, 15 ms for ten
-        answer = self._node.set_up(lines)[0][0]
+        answer = self._node.set_up(lines, files=True)[0][0]
         if not answer.startswith("+OK"):
             raise Internal(f"write audio: {answer[:120]}")
 
@@ -104,7 +104,7 @@ class SwitchSound:
 
     def record_leg_on(self, leg: Leg, file: str, rate: int) -> float:
         """Record a leg once more, into another file. Returns when that began, in Unix seconds."""
-        answer, when = self._node.set_up([audio.record(leg.id, file, rate, "both")])[0]
+        answer, when = self._node.set_up([audio.record(leg.id, file, rate, "both")], files=True)[0]
         if not answer.startswith("+OK"):
             raise Internal(f"create recording file: {answer[:120]}")
         return when
@@ -119,7 +119,7 @@ class SwitchSound:
         """
         lines = [audio.record(recorder, file, rate, "heard")] if recorder else []
         lines += [audio.record(leg_id, track, rate, "said") for leg_id, track in tracks]
-        answers = self._node.set_up(lines)
+        answers = self._node.set_up(lines, files=True)
         if recorder and not answers[0][0].startswith("+OK"):
             raise Internal(f"create recording file: {answers[0][0][:120]}")
         return [when if answer.startswith("+OK") else 0.0 for answer, when in answers]
@@ -128,7 +128,7 @@ class SwitchSound:
         """End the recording of these (channel, file). True for those that end now, which RECORD_STOP tells;
         False for those that had ended."""
         lines = [audio.recording(channel, "stop", file) for channel, file in files]
-        return [answer.startswith("+OK") for answer in self._node.command_many(lines)]
+        return [answer.startswith("+OK") for answer, _ in self._node.set_up(lines, files=True)]
 
     def mask_recording(self, files: Sequence[tuple[str, str]], on: bool) -> None:
         """Write silence into these files from now on, or sound again. The time goes on."""
