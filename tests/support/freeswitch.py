@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PASSWORD = "vsi-test"
 START_TIMEOUT_S = 30
 POLL_S = 0.05
+REALTIME_PRIORITY = 20
 # below the ports that the system gives to sockets, the tests' own among them
 RTP_BLOCKS = range(10_000, 28_000, 1_500)
 
@@ -58,9 +60,16 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 class PrivateSwitch:
     """One process of it. `park_limit` is the dialplan's limit for calls nobody takes, in seconds; `owner` is
-    the user it runs as: `user`, `group`, `extra_groups` and `umask` of a subprocess."""
+    the user it runs as: `user`, `group`, `extra_groups` and `umask` of a subprocess. With `realtime` it is
+    scheduled as its Debian package has it, before all that is not, if this process may do that."""
 
-    def __init__(self, directory: Path, park_limit: int = 20, owner: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        park_limit: int = 20,
+        owner: dict[str, Any] | None = None,
+        realtime: bool = False,
+    ) -> None:
         binary = find_binary()
         assert binary is not None
         self._binary = binary
@@ -73,6 +82,7 @@ class PrivateSwitch:
         self._process: subprocess.Popen[bytes] | None = None
         self._write_configuration(park_limit)
         self._owner = owner or {}
+        self._realtime = realtime
         if owner:
             for path in (directory, *directory.rglob("*")):
                 os.chown(path, owner["user"], owner["group"])
@@ -89,6 +99,10 @@ class PrivateSwitch:
             stderr=subprocess.DEVNULL,
             **self._owner,
         )
+        if self._realtime:
+            # its threads, which it has not made yet, take after this one
+            with suppress(PermissionError):
+                os.sched_setscheduler(self._process.pid, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
         with ended_on_error(self._process):
             self._wait(self._process)
 
