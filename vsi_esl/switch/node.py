@@ -199,10 +199,8 @@ class SwitchNode:
         """
         if not lines:
             return []
-        self._require_commands()
-        if self._lanes is None:
-            raise SwitchUnavailable("not connected to the switch")
-        client = self._lanes.files if files else self._lanes.channels
+        commands, lanes = self._require_commands(), self._lanes
+        client = (lanes.files if files else lanes.channels) if lanes else commands
         with _as_unavailable():
             return client.send_timed([f"api {line}" for line in lines], SETUP_TIMEOUT_S)
 
