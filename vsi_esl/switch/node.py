@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,6 +30,7 @@ from .esl.lanes import Lanes
 from .esl.pulse import PATIENCE_S, TICK_S, Pulse, longest_still, wait_until_answered
 from .facts import SwitchFacts, learn, warn
 from .lines import builder
+from .unavailable import as_unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -144,7 +144,7 @@ class SwitchNode:
         Raises SwitchUnavailable when there is no connection or no answer in time.
         """
         client = self._require_commands()
-        with _as_unavailable():
+        with as_unavailable():
             more = [f"api {line}" for line in then]
             return client.send(f"api {text}", timeout or self._command_timeout, then=more)
 
@@ -153,7 +153,7 @@ class SwitchNode:
         if not lines:
             return []
         client = self._require_commands()
-        with _as_unavailable():
+        with as_unavailable():
             return client.send_many([f"api {line}" for line in lines], timeout or self._command_timeout)
 
     def post(self, *lines: str) -> None:
@@ -182,13 +182,13 @@ class SwitchNode:
             "execute-app-name": builder.name(application),
             "execute-app-arg": argument,
         }
-        with _as_unavailable():
+        with as_unavailable():
             return client.send(f"sendmsg {builder.uuid(channel)}", self._command_timeout, block)
 
     def job(self, text: str, timeout: float | None = None) -> str:
         """Run a command that may block in the background, and return its result."""
         client = self._require_commands()
-        with _as_unavailable():
+        with as_unavailable():
             return self.jobs.run(client, text, timeout or self._job_timeout)
 
     def set_up(self, lines: Sequence[str], *, files: bool = False) -> list[tuple[str, float]]:
@@ -201,7 +201,7 @@ class SwitchNode:
             return []
         commands, lanes = self._require_commands(), self._lanes
         client = (lanes.files if files else lanes.channels) if lanes else commands
-        with _as_unavailable():
+        with as_unavailable():
             return client.send_timed([f"api {line}" for line in lines], SETUP_TIMEOUT_S)
 
     def _require_commands(self) -> EslClient:
@@ -393,14 +393,3 @@ def subscription(events: Iterable[str]) -> str:
     names = OWN_EVENTS.union(events)
     subclasses = sorted(name for name in names if not name.isupper())
     return " ".join([*sorted(names.difference(subclasses)), *(["CUSTOM", *subclasses] if subclasses else [])])
-
-
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    """What a command fails with, in a client's words."""
-    try:
-        yield
-    except CommandTimeout as error:
-        raise SwitchUnavailable(f"the switch did not answer: {error}") from error
-    except NotConnectedError as error:
-        raise SwitchUnavailable(f"the connection to the switch was lost: {error}") from error
