@@ -20,7 +20,7 @@ FEATURES = (
 of one service: what it gives the context, and the moments it is told of. A module `settings` beside it
 declares its sections of the settings."""
 
-CORE = ("vsi_esl.commands", "vsi_esl.translate")
+CORE = ("vsi_esl.commands", "vsi_esl.events", "vsi_esl.translate")
 """Packages of which every module is declared."""
 
 

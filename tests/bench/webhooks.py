@@ -14,7 +14,7 @@ from vsi_esl.config.web import WebhookSettings
 from vsi_esl.delivery.bus import EventBus
 from vsi_esl.delivery.webhooks.targets import Router
 from vsi_esl.delivery.webhooks.webhooks import Webhooks
-from vsi_esl.events.types import DtmfReceived
+from vsi_esl.events.text import DtmfReceived
 from vsi_esl.model.stores import Legs, Rooms
 
 EVENTS = 10_000

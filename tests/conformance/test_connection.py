@@ -12,7 +12,7 @@ import websocket
 
 from tests.support.drivers import eventually
 from tests.support.vsi import VsiClient
-from vsi_esl.events.types import RoomCreated
+from vsi_esl.events.rooms import RoomCreated
 
 
 def address(service) -> str:

@@ -8,14 +8,14 @@ import gevent
 import pytest
 import websocket
 
-from vsi_esl.events import types
+from vsi_esl.events.rooms import RoomDeleted
 
 from .test_inbound import answered
 
 
 def make_events(service, count: int, app_id: str = "") -> None:
     for number in range(count):
-        service.ctx.emit(types.RoomDeleted(room_id=f"r{number}", app_id=app_id))
+        service.ctx.emit(RoomDeleted(room_id=f"r{number}", app_id=app_id))
 
 
 def rooms(client) -> list[str]:

@@ -28,7 +28,8 @@ from vsi_esl.delivery.webhooks.outbox import BUSY_TIMEOUT_S
 from vsi_esl.delivery.webhooks.post import signature
 from vsi_esl.delivery.webhooks.targets import GLOBAL, Router, endpoint_of
 from vsi_esl.delivery.webhooks.webhooks import Webhooks
-from vsi_esl.events.types import DtmfReceived, LegDisconnected
+from vsi_esl.events.legs import LegDisconnected
+from vsi_esl.events.text import DtmfReceived
 from vsi_esl.model.leg import SIP_INBOUND, Leg, Webhook
 from vsi_esl.model.stores import Legs, Rooms
 from vsi_esl.net.connect import resolve

@@ -21,7 +21,7 @@ from vsi_esl.config.web import WebhookSettings  # noqa: E402
 from vsi_esl.delivery.bus import EventBus  # noqa: E402
 from vsi_esl.delivery.webhooks.targets import Router  # noqa: E402
 from vsi_esl.delivery.webhooks.webhooks import Webhooks  # noqa: E402
-from vsi_esl.events.types import DtmfReceived  # noqa: E402
+from vsi_esl.events.text import DtmfReceived  # noqa: E402
 from vsi_esl.model.stores import Legs, Rooms  # noqa: E402
 from vsi_esl.ops import logs  # noqa: E402
 

@@ -9,7 +9,7 @@ from ..config import Config
 from ..delivery.bus import EventBus
 from ..delivery.history import History
 from ..delivery.webhooks.webhooks import Webhooks
-from ..events.types import Event
+from ..events.base import Event
 from ..model.stores import Legs, Rooms
 from ..ops.metrics import Metrics
 from ..storage.state import StateStore

@@ -15,7 +15,10 @@ import gevent
 import structlog
 
 from ..errors import LegGone, StorageFailed
-from ..events import types
+from ..events.base import LegEvent
+from ..events.legs import LegConnected, LegDisconnected, LegEarlyMedia, LegHold, LegRinging, LegUnhold
+from ..events.rooms import LegJoinedRoom, LegLeftRoom, RoomCreated, RoomRoutingChanged
+from ..events.speaking import SpeakingStarted, SpeakingStopped
 from ..model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
 from ..model.room import Room
 from ..storage.state import LegEnd
@@ -39,7 +42,7 @@ def appeared(ctx: Context, leg: Leg) -> None:
         for codec in leg.offered_codecs
     ]
     ctx.emit(
-        types.LegRinging.of(
+        LegRinging.of(
             leg,
             uri=None if inbound else leg.uri,
             from_=leg.from_user or None,
@@ -54,7 +57,7 @@ def appeared(ctx: Context, leg: Leg) -> None:
 def early_media(ctx: Context, leg: Leg) -> None:
     """Media runs before the answer. An inbound leg only gets here when we asked for it."""
     leg.state = EARLY_MEDIA
-    ctx.emit(types.LegEarlyMedia.of(leg))
+    ctx.emit(LegEarlyMedia.of(leg))
     ctx.state.save_legs([leg])
     ctx.moments.media_up(ctx, leg)
 
@@ -65,7 +68,7 @@ def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
     leg.answered_at = answered_at
     leg.ring_deadline = 0.0
     ctx.timers.cancel(leg.id, "ring")
-    ctx.emit(types.LegConnected.of(leg))
+    ctx.emit(LegConnected.of(leg))
     ctx.state.save_legs([leg])
     ctx.moments.media_up(ctx, leg)
 
@@ -84,7 +87,7 @@ def entered(
     if room is not None and leg.room_id != room.id:
         leg.room_id = room.id
         room.legs[leg.id] = leg
-        ctx.emit(types.LegJoinedRoom.of(leg, room_id=room.id))
+        ctx.emit(LegJoinedRoom.of(leg, room_id=room.id))
         ctx.state.save_legs([leg])
         if leg.role_given:
             routing_changed(ctx, room, "leg_joined")
@@ -115,7 +118,7 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
     if leg.target_room == room.id:
         leg.target_room = ""
     if not leg.silent_leave:
-        ctx.emit(types.LegLeftRoom.of(leg, room_id=room.id))
+        ctx.emit(LegLeftRoom.of(leg, room_id=room.id))
     ctx.state.save_legs([leg])
     stopped_speaking(ctx, leg)
     ctx.moments.left(ctx, room, leg)
@@ -153,7 +156,7 @@ def disconnected(
         "duration_answered": round(answered, 2),
     }
     end = known or LegEnd(cdr, quality)
-    last_event = types.LegDisconnected.of(leg, cdr=end.cdr, quality=end.quality)
+    last_event = LegDisconnected.of(leg, cdr=end.cdr, quality=end.quality)
     awaited = list(chain.from_iterable(ctx.moments.ended(ctx, leg, room_id)))
     if awaited:
         ctx.state.save_end(leg, end)  # whoever waits now may not come to telling it
@@ -163,7 +166,7 @@ def disconnected(
         _report_end(ctx, leg, last_event, awaited)
 
 
-def _report_end(ctx: Context, leg: Leg, last_event: types.LegEvent, awaited: list[Awaited]) -> None:
+def _report_end(ctx: Context, leg: Leg, last_event: LegEvent, awaited: list[Awaited]) -> None:
     if awaited:
         gevent.joinall([one.result for one in awaited], timeout=max(one.limit for one in awaited))
     ctx.legs.departing.discard(leg.id)
@@ -184,23 +187,23 @@ def held(ctx: Context, leg: Leg, *, by_us: bool | None = None, by_peer: bool | N
         leg.held_since = 0.0
         ctx.timers.cancel(leg.id, "hold")
     if began:
-        ctx.emit(types.LegHold.of(leg))
+        ctx.emit(LegHold.of(leg))
     else:
-        ctx.emit(types.LegUnhold.of(leg))
+        ctx.emit(LegUnhold.of(leg))
 
 
 def started_speaking(ctx: Context, leg: Leg) -> None:
     """Reported only with detection on, after the answer, and not while muted."""
     if leg.speech_detection and leg.state == CONNECTED and not leg.speaking and not leg.muted:
         leg.speaking = True
-        ctx.emit(types.SpeakingStarted.of(leg, room_id=leg.room_id or None))
+        ctx.emit(SpeakingStarted.of(leg, room_id=leg.room_id or None))
 
 
 def stopped_speaking(ctx: Context, leg: Leg) -> None:
     """Silence, a mute or the end of the leg; never without a start before it."""
     if leg.speaking:
         leg.speaking = False
-        ctx.emit(types.SpeakingStopped.of(leg, room_id=leg.room_id or None))
+        ctx.emit(SpeakingStopped.of(leg, room_id=leg.room_id or None))
 
 
 def room_created(ctx: Context, room: Room, *, needed: bool = True) -> None:
@@ -212,9 +215,9 @@ def room_created(ctx: Context, room: Room, *, needed: bool = True) -> None:
     except StorageFailed:
         ctx.rooms.remove(room)
         raise
-    ctx.emit(types.RoomCreated.of(room))
+    ctx.emit(RoomCreated.of(room))
 
 
 def routing_changed(ctx: Context, room: Room, reason: str) -> None:
     """Who hears whom changed, or who is there to hear."""
-    ctx.emit(types.RoomRoutingChanged.of(room, matrix=room.matrix, reason=reason))
+    ctx.emit(RoomRoutingChanged.of(room, matrix=room.matrix, reason=reason))

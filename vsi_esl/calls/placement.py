@@ -11,7 +11,8 @@ import structlog
 from gevent.event import AsyncResult
 
 from ..errors import Invalid, LegGone, VsiError
-from ..events import types
+from ..events.legs import LegCommandFailed
+from ..events.rooms import RoomDeleted
 from ..model.leg import CONNECTED, EARLY_MEDIA, Leg
 from ..model.room import Room
 from ..work import clock
@@ -117,7 +118,7 @@ def add_failed(ctx: Context, leg: Leg, error: str) -> None:
     leg.target_room, leg.role_given = "", False
     if ctx.legs.find(leg.id) is not leg or leg.ending:
         return
-    ctx.emit(types.LegCommandFailed.of(leg, command="add_to_room", error=error))
+    ctx.emit(LegCommandFailed.of(leg, command="add_to_room", error=error))
 
 
 def drop_unused(ctx: Context, room: Room) -> None:
@@ -130,7 +131,7 @@ def drop_unused(ctx: Context, room: Room) -> None:
         or ctx.rooms.find(room.id) is not room
     ):
         return
-    ctx.emit(types.RoomDeleted.of(room))
+    ctx.emit(RoomDeleted.of(room))
     ctx.state.forget_room(room.id)
     ctx.rooms.remove(room)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..calls import placement
 from ..calls.context import Context
 from ..errors import Conflict, Invalid, NotSupported, VsiError
-from ..events import types
+from ..events.legs import LegCommandFailed
 from ..model.codecs import CODEC_MODULES, codec_name
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..protocol.registry import Body, Rest, command
@@ -130,4 +130,4 @@ def _early_media(ctx: Context, leg: Leg, codec: str) -> None:
 def failed(ctx: Context, leg: Leg, command_name: str, error: VsiError) -> None:
     """Report that an accepted command failed, unless the leg itself has ended, which says it all."""
     if ctx.legs.find(leg.id) is leg and not leg.ending:
-        ctx.emit(types.LegCommandFailed.of(leg, command=command_name, error=error.message))
+        ctx.emit(LegCommandFailed.of(leg, command=command_name, error=error.message))

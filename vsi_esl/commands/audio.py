@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..calls import lifecycle, placement
 from ..calls.context import Context
 from ..errors import Conflict, VsiError
-from ..events import types
+from ..events.legs import LegDeaf, LegMuted, LegUndeaf, LegUnmuted
 from ..model.leg import CONNECTED, Leg
 from ..protocol.registry import Rest, command
 from .answering import failed
@@ -41,7 +41,7 @@ def mute_leg(ctx: Context, id: str) -> dict[str, str]:
     """Silence what the leg says; recording and speech-to-text still hear it."""
     leg = ctx.legs.get(id)
     set_muted(ctx, leg, True)
-    ctx.emit(types.LegMuted.of(leg))
+    ctx.emit(LegMuted.of(leg))
     return {"status": "muted"}
 
 
@@ -50,7 +50,7 @@ def unmute_leg(ctx: Context, id: str) -> dict[str, str]:
     """Let the leg be heard again."""
     leg = ctx.legs.get(id)
     set_muted(ctx, leg, False)
-    ctx.emit(types.LegUnmuted.of(leg))
+    ctx.emit(LegUnmuted.of(leg))
     return {"status": "unmuted"}
 
 
@@ -59,7 +59,7 @@ def deaf_leg(ctx: Context, id: str) -> dict[str, str]:
     """Stop the room's audio towards the leg; it can still be heard."""
     leg = ctx.legs.get(id)
     set_deaf(ctx, leg, True)
-    ctx.emit(types.LegDeaf.of(leg))
+    ctx.emit(LegDeaf.of(leg))
     return {"status": "deaf"}
 
 
@@ -68,7 +68,7 @@ def undeaf_leg(ctx: Context, id: str) -> dict[str, str]:
     """Let the leg hear the room again."""
     leg = ctx.legs.get(id)
     set_deaf(ctx, leg, False)
-    ctx.emit(types.LegUndeaf.of(leg))
+    ctx.emit(LegUndeaf.of(leg))
     return {"status": "undeaf"}
 
 

@@ -10,7 +10,7 @@ from ..calls import endings, lifecycle, placement
 from ..calls.context import Context
 from ..delivery.webhooks.targets import requested
 from ..errors import Invalid, LegGone, NotFound
-from ..events import types
+from ..events.rooms import LegLeftRoom, LegRoleChanged, RoomDeleted
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room
 from ..protocol.registry import Body, Rest, command
@@ -105,7 +105,7 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     for leg in legs:
         leg.silent_leave = True
     ctx.moments.room_deleted(ctx, room)
-    ctx.emit(types.RoomDeleted.of(room))
+    ctx.emit(RoomDeleted.of(room))
     for leg in legs:
         endings.hang_up(ctx, leg, "room_deleted")
     ctx.rooms.remove(room)
@@ -196,7 +196,7 @@ def _move(ctx: Context, leg: Leg, room: Room, role: str | None, is_new: bool) ->
     came_from = _enter(ctx, leg, room, is_new)
     if leg.role != old_role:
         changed = {"room_id": room.id, "old_role": old_role, "new_role": leg.role}
-        ctx.emit(types.LegRoleChanged.of(leg, **changed))
+        ctx.emit(LegRoleChanged.of(leg, **changed))
         lifecycle.routing_changed(ctx, room, "leg_role_changed")
     return came_from or old_room
 
@@ -237,7 +237,7 @@ def remove_leg_from_room(ctx: Context, room_id: str, leg_id: str) -> dict[str, s
     if leg is None or leg.ending:
         stranger = ctx.legs.find(leg_id)
         app_id = stranger.app_id or None if stranger else None
-        ctx.emit(types.LegLeftRoom(leg_id=leg_id, room_id=room_id, app_id=app_id))
+        ctx.emit(LegLeftRoom(leg_id=leg_id, room_id=room_id, app_id=app_id))
         return {"status": "removed"}
     with suppress(LegGone):  # which took it out of the room as well
         _run(ctx, leg, None)

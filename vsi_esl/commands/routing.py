@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields
 from ..calls import lifecycle, routing
 from ..calls.context import Context
 from ..errors import Invalid, NotFound
-from ..events import types
+from ..events.rooms import LegRoleChanged
 from ..model.room import Room
 from ..model.routing import Matrix
 from ..protocol.registry import Body, Rest, command
@@ -95,7 +95,7 @@ def set_leg_role(ctx: Context, leg_id: str, role: str) -> dict[str, Any]:
         room = ctx.rooms.find(leg.room_id) if leg.room_id else None
         if room is not None and room.matrix:
             routing.apply(ctx, room)
-        ctx.emit(types.LegRoleChanged.of(leg, room_id=leg.room_id or None, old_role=old_role, new_role=role))
+        ctx.emit(LegRoleChanged.of(leg, room_id=leg.room_id or None, old_role=old_role, new_role=role))
         if room is not None:
             lifecycle.routing_changed(ctx, room, "leg_role_changed")
     return leg.view()

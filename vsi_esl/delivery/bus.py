@@ -15,7 +15,7 @@ from functools import lru_cache
 import orjson
 from gevent.event import Event as Flag
 
-from ..events.types import Event
+from ..events.base import Event
 from .filters import AppFilter
 
 

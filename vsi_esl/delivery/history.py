@@ -24,7 +24,7 @@ import structlog
 from gevent.event import Event as Flag
 from gevent.lock import BoundedSemaphore
 
-from ..events.types import Event
+from ..events.base import Event
 from ..storage.database import StateError
 from ..storage.thread import StorageThread
 from ..work import clock

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
 from .. import __version__
-from ..events.types import Event
+from ..events.base import Event
 from ..protocol import registry
 from ..protocol.names import COMMANDS, CONNECTION_COMMANDS
 from ..protocol.registry import Command
@@ -73,7 +72,7 @@ _CONNECTION = {"pong": "The answer to a ping; may be left out.", "stop": "Close 
 
 def event_types() -> list[type[Event]]:
     """All events of the service, by name."""
-    importlib.import_module("vsi_esl.events.sound")  # the other half of them
+    registry.load_commands()  # with which all of them are declared
 
     def below(kind: type[Event]) -> Iterator[type[Event]]:
         for one in kind.__subclasses__():

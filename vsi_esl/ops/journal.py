@@ -8,7 +8,8 @@ from functools import cache
 
 import structlog
 
-from ..events.types import Event, LegDisconnected
+from ..events.base import Event
+from ..events.legs import LegDisconnected
 from . import logs
 
 log = structlog.get_logger(__name__)

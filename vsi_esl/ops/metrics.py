@@ -20,7 +20,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from .. import __version__
-from ..events import types
+from ..events.base import Event
+from ..events.legs import LegConnected, LegDisconnected, LegRinging
 from ..model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
 from . import logs
 from .series import OTHER, by_state, gauge, total
@@ -146,17 +147,17 @@ class Metrics:
         """Have these series of a feature shown; they are made at each scrape."""
         self._more.append(collect)
 
-    def observe(self, event: types.Event, event_id: str, frame: bytes) -> None:
+    def observe(self, event: Event, event_id: str, frame: bytes) -> None:
         """A sink of the event bus."""
-        if isinstance(event, types.LegRinging):
+        if isinstance(event, LegRinging):
             kind = SIP_INBOUND if event.uri is None else SIP_OUTBOUND
             self._types[event.leg_id] = kind
             self._legs(kind, RINGING).inc()
-        elif isinstance(event, types.LegConnected):
+        elif isinstance(event, LegConnected):
             kind = _leg_type(event.leg_type)
             self._types[event.leg_id] = kind
             self._legs(kind, CONNECTED).inc()
-        elif isinstance(event, types.LegDisconnected):
+        elif isinstance(event, LegDisconnected):
             self._ended(self._types.pop(event.leg_id, UNKNOWN), event.cdr)
 
     def command(self, name: str, outcome: str, seconds: float) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ..errors import VsiError
-from ..events import types
+from ..events.text import DtmfReceived
 from ..model.leg import CONNECTED, Leg
 from ..work import clock
 from . import SwitchEvent, on_event, text_of
@@ -32,7 +32,7 @@ def dtmf(ctx: Context, event: SwitchEvent) -> None:
         return
     leg.dtmf_seq += 1
     remember_count(ctx, leg, "dtmf_seq")
-    ctx.emit(types.DtmfReceived.of(leg, digit=digit, seq=leg.dtmf_seq))
+    ctx.emit(DtmfReceived.of(leg, digit=digit, seq=leg.dtmf_seq))
     room = ctx.rooms.find(leg.room_id) if leg.room_id else None
     if room is None:
         return

@@ -9,7 +9,7 @@ import structlog
 
 from ..calls import lifecycle, placement
 from ..errors import VsiError
-from ..events import types
+from ..events.legs import LegTransferRequested
 from ..model.leg import CONNECTED, Leg
 from . import SwitchEvent, on_event, text_of
 
@@ -96,9 +96,7 @@ def _refer(ctx: Context, leg: Leg, refer_to: str, held: bool) -> None:
     kind = "attended" if call_id else "blind"
     if held:
         ctx.workers.submit(leg.id, _decline, ctx, leg)
-    ctx.emit(
-        types.LegTransferRequested.of(leg, kind=kind, target=target, declined=True, replaces_call_id=call_id)
-    )
+    ctx.emit(LegTransferRequested.of(leg, kind=kind, target=target, declined=True, replaces_call_id=call_id))
 
 
 def _decline(ctx: Context, leg: Leg) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..events import sound as events
+from ..events.text import RttReceived
 from . import SwitchEvent, on_event
 from .dtmf import remember_count
 
@@ -26,4 +26,4 @@ def text(ctx: Context, event: SwitchEvent) -> None:
     leg.rtt_negotiated = True
     leg.rtt_seq += 1
     remember_count(ctx, leg, "rtt_seq")
-    ctx.emit(events.RttReceived.of(leg, text=body, seq=leg.rtt_seq))
+    ctx.emit(RttReceived.of(leg, text=body, seq=leg.rtt_seq))

@@ -6,7 +6,7 @@ import json
 
 from vsi_esl.delivery.bus import EventBus, timestamp
 from vsi_esl.delivery.filters import AppFilter
-from vsi_esl.events.types import RoomCreated
+from vsi_esl.events.rooms import RoomCreated
 
 
 def test_timestamps_drop_trailing_zeros():

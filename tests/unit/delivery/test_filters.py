@@ -9,7 +9,7 @@ import pytest
 from vsi_esl.delivery.bus import EventBus
 from vsi_esl.delivery.filters import AppFilter
 from vsi_esl.errors import Invalid
-from vsi_esl.events.types import RoomCreated
+from vsi_esl.events.rooms import RoomCreated
 
 
 def test_filtered_events_are_not_losses():

@@ -17,7 +17,7 @@ import pytest
 from vsi_esl.delivery import history as histories
 from vsi_esl.delivery.blocks import Blocks
 from vsi_esl.delivery.history import BLOCK_EVENTS, CURSOR_STEP, History
-from vsi_esl.events.types import Event
+from vsi_esl.events.base import Event
 from vsi_esl.storage.database import StateError
 from vsi_esl.storage.thread import StorageThread
 

@@ -13,11 +13,14 @@ from vsi_esl.delivery.webhooks.failure import ANSWERED, SILENT, UNREACHED, Undel
 from vsi_esl.delivery.webhooks.post import signature
 from vsi_esl.delivery.webhooks.targets import GLOBAL, Router, endpoint_of, host_of, of_call, requested
 from vsi_esl.errors import Invalid
-from vsi_esl.events import sound, types
+from vsi_esl.events.legs import LegDisconnected, LegMuted
+from vsi_esl.events.rooms import LegJoinedRoom, RoomCreated, RoomRoutingChanged
 from vsi_esl.model.leg import SIP_INBOUND, Leg, Webhook
 from vsi_esl.model.room import Room
 from vsi_esl.model.stores import Legs, Rooms
 from vsi_esl.net.guard import AddressGuard
+from vsi_esl.sound.bridges.events import RoomBridged
+from vsi_esl.sound.playback.events import PlaybackStarted
 
 
 @pytest.fixture
@@ -41,24 +44,24 @@ LEG, ROOM, ALL = endpoint_of("https://leg.example/x"), "http://room.example:81/"
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (types.LegMuted(leg_id="hooked"), (LEG, "hooked", "l")),
-        (types.LegMuted(leg_id="plain"), (ALL, "plain", "")),
-        (types.LegMuted(leg_id=""), (ALL, "", "")),
-        (types.LegJoinedRoom(leg_id="hooked", room_id="hooked"), (LEG, "hooked", "l")),
-        (types.LegJoinedRoom(leg_id="plain", room_id="hooked"), (ROOM, "plain", "")),
-        (types.LegJoinedRoom(leg_id="plain", room_id="gone"), (ALL, "plain", "")),
-        (types.RoomRoutingChanged(room_id="hooked", matrix={}, reason="x"), (ROOM, "hooked", "")),
-        (types.RoomCreated(room_id="hooked"), (ALL, "hooked", "")),
+        (LegMuted(leg_id="hooked"), (LEG, "hooked", "l")),
+        (LegMuted(leg_id="plain"), (ALL, "plain", "")),
+        (LegMuted(leg_id=""), (ALL, "", "")),
+        (LegJoinedRoom(leg_id="hooked", room_id="hooked"), (LEG, "hooked", "l")),
+        (LegJoinedRoom(leg_id="plain", room_id="hooked"), (ROOM, "plain", "")),
+        (LegJoinedRoom(leg_id="plain", room_id="gone"), (ALL, "plain", "")),
+        (RoomRoutingChanged(room_id="hooked", matrix={}, reason="x"), (ROOM, "hooked", "")),
+        (RoomCreated(room_id="hooked"), (ALL, "hooked", "")),
         (
-            sound.RoomBridged(bridge_id="b", room_a_id="hooked", room_b_id="plain", direction="both"),
+            RoomBridged(bridge_id="b", room_a_id="hooked", room_b_id="plain", direction="both"),
             (ROOM, "hooked", ""),
         ),
         (
-            sound.RoomBridged(bridge_id="b", room_a_id="plain", room_b_id="hooked", direction="both"),
+            RoomBridged(bridge_id="b", room_a_id="plain", room_b_id="hooked", direction="both"),
             (ALL, "plain", ""),
         ),
-        (sound.PlaybackStarted(room_id="hooked", playback_id="p"), (ROOM, "hooked", "")),
-        (sound.PlaybackStarted(leg_id="hooked", playback_id="p"), (LEG, "hooked", "l")),
+        (PlaybackStarted(room_id="hooked", playback_id="p"), (ROOM, "hooked", "")),
+        (PlaybackStarted(leg_id="hooked", playback_id="p"), (LEG, "hooked", "l")),
     ],
 )
 def test_routing(stores, event, expected):
@@ -70,9 +73,9 @@ def test_routing(stores, event, expected):
 def test_a_legs_webhook_outlives_the_leg_until_its_last_event(stores):
     legs = stores[0]
     legs.remove(legs.get("hooked"))
-    assert where(types.LegMuted(leg_id="hooked"), stores)[0] == LEG
-    assert where(types.LegDisconnected(leg_id="hooked", cdr={}), stores)[0] == LEG
-    assert where(types.LegMuted(leg_id="hooked"), stores)[0] == ALL
+    assert where(LegMuted(leg_id="hooked"), stores)[0] == LEG
+    assert where(LegDisconnected(leg_id="hooked", cdr={}), stores)[0] == LEG
+    assert where(LegMuted(leg_id="hooked"), stores)[0] == ALL
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsi_esl.events.types import LegConnected
+from vsi_esl.events.legs import LegConnected
 from vsi_esl.ops import journal, logs
 
 SECRET = "hunter2"

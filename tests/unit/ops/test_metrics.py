@@ -19,7 +19,9 @@ from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import StateSettings
 from vsi_esl.errors import VsiError
-from vsi_esl.events import types
+from vsi_esl.events.base import Event
+from vsi_esl.events.legs import LegConnected, LegDisconnected, LegRinging
+from vsi_esl.events.rooms import RoomCreated
 from vsi_esl.model.leg import CONNECTED, Leg
 from vsi_esl.model.recording import RUNNING, Recording
 from vsi_esl.model.room import Room
@@ -65,21 +67,21 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return samples(metrics).get((name, tuple(sorted(labels.items()))))
 
 
-def call(metrics: Metrics, *events: types.Event) -> None:
+def call(metrics: Metrics, *events: Event) -> None:
     for event in events:
         metrics.observe(event, "id", b"{}")
 
 
-def ended(leg_id: str, reason: str, total: float = 0.0, answered: float = 0.0) -> types.Event:
+def ended(leg_id: str, reason: str, total: float = 0.0, answered: float = 0.0) -> Event:
     cdr = {"reason": reason, "duration_total": total, "duration_answered": answered}
-    return types.LegDisconnected(leg_id=leg_id, cdr=cdr)
+    return LegDisconnected(leg_id=leg_id, cdr=cdr)
 
 
 def test_an_answered_call(metrics):
     call(
         metrics,
-        types.LegRinging(leg_id="l", leg_type="sip_inbound", from_="1"),
-        types.LegConnected(leg_id="l", leg_type="sip_inbound"),
+        LegRinging(leg_id="l", leg_type="sip_inbound", from_="1"),
+        LegConnected(leg_id="l", leg_type="sip_inbound"),
         ended("l", "remote_bye", 42.0, 12.5),
     )
     for state in ("ringing", "connected", "disconnected"):
@@ -98,7 +100,7 @@ def test_an_answered_call(metrics):
 def test_a_call_nobody_answered_has_no_answered_duration(metrics):
     call(
         metrics,
-        types.LegRinging(leg_id="l", leg_type="sip_outbound", uri="sip:a@b"),
+        LegRinging(leg_id="l", leg_type="sip_outbound", uri="sip:a@b"),
         ended("l", "sip_500", 3.0),
     )
     assert value(metrics, "voiceblender_legs_total", type="sip_outbound", state="ringing") == 1
@@ -225,7 +227,7 @@ def test_the_longest_queue(service, metrics):
     assert value(metrics, "vsi_esl_vsi_queue_longest") == 0
     small, large = (service.ctx.bus.subscribe(size, AppFilter("")) for size in (1, 10))
     for _ in range(3):
-        service.ctx.emit(types.RoomCreated(room_id="r"))
+        service.ctx.emit(RoomCreated(room_id="r"))
     assert (len(small), len(large)) == (1, 3)
     assert value(metrics, "vsi_esl_vsi_queue_longest") == 3
     assert value(metrics, "vsi_esl_events_published_total") == 3
@@ -285,7 +287,5 @@ def test_two_services_share_nothing():
 
 def test_forgets_the_legs_that_ended(metrics):
     for number in range(100):
-        call(
-            metrics, types.LegRinging(leg_id=str(number), leg_type="sip_inbound"), ended(str(number), "busy")
-        )
+        call(metrics, LegRinging(leg_id=str(number), leg_type="sip_inbound"), ended(str(number), "busy"))
     assert metrics._types == {}

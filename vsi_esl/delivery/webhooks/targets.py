@@ -12,7 +12,9 @@ import structlog
 
 from ...config.web import WebhookSettings
 from ...errors import Invalid
-from ...events.types import Event, LegDisconnected, RoomCreated
+from ...events.base import Event
+from ...events.legs import LegDisconnected
+from ...events.rooms import RoomCreated
 from ...model.leg import Webhook
 from ...model.stores import Legs, Rooms
 from ...net import NetError

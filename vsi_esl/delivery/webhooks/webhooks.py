@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from ...config.web import WebhookSettings
-from ...events.types import Event
+from ...events.base import Event
 from ...net.connect import Resolver, resolve
 from ...net.guard import AddressGuard
 from .best_effort import BestEffort

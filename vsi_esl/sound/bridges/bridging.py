@@ -13,12 +13,12 @@ import structlog
 from ...calls import internal
 from ...calls.context import Context
 from ...errors import Conflict, NotFound, VsiError
-from ...events import sound as events
 from ...model.bridge import Bridge
 from ...model.room import Room
 from ...model.sound_stores import Bridges
 from ...switch.snapshot import Snapshot
 from ...work import clock
+from .events import RoomBridged, RoomBridgeUpdated, RoomUnbridged
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ def create(ctx: Context, bridge: Bridge) -> None:
         raise
     _check_present(ctx, bridge)
     bridge.announced = True
-    ctx.emit(events.RoomBridged.of(bridge, _app_id(ctx, bridge), direction=bridge.direction))
+    ctx.emit(RoomBridged.of(bridge, _app_id(ctx, bridge), direction=bridge.direction))
 
 
 def _check_present(ctx: Context, bridge: Bridge) -> None:
@@ -84,7 +84,7 @@ def set_direction(ctx: Context, bridge: Bridge, direction: str) -> None:
             ctx.state.save_item(KIND, bridge.id, bridge)
         raise
     _check_present(ctx, bridge)
-    ctx.emit(events.RoomBridgeUpdated.of(bridge, _app_id(ctx, bridge), direction=direction))
+    ctx.emit(RoomBridgeUpdated.of(bridge, _app_id(ctx, bridge), direction=direction))
 
 
 def _apply(ctx: Context, bridge: Bridge) -> None:
@@ -103,7 +103,7 @@ def delete(ctx: Context, bridge: Bridge, deleted_room: Room | None = None) -> No
     if not bridge.announced:
         return  # being made: whoever asked for it is told
     app_id = deleted_room.app_id if deleted_room else _app_id(ctx, bridge)
-    ctx.emit(events.RoomUnbridged.of(bridge, app_id, reason="room_deleted" if deleted_room else None))
+    ctx.emit(RoomUnbridged.of(bridge, app_id, reason="room_deleted" if deleted_room else None))
 
 
 def _app_id(ctx: Context, bridge: Bridge) -> str:

@@ -19,7 +19,6 @@ from ...audio.spool import Clip, Spool
 from ...calls import internal
 from ...calls.context import Context
 from ...errors import SwitchUnavailable, VsiError
-from ...events import sound as events
 from ...model.leg import EARLY_MEDIA, Leg
 from ...model.owner import Owner, of_leg
 from ...model.playback import COMPLETED, STOPPED, Playback, playback_id
@@ -28,6 +27,7 @@ from ...model.sound_stores import Playbacks
 from ...switch.snapshot import Snapshot
 from ...work import clock
 from ..recording import recorder
+from .events import PlaybackError, PlaybackFinished, PlaybackStarted
 from .failures import Failures
 from .fetches import Fetches
 
@@ -119,7 +119,7 @@ def _announce(ctx: Context, playback: Playback) -> None:
         return
     if not playback.announced:
         playback.announced = True
-        ctx.emit(events.PlaybackStarted.of(playback))
+        ctx.emit(PlaybackStarted.of(playback))
     if playback.over:
         if not playback.bot:
             _silence(ctx, playback.conference)  # the first time may have come too early
@@ -234,7 +234,7 @@ def finish(ctx: Context, playback: Playback, reason: str) -> None:
     now = clock.now()
     played = playback.total_ms if reason == COMPLETED and playback.total_ms else playback.played_ms(now)
     _forget(ctx, playback)
-    ctx.emit(events.PlaybackFinished.of(playback, reason=reason, played_ms=played))
+    ctx.emit(PlaybackFinished.of(playback, reason=reason, played_ms=played))
 
 
 def fail(ctx: Context, playback: Playback, error: str, stage: str = "fetch") -> None:
@@ -244,7 +244,7 @@ def fail(ctx: Context, playback: Playback, error: str, stage: str = "fetch") -> 
     ctx.get(Failures).count(stage)
     log.warning("playback failed", playback_id=playback.id, file=playback.path or None, error=error)
     _forget(ctx, playback)
-    ctx.emit(events.PlaybackError.of(playback, error=error))
+    ctx.emit(PlaybackError.of(playback, error=error))
 
 
 def _forget(ctx: Context, playback: Playback) -> None:

@@ -21,13 +21,13 @@ from gevent.threadpool import ThreadPool
 
 from ...calls.context import Context
 from ...errors import Internal, VsiError
-from ...events import sound as events
 from ...model.recording import CLOSING, REPORTED, UNPUBLISHED, Recording
 from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target, UploadError
 from ...storage.uploads import Uploads
 from ...work import clock
 from . import files, kept
+from .events import RecordingFinished
 from .failures import Failures
 from .settings import S3Settings
 
@@ -159,7 +159,7 @@ class Publisher:
     def _report(self, ctx: Context, recording: Recording) -> None:
         multi = bool(recording.multi_file)
         ctx.emit(
-            events.RecordingFinished.of(
+            RecordingFinished.of(
                 recording,
                 file=recording.shown(recording.file),
                 multi_channel_file=(recording.shown(recording.multi_file) or None) if multi else None,

@@ -18,7 +18,6 @@ from gevent.event import AsyncResult
 from ...calls import internal
 from ...calls.context import Context
 from ...errors import Internal, LegGone, SwitchUnavailable, VsiError
-from ...events import sound as events
 from ...model.leg import Leg
 from ...model.owner import of_leg, of_room
 from ...model.recording import (
@@ -38,6 +37,7 @@ from ...storage.s3 import S3Target
 from ...switch.snapshot import Snapshot
 from ...work import clock
 from . import holds, kept, naming, tracks
+from .events import RecordingPaused, RecordingResumed, RecordingStarted
 from .failures import Failures
 from .publisher import Publisher
 from .settings import S3Settings
@@ -92,7 +92,7 @@ def _start_now(ctx: Context, recording: Recording, begin: Callable[..., None], o
     if recording.state == ABANDONED:
         return  # nobody waited that long
     kept.save(ctx, recording)
-    ctx.emit(events.RecordingStarted.of(recording, file=recording.file))
+    ctx.emit(RecordingStarted.of(recording, file=recording.file))
     if isinstance(owner, Room) and not owner.legs and recording.running:
         stop(ctx, recording)  # they left while it began
 
@@ -189,7 +189,7 @@ def _pause(ctx: Context, recording: Recording, on: bool) -> bool:
     ctx.sound.mask_recording(_running_files(recording), on)
     recording.paused = on
     kept.save(ctx, recording)
-    kind = events.RecordingPaused if on else events.RecordingResumed
+    kind = RecordingPaused if on else RecordingResumed
     ctx.emit(kind.of(recording))
     return True
 

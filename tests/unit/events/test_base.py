@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsi_esl.events.types import LegMuted
+from vsi_esl.events.legs import LegMuted
 
 
 def test_members_that_are_none_are_left_out():

@@ -1,13 +1,11 @@
-"""The VSI events, typed. Field names and presence are the protocol's; None means "leave it out"."""
+"""The VSI events of legs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypedDict
 
-from ..model.leg import SIP_INBOUND, SIP_OUTBOUND, Leg
-from ..model.room import Room
+from .base import LegEvent, TypedLegEvent
 
 
 class OfferedCodec(TypedDict):
@@ -34,48 +32,6 @@ class Quality(TypedDict):
     rtp_packets_received: Annotated[int, "RTP packets received."]
     rtp_packets_lost: Annotated[int, "RTP packets lost, as far as known."]
     rtp_jitter_ms: Annotated[float, "Jitter in ms."]
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Event:
-    """Base of all events. `app_id` is what a connection's filter is matched against."""
-
-    type: ClassVar[str]
-    app_id: str | None = None
-
-    def payload(self) -> dict[str, Any]:
-        """The event's own members, without the envelope."""
-        names = _members(type(self))  # type: ignore[arg-type]
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
-
-
-@cache
-def _members(kind: type[Event]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class LegEvent(Event):
-    leg_id: str
-
-    @classmethod
-    def of(cls, leg: Leg, **more: Any) -> LegEvent:
-        """The event of this leg, with the members that the leg itself gives."""
-        return cls(leg_id=leg.id, app_id=leg.app_id or None, **more)
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class TypedLegEvent(LegEvent):
-    leg_type: Annotated[str, {"enum": [SIP_INBOUND, SIP_OUTBOUND]}]
-
-    @classmethod
-    def of(cls, leg: Leg, **more: Any) -> TypedLegEvent:
-        return cls(leg_id=leg.id, app_id=leg.app_id or None, leg_type=leg.type, **more)
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class LegRoomEvent(LegEvent):
-    room_id: str | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -117,20 +73,6 @@ class LegDisconnected(LegEvent):
     type = "leg.disconnected"
     cdr: Annotated[Cdr, "The call in figures."]
     quality: Annotated[Quality | None, "Only when RTP was received."] = None
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class LegJoinedRoom(LegRoomEvent):
-    """It is in the room, and hears and is heard as its state and its role say."""
-
-    type = "leg.joined_room"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class LegLeftRoom(LegRoomEvent):
-    """It is out of the room."""
-
-    type = "leg.left_room"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -193,67 +135,3 @@ class LegTransferRequested(LegEvent):
     target: Annotated[str, "The URI of Refer-To."]
     declined: Annotated[bool, "Whether it has been declined already."]
     replaces_call_id: Annotated[str | None, "Call-ID of the call to replace; attended only."] = None
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class DtmfReceived(LegEvent):
-    """One digit; `seq` counts from 1 per leg."""
-
-    type = "dtmf.received"
-    digit: Annotated[str, "One of 0-9 * # A-D."]
-    seq: int
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class SpeakingStarted(LegRoomEvent):
-    """It began to talk; only with speech detection on."""
-
-    type = "speaking.started"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class SpeakingStopped(LegRoomEvent):
-    """It has been silent for a while, was muted, moved, or ended."""
-
-    type = "speaking.stopped"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class LegRoleChanged(LegRoomEvent):
-    """It has another role in the routing of its room."""
-
-    type = "leg.role_changed"
-    old_role: Annotated[str, "Empty for none."]
-    new_role: Annotated[str, "Empty for none."]
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class RoomEvent(Event):
-    room_id: str
-
-    @classmethod
-    def of(cls, room: Room, **more: Any) -> RoomEvent:
-        return cls(room_id=room.id, app_id=room.app_id or None, **more)
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class RoomCreated(RoomEvent):
-    """There is a new room."""
-
-    type = "room.created"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class RoomDeleted(RoomEvent):
-    """The room is gone; the ends of its legs follow."""
-
-    type = "room.deleted"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class RoomRoutingChanged(RoomEvent):
-    """Who hears whom in the room changed."""
-
-    type = "room.routing_changed"
-    matrix: Annotated[dict[str, list[str]], "The whole matrix, {} when there is none."]
-    reason: Annotated[Literal["set", "update", "leg_role_changed", "leg_joined"], "What changed it."]
