@@ -14,7 +14,8 @@ from tests.support.http import HttpClient
 from tests.support.vsi import VsiClient
 from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.config import ConfigError
-from vsi_esl.protocol import registry, schemas
+from vsi_esl.protocol import registry
+from vsi_esl.protocol.ids import Id, RoomToJoin
 
 from .test_inbound import answered
 
@@ -192,7 +193,7 @@ EXAMPLES: dict[str, Any] = {
 def _ids(entry: registry.Command) -> list[str]:
     """The members of a command that name something there is, by their type."""
     found = entry.schema.fields.items() if entry.schema else ()
-    return [name for name, field in found if isinstance(field, (schemas.Id, schemas.RoomToJoin))]
+    return [name for name, field in found if isinstance(field, (Id, RoomToJoin))]
 
 
 def _outcome(

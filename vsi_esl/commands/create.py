@@ -17,20 +17,9 @@ from ..model.amd import AmdParameters
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
 from ..model.sipuri import sip_uri
+from ..protocol.ids import AppId, RoomToJoin
 from ..protocol.registry import Body, Rest, command
-from ..protocol.schemas import (
-    INT32,
-    AppId,
-    Flag,
-    Nested,
-    Payload,
-    RoomToJoin,
-    Text,
-    TextList,
-    TextMap,
-    Whole,
-    about,
-)
+from ..protocol.schemas import INT32, Flag, Nested, Payload, Text, TextList, TextMap, Whole, about
 from ..switch.lines import builder, headers, identity
 from ..work import clock
 from .answering import require_codec, usable_codecs

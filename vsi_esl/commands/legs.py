@@ -8,8 +8,9 @@ from ..calls import endings
 from ..calls.context import Context
 from ..errors import Invalid
 from ..model.leg import EARLY_MEDIA, RINGING
+from ..protocol.ids import LegId
 from ..protocol.registry import Body, Rest, command
-from ..protocol.schemas import LegId, Payload, Text, about
+from ..protocol.schemas import Payload, Text, about
 
 REJECTIONS = ("busy", "declined", "rejected", "unavailable", "not_found", "forbidden", "server_error")
 

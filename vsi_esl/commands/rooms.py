@@ -13,21 +13,9 @@ from ..errors import Invalid, LegGone, NotFound
 from ..events.rooms import LegLeftRoom, LegRoleChanged, RoomDeleted
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room
+from ..protocol.ids import AppId, LegId, NewId, RoomId, RoomToJoin
 from ..protocol.registry import Body, Rest, command
-from ..protocol.schemas import (
-    INT32,
-    AppId,
-    Flag,
-    Label,
-    LegId,
-    NewId,
-    Payload,
-    RoomId,
-    RoomToJoin,
-    Text,
-    Whole,
-    about,
-)
+from ..protocol.schemas import INT32, Flag, Label, Payload, Text, Whole, about
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
 
@@ -37,7 +25,7 @@ class RoomPayload(Payload):
 
 
 class CreateRoom(Payload):
-    id = NewId(metadata=about("Made up when empty."))
+    id = NewId(RoomId, metadata=about("Made up when empty."))
     webhook_url = Text(metadata=about("Where the room's events go."))
     webhook_secret = Text(metadata=about("Signs them."))
     app_id = AppId(metadata=about("The application it belongs to."))

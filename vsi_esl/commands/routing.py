@@ -12,8 +12,9 @@ from ..errors import Invalid, NotFound
 from ..events.rooms import LegRoleChanged
 from ..model.room import Room
 from ..model.routing import Matrix
+from ..protocol.ids import LegId, RoomId
 from ..protocol.registry import Body, Rest, command
-from ..protocol.schemas import Label, LegId, Payload, RoomId, Rows, about, strings
+from ..protocol.schemas import Label, Payload, Rows, about, strings
 from .rooms import RoomPayload
 
 MAX_ROLES = 256

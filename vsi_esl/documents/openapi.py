@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from apispec import APISpec
+from marshmallow.fields import Field
 
 from .. import __version__
 from ..protocol import registry
 from ..protocol.registry import Body, Command, Rest
-from ..protocol.routes import BASE, routes
+from ..protocol.routes import BASE, PLANNED, routes
 from . import examples, fields, views
 from .glossary import described
 
 Schema = dict[str, Any]
 
-PARAMETER = re.compile(r"\{(\w+)\}")
 LARGE_BODY = 413
 
 ERRORS = {
@@ -71,20 +70,33 @@ def build() -> Schema:
     commands = registry.load_commands()
     for name, rest in sorted(routes().items(), key=lambda item: item[0] not in commands):
         operation = _operation(commands[name], rest) if name in commands else _pending(name)
-        path, parameters = _path(rest)
-        operation["parameters"] = parameters
-        spec.path(path, operations={rest.method.lower(): operation})
+        operation["parameters"] = [_parameter(one, _field(name, one)) for one in rest.parameters]
+        spec.path(BASE + rest.path, operations={rest.method.lower(): operation})
     for path, operations in _others().items():
         spec.path(path, operations=operations)
     return dict(spec.to_dict())
 
 
-def _path(rest: Rest) -> tuple[str, list[Schema]]:
-    names = PARAMETER.findall(rest.path)
-    # an id that is empty is no id, and `/` inside one is written %2F
-    one = {"type": "string", "minLength": 1}
-    parameters = [{"name": name, "in": "path", "required": True, "schema": one} for name in names]
-    return BASE + rest.path, [described(parameter["name"], parameter) for parameter in parameters]
+def _field(command: str, parameter: str) -> Field[Any]:
+    """The field of a command's path parameter."""
+    entry = registry.load_commands().get(command)
+    if entry is not None and entry.schema is not None:
+        return entry.schema.fields[parameter]
+    about = PLANNED[command].about
+    assert about is not None, command  # noqa: S101  (its path would have no parameter)
+    return about()
+
+
+def _parameter(name: str, field: Field[Any]) -> Schema:
+    schema = fields.member(field)
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": schema.pop("description"),
+        # one that is empty is no id, and `/` inside one is written %2F
+        "schema": {**schema, "minLength": 1},
+    }
 
 
 def _operation(entry: Command, rest: Rest) -> Schema:
@@ -98,7 +110,7 @@ def _operation(entry: Command, rest: Rest) -> Schema:
     if text:
         operation["description"] = " ".join(text.split())
     if rest.body is not Body.NONE:
-        shown = examples.body(entry.name, rest, PARAMETER.findall(rest.path))
+        shown = examples.body(entry.name, rest, rest.parameters)
         operation["requestBody"] = {
             "required": rest.body is Body.REQUIRED,
             "content": {"application/json": _content(body_of(entry, rest), shown)},
@@ -110,7 +122,7 @@ def body_of(entry: Command, rest: Rest) -> Schema:
     """The payload without what the path gives, under the names that the body has for it."""
     schema = fields.payload(entry.schema)
     outside = {inside: name for name, inside in rest.names.items()}
-    in_path = PARAMETER.findall(rest.path)
+    in_path = rest.parameters
     schema["properties"] = {
         outside.get(name, name): member
         for name, member in schema["properties"].items()

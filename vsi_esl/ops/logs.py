@@ -206,24 +206,6 @@ def bind(*, guard: Any = None, **ids: str | None) -> Iterator[None]:
             _guarded.reset(before)
 
 
-def command(name: str, request_id: str | None, payload: Any) -> Any:
-    """`bind` for a command: its name and request id, the leg and room it is for, its private values."""
-    return bind(guard=payload, command=name, request_id=request_id, **owners(name, payload))
-
-
-def owners(name: str, payload: Any) -> dict[str, str]:
-    """leg_id and room_id of a command, as far as it names them."""
-    found: dict[str, str] = {}
-    if not isinstance(payload, Mapping):
-        return found
-    own = "room_id" if name.startswith("room_") or name.endswith("_room") else "leg_id"
-    for key, value in payload.items():
-        lower = str(key).lower()
-        if lower in ("id", "leg_id", "room_id") and isinstance(value, str) and value:
-            found[own if lower == "id" else lower] = value
-    return found
-
-
 def carry(work: Work) -> Work:
     """`work` with the ids and the guard of now, which neither a new greenlet nor a queue takes along."""
     return cast(Work, update_wrapper(partial(copy_context().run, work), work))

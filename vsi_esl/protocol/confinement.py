@@ -11,9 +11,11 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from marshmallow import Schema
+
 from ..access.tokens import Access
 from ..errors import Forbidden, NotFound, VsiError
-from .schemas import AppId, Id, LegId, RoomId, RoomToJoin
+from .ids import AppId, Id, LegId, RoomId, RoomToJoin
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -53,6 +55,14 @@ def app_ids_of_room(ctx: Context, room_id: str) -> list[str]:
     """A room's."""
     room = ctx.rooms.find(room_id)
     return [] if room is None else [room.app_id]
+
+
+def check(schemas: Iterable[Schema | None]) -> None:
+    """ValueError for a sort of id of which nobody knows whose it is."""
+    for schema in schemas:
+        for field in schema.fields.values() if schema is not None else ():
+            if isinstance(field, Id) and type(field) not in OWNERS:
+                raise ValueError(f"nobody knows whose a {type(field).__name__} is")
 
 
 class Confinement:

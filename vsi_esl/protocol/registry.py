@@ -1,15 +1,18 @@
 """The command registry: one entry per command, from which dispatch and the REST face are derived.
 
 A command is one decorated function in `commands/`. A name that is not the protocol's, a name taken twice,
-a handler without a docstring and an id that does not say what it names fail at import.
+a handler without a docstring, an id that does not say what it names and a path whose parameters are no ids
+fail at import.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -19,8 +22,7 @@ import structlog
 from ..access.tokens import OPEN, Access, Scope
 from ..errors import Invalid, NotSupported, VsiError
 from ..ops import logs
-from . import schemas
-from .confinement import Confinement
+from . import confinement, ids, schemas
 from .names import COMMANDS, CONNECTION_COMMANDS
 
 log = structlog.get_logger(__name__)
@@ -58,6 +60,11 @@ class Rest:
     body: Body = Body.NONE
     names: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def parameters(self) -> list[str]:
+        """The members that the path gives."""
+        return re.findall(r"\{(\w+)\}", self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -69,6 +76,14 @@ class Command:
     summary: str
     result: str
     rest: Rest | None
+    logged_as: Mapping[str, str] = field(default_factory=dict)
+    """Member in lower case -> its name on a log line, for the ids of the payload."""
+
+    def ids_in(self, payload: Any) -> dict[str, str]:
+        """What a payload names, under the names that a log line has for it."""
+        given = payload.items() if isinstance(payload, Mapping) else ()
+        known = ((self.logged_as.get(str(member).lower()), value) for member, value in given)
+        return {name: value for name, value in known if name and isinstance(value, str)}
 
     @property
     def scope(self) -> Scope:
@@ -90,8 +105,9 @@ def command(
     loader = schema() if schema else None
     if loader is not None:
         try:
-            schemas.check_ids(loader)
+            ids.check_ids(loader)
             schemas.check_sizes(loader)
+            _check_path(loader, rest)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 
@@ -103,17 +119,38 @@ def command(
         if not handler.__doc__:
             raise ValueError(f"the handler of {name!r} has no docstring")
         summary = handler.__doc__.strip().splitlines()[0]
-        _commands[name] = Command(name, loader, handler, summary, result, rest)
+        logged_as = {} if loader is None else ids.logged_as(loader)
+        _commands[name] = Command(name, loader, handler, summary, result, rest, logged_as)
         return handler
 
     return register
+
+
+def _check_path(schema: schemas.Payload, rest: Rest | None) -> None:
+    for name in rest.parameters if rest is not None else ():
+        if name not in schema.fields or not ids.is_typed(schema.fields[name]):
+            raise ValueError(f"{name} of the path is no id")
 
 
 def load_commands() -> Mapping[str, Command]:
     """The registry, with the commands of the core and of all features."""
     # whatever has commands imports this module, so it cannot import them
     importlib.import_module("vsi_esl.features").declare()
+    confinement.check(entry.schema for entry in _commands.values())
     return _commands
+
+
+def pending() -> list[str]:
+    """The commands of the protocol that nobody has registered, in its order."""
+    registered = load_commands()
+    return [name for name in COMMANDS if name not in registered and name not in CONNECTION_COMMANDS]
+
+
+def log_lines(name: str, request_id: str | None, payload: Any) -> AbstractContextManager[None]:
+    """`logs.bind` for a command: its name, and what it names; its private values are on no line."""
+    entry = _commands.get(name)
+    named = {} if entry is None else entry.ids_in(payload)
+    return logs.bind(guard=payload, **{**named, "command": name, "request_id": request_id})
 
 
 def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN) -> Any:
@@ -144,8 +181,8 @@ def _run(ctx: Context, name: str, payload: Any, access: Access) -> Any:
     arguments = schemas.load(entry.schema, payload) if entry.schema is not None else {}
     if not access.confined:
         return entry.handler(ctx, **arguments)
-    confinement = Confinement(ctx, access, entry)
+    confined = confinement.Confinement(ctx, access, entry)
     try:
-        return confinement.result(entry.handler(ctx, **confinement.arguments(arguments)))
+        return confined.result(entry.handler(ctx, **confined.arguments(arguments)))
     except VsiError as error:
-        raise confinement.error(error) from None
+        raise confined.error(error) from None

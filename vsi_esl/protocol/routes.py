@@ -1,38 +1,53 @@
 """The REST routes of the protocol: those of the registered commands, and those that do not exist here yet.
 
-The latter answer 501 by name. A command that is registered takes the place of its line here.
+The latter answer 501 by name. A command that is registered brings its own route.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from . import registry
+from .ids import Id, LegId, RoomId
 from .registry import Rest
 
 BASE = "/v1"
 
-_AGENTS = ("elevenlabs", "vapi", "pipecat", "deepgram")
 
-PENDING: dict[str, Rest] = {
-    "webrtc_offer": Rest("POST", "/webrtc/offer"),
-    "webrtc_add_candidate": Rest("POST", "/legs/{id}/ice-candidates"),
-    "webrtc_get_candidates": Rest("GET", "/legs/{id}/ice-candidates"),
-    "leg_amd_start": Rest("POST", "/legs/{id}/amd"),
-    "leg_transfer": Rest("POST", "/legs/{id}/transfer", 202),
-    **{
-        f"{kind}_{name}": Rest(method, f"/{kind}s/{{id}}/{path}")
-        for kind in ("leg", "room")
-        for name, method, path in (
-            ("stt_start", "POST", "stt"),
-            ("stt_stop", "DELETE", "stt"),
-            ("tts", "POST", "tts"),
-            ("agent_message", "POST", "agent/message"),
-            ("agent_stop", "DELETE", "agent"),
-            *((f"agent_{agent}", "POST", f"agent/{agent}") for agent in _AGENTS),
-        )
-    },
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The route of a command that is not implemented, and what the id in its path names."""
+
+    rest: Rest
+    about: type[Id] | None = None
+
+
+def _of_both(name: str, method: str, path: str) -> dict[str, Planned]:
+    """Of a pair of commands, one about legs and one about rooms."""
+    return {
+        f"{kind.noun}_{name}": Planned(Rest(method, f"/{kind.noun}s/{{id}}/{path}"), kind)
+        for kind in (LegId, RoomId)
+    }
+
+
+PLANNED: dict[str, Planned] = {
+    "webrtc_offer": Planned(Rest("POST", "/webrtc/offer")),
+    "webrtc_add_candidate": Planned(Rest("POST", "/legs/{id}/ice-candidates"), LegId),
+    "webrtc_get_candidates": Planned(Rest("GET", "/legs/{id}/ice-candidates"), LegId),
+    "leg_amd_start": Planned(Rest("POST", "/legs/{id}/amd"), LegId),
+    "leg_transfer": Planned(Rest("POST", "/legs/{id}/transfer", 202), LegId),
+    **_of_both("stt_start", "POST", "stt"),
+    **_of_both("stt_stop", "DELETE", "stt"),
+    **_of_both("tts", "POST", "tts"),
+    **_of_both("agent_message", "POST", "agent/message"),
+    **_of_both("agent_stop", "DELETE", "agent"),
+    **_of_both("agent_elevenlabs", "POST", "agent/elevenlabs"),
+    **_of_both("agent_vapi", "POST", "agent/vapi"),
+    **_of_both("agent_pipecat", "POST", "agent/pipecat"),
+    **_of_both("agent_deepgram", "POST", "agent/deepgram"),
 }
+"""What nobody has registered is looked up here."""
 
 STREAMS = {
     "/legs/websocket": "legs over a WebSocket",
@@ -45,7 +60,7 @@ def routes() -> dict[str, Rest]:
     """Command -> its route, for all commands of the protocol that have one."""
     registered = registry.load_commands()
     found = {name: entry.rest for name, entry in registered.items() if entry.rest is not None}
-    return {**{name: rest for name, rest in PENDING.items() if name not in registered}, **found}
+    return {**{name: PLANNED[name].rest for name in registry.pending()}, **found}
 
 
 def stream(path: str) -> str:

@@ -47,7 +47,7 @@ def about(text: str, *, needed: bool = False, **schema: Any) -> dict[str, Any]:
 
 def needed(field: fields.Field[Any]) -> bool:
     """Whether the documents say that this member is required."""
-    return isinstance(field, Id) or bool(field.metadata.get(NEEDED))
+    return bool(field.metadata.get(NEEDED))
 
 
 class Text(fields.Field[str]):
@@ -65,53 +65,11 @@ class Text(fields.Field[str]):
         return value
 
 
-class Id(Text):
-    """The id of something that exists. Opaque; nothing that exists has a longer one than may be given.
-
-    Its classes say what it names. From that it is decided what a token that is confined to some of the calls
-    may name, so a member that is called an id has to be of one of them (`check_ids`).
-    """
-
-    def __init__(self, **more: Any) -> None:
-        super().__init__(limit=MAX_ID_LENGTH, **more)
-
-
-class LegId(Id):
-    """A leg."""
-
-
-class RoomId(Id):
-    """A room."""
-
-
-class PlaybackId(Id):
-    """A playback of a leg or room."""
-
-
-class BridgeId(Id):
-    """A bridge of a room."""
-
-
 class Label(Text):
     """Free text of the client that the switch keeps for us: a new room's id, an app_id, a role."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(limit=MAX_ID_LENGTH, **more)
-
-
-class RoomToJoin(Label):
-    """A room, which is made when there is none of that name."""
-
-
-class NewId(Label):
-    """The id of what the command makes. One that is taken is a conflict, whoever has it."""
-
-
-class AppId(Label):
-    """The application that what the command makes belongs to."""
-
-
-NAMING = (LegId, RoomId, PlaybackId, BridgeId, RoomToJoin, NewId, AppId)
 
 
 class Whole(fields.Field[int]):
@@ -239,30 +197,6 @@ def check_sizes(schema: Schema) -> None:
             check_sizes(inner.schema)
         elif not 0 < getattr(inner, "characters", 0) <= MAX_CHARACTERS:
             raise ValueError(f"{name} may be of any size")
-
-
-def check_ids(schema: Schema) -> None:
-    """ValueError for a member that is called an id, or ids, and whose field does not say of what."""
-    for name, field in schema.fields.items():
-        inner = field.inner if isinstance(field, fields.List) else field
-        if isinstance(inner, fields.Nested):
-            _refuse_ids(inner.schema)
-        elif (isinstance(field, Id) or _is_an_id(name, field)) and not isinstance(field, NAMING):
-            raise ValueError(f"{name} is an id that names nothing that is known")
-
-
-def _refuse_ids(schema: Schema) -> None:
-    """What a confined token names is looked at in the payload's own members only."""
-    for name, field in schema.fields.items():
-        inner = field.inner if isinstance(field, fields.List) else field
-        if isinstance(inner, fields.Nested):
-            _refuse_ids(inner.schema)
-        elif isinstance(field, NAMING) or _is_an_id(name, field):
-            raise ValueError(f"{name}, further in, is an id that names nothing that is known")
-
-
-def _is_an_id(name: str, field: fields.Field[Any]) -> bool:
-    return any(called.lower().endswith(("id", "ids")) for called in (name, field.data_key or ""))
 
 
 def load(schema: Schema, payload: Any) -> dict[str, Any]:

@@ -19,10 +19,9 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 
 from ..calls.context import Context
 from ..errors import Invalid, NotFound, NotSupported, VsiError
-from ..ops import logs
 from ..protocol import registry
 from ..protocol.registry import Body, Rest
-from ..protocol.routes import BASE, PENDING, STREAMS, routes, stream
+from ..protocol.routes import BASE, STREAMS, routes, stream
 from . import jsontext
 
 log = structlog.get_logger(__name__)
@@ -103,11 +102,13 @@ def error_reply(ctx: Context, code: int, message: str) -> Response:
 
 
 def _view(ctx: Context, name: str, rest: Rest) -> Callable[..., Response]:
+    implemented = name in registry.load_commands()
+
     def view(**path: str) -> Response:
         payload = {key: unquote(value) for key, value in path.items()}
-        if name not in PENDING or name in registry.load_commands():
+        if implemented:
             payload = _body(rest, payload) | payload
-        with logs.command(name, g.request_id, payload):
+        with registry.log_lines(name, g.request_id, payload):
             try:
                 return reply(ctx, registry.dispatch(ctx, name, payload, g.access), rest.status)
             except VsiError as error:

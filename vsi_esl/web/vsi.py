@@ -16,9 +16,8 @@ import structlog
 from ..access.tokens import OPEN, Access
 from ..calls.context import Context
 from ..errors import Invalid, VsiError
-from ..ops import logs
 from ..protocol.names import COMMANDS
-from ..protocol.registry import dispatch
+from ..protocol.registry import dispatch, log_lines
 from . import jsontext
 from .replay import EventStream
 from .websocket import HardenedWebSocket, WebSocketClosed
@@ -88,7 +87,7 @@ class VsiSession:
             return True
         if name == "stop":
             return False
-        with logs.command(name, request_id, payload):
+        with log_lines(name, request_id, payload):
             self._ws.send_text(self._answer(name, request_id, payload))
         return True
 

@@ -12,7 +12,8 @@ from vsi_esl.access import tokens
 from vsi_esl.access.tokens import OPEN, Access, Bucket, Scope, Tokens, digest_of, line_of, new_token
 from vsi_esl.errors import Forbidden, TooMany
 from vsi_esl.protocol import confinement, registry
-from vsi_esl.protocol.schemas import Id, LegId, Payload, Text, TextList
+from vsi_esl.protocol.ids import Id, LegId
+from vsi_esl.protocol.schemas import Payload, Text, TextList
 
 
 def test_a_token_is_found_by_itself_only():

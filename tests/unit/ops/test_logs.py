@@ -368,7 +368,7 @@ def test_what_the_command_brought_is_taken_out():
         "amount": {"token": [1, "deep-secret"]},
     }
     log = structlog.get_logger("a")
-    with logs.command("send_leg_dtmf", "r1", payload):
+    with logs.bind(guard=payload, request_id="r1"):
         log.info("sent 4711# for leg-1 to acc-99")
         log.info("x", value=["alice7", {"y": "it's\nhunter2"}, "deep-secret", ("4711#",)])
         try:
@@ -383,37 +383,10 @@ def test_what_the_command_brought_is_taken_out():
     assert lines(out)[-1]["event"] == "4711# again"
 
 
-@pytest.mark.parametrize(
-    ("name", "payload", "ids"),
-    [
-        ("answer_leg", {"id": "l"}, {"leg_id": "l"}),
-        ("ANSWER", {"ID": "l"}, {"leg_id": "l"}),
-        ("room_play_start", {"id": "r"}, {"room_id": "r"}),
-        ("delete_room", {"id": "r"}, {"room_id": "r"}),
-        ("add_leg_to_room", {"room_id": "r", "leg_id": "l"}, {"room_id": "r", "leg_id": "l"}),
-        ("bridge_create", {"room_id": "r", "bridge_id": "b"}, {"room_id": "r"}),
-        ("create_leg", {"to": "sip:a@b"}, {}),
-        ("answer_leg", {"id": 7}, {}),
-        ("answer_leg", ["id"], {}),
-        ("answer_leg", None, {}),
-    ],
-)
-def test_whom_a_command_is_for(name, payload, ids):
-    out = io.StringIO()
-    logs.setup("info", "json", out)
-    with logs.command(name, "r1", payload):
-        structlog.get_logger("a").info("inside")
-    structlog.get_logger("a").info("outside")
-    inside, outside = lines(out)
-    shown = {key: inside[key] for key in ("leg_id", "room_id") if key in inside}
-    assert (shown, inside["command"], inside["request_id"]) == (ids, name, "r1")
-    assert not {"leg_id", "room_id", "command", "request_id"} & set(outside)
-
-
 def test_values_of_clients_are_shortened():
     out = io.StringIO()
     logs.setup("info", "json", out)
-    with logs.command("c" * 1000, "r" * 1000, {"id": "l" * 1000}):
+    with logs.bind(command="c" * 1000, request_id="r" * 1000, leg_id="l" * 1000):
         structlog.get_logger("a").info("x", value="v" * 100_000)
     (line,) = lines(out)
     assert [len(line[name]) for name in ("command", "request_id", "leg_id")] == [logs.MAX_ID] * 3
@@ -441,7 +414,7 @@ def test_context_is_carried_into_other_greenlets():
         gevent.sleep(0)
         structlog.get_logger("a").info("sent 4711#")
 
-    with logs.command("send_leg_dtmf", "r1", {"id": "l", "digits": "4711#"}):
+    with logs.bind(guard={"digits": "4711#"}, request_id="r1", leg_id="l"):
         carried = logs.carry(work)
     assert carried.__name__ == "work"
     gevent.joinall([gevent.spawn(carried), gevent.spawn(work)])

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import json
 
-from vsi_esl.protocol import registry
+import pytest
+import structlog
+
+from vsi_esl.ops import logs
+from vsi_esl.protocol import confinement, names, registry, routes
+from vsi_esl.protocol.ids import Id, LegId, NewId
+from vsi_esl.protocol.registry import Rest
+from vsi_esl.protocol.schemas import Payload, Text
 
 
 def test_registry_refuses_strangers_and_doubles():
@@ -29,3 +37,88 @@ def test_every_command_of_this_stage_is_there():
         "reject_leg_rtt"
     )
     assert set(registry.load_commands()) == set(expected.split())
+
+
+def test_what_is_not_registered_has_a_route_that_says_so():
+    pending = registry.pending()
+    assert {*pending, *registry.load_commands(), *names.CONNECTION_COMMANDS} == set(names.COMMANDS)
+    assert pending and not set(pending) & set(registry.load_commands())
+    assert set(routes.routes()) == set(names.COMMANDS) - names.CONNECTION_COMMANDS
+
+
+def test_a_registered_command_is_not_pending_any_more(monkeypatch):
+    monkeypatch.setattr(registry, "_commands", dict(registry.load_commands()))
+    assert "leg_transfer" in registry.pending()
+    payload = type("Transfer", (Payload,), {"leg": LegId()})
+    own = Rest("PUT", "/legs/{leg}/elsewhere")
+
+    @registry.command("leg_transfer", payload, result="done", rest=own)
+    def leg_transfer(ctx: object, leg: str) -> None:
+        """Send the peer elsewhere."""
+
+    assert "leg_transfer" not in registry.pending()
+    assert routes.routes()["leg_transfer"] is own
+
+
+@pytest.mark.parametrize("fields", [{"leg": Text()}, {"other": LegId()}])
+def test_a_path_parameter_is_an_id_that_says_what_it_names(fields):
+    with pytest.raises(ValueError, match="leg_tts: leg of the path is no id"):
+        registry.command(
+            "leg_tts", type("P", (Payload,), fields), result="", rest=Rest("POST", "/legs/{leg}")
+        )
+
+
+class TrunkId(Id):
+    """Of a feature that the core does not know."""
+
+    noun = "trunk"
+
+
+def test_a_feature_brings_its_own_sort_of_id(monkeypatch):
+    monkeypatch.setattr(registry, "_commands", dict(registry.load_commands()))
+    monkeypatch.setattr(confinement, "OWNERS", dict(confinement.OWNERS))
+    payload = type("P", (Payload,), {"id": TrunkId(), "second_id": NewId(TrunkId)})
+
+    @registry.command("leg_tts", payload, result="")
+    def leg_tts(ctx: object, id: str, second_id: str) -> None:
+        """Speak."""
+
+    with pytest.raises(ValueError, match="nobody knows whose a TrunkId is"):
+        registry.load_commands()
+    confinement.owned(TrunkId)(lambda ctx, id: [])
+    entry = registry.load_commands()["leg_tts"]
+    assert entry.ids_in({"id": "t", "second_id": "u"}) == {"trunk_id": "t", "second_id": "u"}
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "ids"),
+    [
+        ("answer_leg", {"id": "l"}, {"leg_id": "l"}),
+        ("answer_leg", {"ID": "l"}, {"leg_id": "l"}),
+        ("room_play_start", {"id": "r", "url": "http://a/b"}, {"room_id": "r"}),
+        ("leg_play_stop", {"id": "l", "playback_id": "p"}, {"leg_id": "l", "playback_id": "p"}),
+        ("delete_room", {"id": "r"}, {"room_id": "r"}),
+        ("create_room", {"id": "r", "app_id": "a"}, {"room_id": "r"}),
+        ("add_leg_to_room", {"room_id": "r", "leg_id": "l"}, {"room_id": "r", "leg_id": "l"}),
+        ("bridge_create", {"room_id": "r", "bridge_id": "b"}, {"room_id": "r", "bridge_id": "b"}),
+        ("set_leg_role", {"leg_id": "l", "id": "x"}, {"leg_id": "l"}),
+        ("create_leg", {"to": "sip:a@b"}, {}),
+        ("answer_leg", {"id": 7}, {}),
+        ("answer_leg", {"id": ""}, {}),
+        ("answer_leg", ["id"], {}),
+        ("answer_leg", None, {}),
+        ("list_legs", {"id": "l"}, {}),
+        ("ANSWER", {"id": "l"}, {}),
+    ],
+)
+def test_a_line_of_the_log_says_what_the_command_names(name, payload, ids):
+    registry.load_commands()
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    with registry.log_lines(name, "r1", payload):
+        structlog.get_logger("a").info("inside")
+    structlog.get_logger("a").info("outside")
+    inside, outside = map(json.loads, out.getvalue().splitlines())
+    shown = {key: value for key, value in inside.items() if key.endswith("_id") and key != "request_id"}
+    assert (shown, inside["command"], inside["request_id"]) == (ids, name, "r1")
+    assert not {"leg_id", "room_id", "command", "request_id"} & set(outside)

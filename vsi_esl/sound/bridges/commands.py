@@ -9,14 +9,21 @@ from ...calls.context import Context
 from ...errors import Invalid, NotFound
 from ...model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge
 from ...model.sound_stores import Bridges
+from ...protocol.ids import Id, NewId, RoomId
 from ...protocol.registry import Body, Rest, command
-from ...protocol.schemas import BridgeId, NewId, Payload, RoomId, Text, about
+from ...protocol.schemas import Payload, Text, about
 from . import bridging
+
+
+class BridgeId(Id):
+    """A bridge of a room."""
+
+    noun = "bridge"
 
 
 class BridgeCreate(Payload):
     room_id = RoomId(metadata=about("The room that the direction is relative to."))
-    bridge_id = NewId(metadata=about("Made up when empty."))
+    bridge_id = NewId(BridgeId, metadata=about("Made up when empty."))
     peer_room_id = RoomId(metadata=about("The other room."))
     direction = Text(
         metadata=about("bidirectional when empty.", enum=["", "bidirectional", "send", "receive", "none"])

@@ -11,10 +11,10 @@ from ...model.room import Room
 from ...model.sound_stores import Bridges
 from ...ops.series import gauge
 from ...protocol.confinement import app_ids_of_room, owned
-from ...protocol.schemas import BridgeId
 from ...switch.facts import need
 from ...switch.snapshot import Snapshot
 from . import bridging, commands
+from .commands import BridgeId
 
 __all__ = ["commands", "register"]
 

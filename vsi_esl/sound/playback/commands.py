@@ -10,8 +10,9 @@ from ...model.leg import RINGING, Leg
 from ...model.owner import Owner, of_leg, of_room
 from ...model.room import Room
 from ...model.sound_stores import Playbacks
+from ...protocol.ids import Id
 from ...protocol.registry import Body, Rest, command
-from ...protocol.schemas import INT32, Payload, PlaybackId, Text, Whole, about
+from ...protocol.schemas import INT32, Payload, Text, Whole, about
 from . import player
 
 MAX_VOLUME = 8
@@ -22,6 +23,12 @@ NOT_PLAYING = "no playback in progress"
 
 
 VOLUME = Whole(*INT32, metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
+
+
+class PlaybackId(Id):
+    """A playback of a leg or room."""
+
+    noun = "playback"
 
 
 class PlayStart(Payload):

@@ -17,11 +17,11 @@ from ...model.sound_stores import Playbacks
 from ...net.guard import AddressGuard
 from ...ops.series import gauge, total
 from ...protocol.confinement import owned
-from ...protocol.schemas import PlaybackId
 from ...storage import folders
 from ...switch.facts import need
 from ...switch.snapshot import Snapshot
 from . import commands, doctor, player, translators
+from .commands import PlaybackId
 from .failures import Failures
 from .fetches import Fetches
 from .settings import PlaybackSettings
