@@ -170,7 +170,7 @@ def record() -> dict[str, Any]:
         )
         try:
             service.start()
-            assert service.ctx.node.wait_ready(10)
+            assert service.ctx.nodes.default.wait_ready(10)
             client = Recorder(f"127.0.0.1:{service.http.server.server_port}")
             scenario(switch, client)
             events: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 import gevent
@@ -12,26 +12,25 @@ import structlog
 
 from . import features
 from .calls.context import Context
+from .calls.nodes import Node, Nodes
 from .config import Config, ConfigError
 from .config.loading import listen_host
+from .config.settings import SwitchSettings
 from .delivery.bus import EventBus
 from .delivery.history import History
 from .delivery.webhooks.targets import Router
 from .delivery.webhooks.webhooks import Webhooks
+from .model.channel import DEFAULT_NODE
 from .model.stores import Legs, Rooms
 from .ops import journal
 from .ops.looplag import LoopWatch
 from .ops.metrics import Metrics
 from .storage.state import StateStore
 from .storage.thread import StorageThread
-from .switch.actions.calls import Switch
-from .switch.actions.sound import SwitchSound
-from .switch.node import SwitchNode
 from .translate import SwitchEvent, adoption, sweep, translate, translated
 from .web.http import HttpFace
 from .work import clock
 from .work.timers import Timers
-from .work.waits import Waits
 from .work.workers import Workers
 
 log = structlog.get_logger(__name__)
@@ -44,18 +43,23 @@ STORAGE_STOP_S = 1.0
 
 
 class Service:
-    """One running service: `start`, then `stop`. Calls outlive it."""
+    """One running service: `start`, then `stop`. Calls outlive it.
 
-    def __init__(self, config: Config) -> None:
+    `switches` are by name, in order, and never none; without them there is the one of the settings.
+    """
+
+    def __init__(self, config: Config, switches: Mapping[str, SwitchSettings] | None = None) -> None:
         host, problem = listen_host(config)
         if problem:
             raise ConfigError([f"http.addr: {config.http.addr!r}: {problem}"])
         features.declare()
         with ExitStack() as opened:
-            self._build(config, host, opened)
+            self._build(config, host, switches or {DEFAULT_NODE: config.switch}, opened)
             opened.pop_all()  # by now `stop` closes it
 
-    def _build(self, config: Config, host: str, opened: ExitStack) -> None:
+    def _build(
+        self, config: Config, host: str, switches: Mapping[str, SwitchSettings], opened: ExitStack
+    ) -> None:
         """Make the parts; `opened` is told how those with files let go of them, should another part fail."""
         thread = self._thread = StorageThread()
         opened.callback(thread.stop, STORAGE_STOP_S)
@@ -65,22 +69,7 @@ class Service:
         clock.carry_on(state)
         self.config = config
         self.stopped = False
-        node = SwitchNode(
-            host=config.switch.host,
-            port=config.switch.port,
-            password=config.switch.password,
-            events=translated(),
-            on_event=self._on_event,
-            resync=self._resync,
-            on_lost=self._on_lost,
-            bond_id=config.switch.bond_uuid,
-            command_timeout=config.switch.command_timeout,
-            job_timeout=config.switch.job_timeout,
-            connect_timeout=config.switch.connect_timeout,
-            backoff_min=config.switch.backoff_min,
-            backoff_max=config.switch.backoff_max,
-        )
-        waits = Waits()
+        nodes = Nodes([self._node(config, name, settings) for name, settings in switches.items()])
         history = _history(config, thread)
         opened.callback(history.abandon)
         legs, rooms = Legs(), Rooms()
@@ -92,13 +81,10 @@ class Service:
             rooms=rooms,
             bus=EventBus(config.instance_id, history.next_id),
             history=history,
-            node=node,
-            switch=Switch(node, waits, config.media.rtp_timeout),
+            nodes=nodes,
             workers=Workers(),
             timers=Timers(),
-            waits=waits,
             state=state,
-            sound=SwitchSound(node),
             metrics=Metrics(),
             webhooks=webhooks,
         )
@@ -108,17 +94,28 @@ class Service:
         self.ctx.bus.add_sink(self.ctx.webhooks.offer)
         features.register(self.ctx)
         adoption.restore(self.ctx)
-        self._sweeper: gevent.Greenlet | None = None
+        self._sweepers: list[gevent.Greenlet] = []
         self._loop_watch = LoopWatch(self.ctx.metrics.loop_lag)
         self.http = HttpFace(self.ctx, host)
 
+    def _node(self, config: Config, name: str, settings: SwitchSettings) -> Node:
+        return Node(
+            name,
+            settings,
+            config.media.rtp_timeout,
+            events=translated(),
+            on_event=self._on_event,
+            resync=self._resync,
+            on_lost=self._on_lost,
+        )
+
     def start(self) -> None:
-        """Listen and connect. Returns at once; `ctx.node.wait_ready` says when the switch is there."""
+        """Listen and connect. Returns at once; `ctx.nodes.wait_ready` says when the switches are there."""
         self._loop_watch.start()
         self.http.start()
         self.ctx.webhooks.start()
-        self.ctx.node.start()
-        self._sweeper = sweep.start(self.ctx)
+        self.ctx.nodes.start()
+        self._sweepers = sweep.start(self.ctx)
         log.info("listening", address=f"{self.config.http.host}:{self.http.server.server_port}")
 
     def reload(self, config: Config) -> None:
@@ -140,12 +137,11 @@ class Service:
             gevent.sleep(DRAIN_POLL_S)
         self.http.close_sessions()
         self.http.stop(timeout=max(0.1, min(2.0, deadline - time.monotonic())))
-        if self._sweeper is not None:
-            self._sweeper.kill(block=False)
+        gevent.killall(self._sweepers, block=False)
         ctx.timers.stop()
         ctx.moments.stop(ctx)
         ctx.workers.stop()
-        ctx.node.stop()
+        ctx.nodes.stop()
         ctx.webhooks.stop(max(MIN_WEBHOOK_STOP_S, deadline - time.monotonic()))
         ctx.history.close()
         ctx.state.close()
@@ -154,15 +150,15 @@ class Service:
         self.stopped = True
         log.info("stopped", calls_left_up=len(ctx.legs))
 
-    def _on_event(self, event: SwitchEvent) -> None:
+    def _on_event(self, node: Node, event: SwitchEvent) -> None:
         self.ctx.metrics.switch_event(event)
-        translate(self.ctx, event)
+        translate(self.ctx, node, event)
 
-    def _resync(self) -> Callable[[], None] | None:
-        return adoption.resync(self.ctx)
+    def _resync(self, node: Node) -> Callable[[], None] | None:
+        return adoption.resync(self.ctx, node)
 
-    def _on_lost(self) -> None:
-        adoption.lost(self.ctx)
+    def _on_lost(self, node: Node) -> None:
+        adoption.lost(self.ctx, node)
 
 
 def _history(config: Config, thread: StorageThread) -> History:

@@ -145,13 +145,13 @@ def burst() -> list[tuple[str, str, str]]:
     )
     service.start()
     try:
-        service.ctx.node.wait_ready(10)
+        service.ctx.nodes.default.wait_ready(10)
         esl = sandbox.client()
         leg = esl.send('api sandbox {"do":"call"}').split()[1]
         while service.ctx.legs.find(leg) is None:
             gevent.sleep(0.01)
         one = service.ctx.legs.get(leg)
-        service.ctx.workers.run(leg, 10, service.ctx.switch.answer, one, "PCMU")
+        service.ctx.workers.run(leg, 10, service.ctx.nodes.default.switch.answer, one, "PCMU")
         while one.state != "connected":
             gevent.sleep(0.01)
         late: list[float] = []

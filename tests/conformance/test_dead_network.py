@@ -45,13 +45,13 @@ def test_a_network_that_is_gone_for_a_while(switch, relay, behind, connect):
     client.ok("answer_leg", id=three)
     other.hang_up()
     eventually(lambda: not ready(service), "it is noticed", NOTICED_S)
-    assert "does not answer" in service.ctx.node.last_error
+    assert "does not answer" in service.ctx.nodes.default.last_error
     assert client.error("send_leg_dtmf", id=leg, digits="1")[0] == 503
     assert client.error("create_leg", type="sip", to=switch.uri("instant"))[0] == 503
     switch.call(from_="+15550177")
     relay.come_back()
     eventually(lambda: ready(service), "it goes on", 5)
-    assert service.ctx.node.reconnects == 0
+    assert service.ctx.nodes.default.reconnects == 0
     assert client.event("leg.disconnected", leg_id=two)["cdr"]["reason"] == "remote_bye"
     client.rewind()
     client.event("leg.connected", leg_id=three)
@@ -72,7 +72,7 @@ def test_connections_that_the_network_has_forgotten(switch, relay, behind, conne
     other.hang_up()
     eventually(lambda: not ready(service), "it is noticed", NOTICED_S)
     eventually(lambda: ready(service), "new ones are made", NOTICED_S)
-    assert service.ctx.node.reconnects == 1
+    assert service.ctx.nodes.default.reconnects == 1
     client.event("leg.disconnected", leg_id=two)
     assert [view["id"] for view in client.ok("list_legs")] == [leg]
     client.ok("delete_leg", id=leg)
@@ -82,7 +82,7 @@ def test_connections_that_the_network_has_forgotten(switch, relay, behind, conne
 def test_a_network_that_is_dead_when_the_service_starts(relay, behind):
     relay.go_dead()
     service = behind(wait=False, connect_timeout=0.5)
-    eventually(lambda: service.ctx.node.reconnects >= 2, "it has tried more than once", NOTICED_S)
+    eventually(lambda: service.ctx.nodes.default.reconnects >= 2, "it has tried more than once", NOTICED_S)
     assert not ready(service)
     relay.come_back()
-    assert service.ctx.node.wait_ready(NOTICED_S)
+    assert service.ctx.nodes.default.wait_ready(NOTICED_S)

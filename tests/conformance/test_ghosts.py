@@ -84,7 +84,7 @@ def test_a_leg_deleted_before_its_channel_is_there_does_not_ring_on(switch, clie
 
 
 def test_a_leg_deleted_while_its_channel_is_being_made_is_hung_up_when_it_is_there(switch, service, client):
-    with held(service.ctx.switch, "originate", before=True) as hold:
+    with held(service.ctx.nodes.default.switch, "originate", before=True) as hold:
         leg = dial(switch, client, "ring")
         hold.entered.wait(5)
         client.ok("delete_leg", id=leg)
@@ -197,12 +197,12 @@ def test_a_leg_without_a_call_is_reported_gone(switch, start, connect):
     leg = dial(switch, client)
     client.event("leg.connected", leg_id=leg)
     eventually(lambda: service.ctx.legs.get(leg).channel.conference, "it is settled")
-    listening = service.ctx.node._on_event
-    service.ctx.node._on_event = lambda event: None
+    listening = service.ctx.nodes.default._on_event
+    service.ctx.nodes.default._on_event = lambda event: None
     switch.esl(f"uuid_kill {leg}")
     eventually(lambda: not exists(switch, leg), "the call is over")
     client.event("leg.disconnected", leg_id=leg)
-    service.ctx.node._on_event = listening
+    service.ctx.nodes.default._on_event = listening
     assert reasons(client, leg) == [UNOBSERVED]
     assert strays(service, "gone") == 1
 

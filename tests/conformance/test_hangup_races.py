@@ -66,21 +66,21 @@ def test_a_leg_that_hangs_up_on_its_way_leaves_no_new_room(switch, client, servi
     def gone(*_):
         raise LegGone("it hung up")
 
-    entering, service.ctx.switch.enter = service.ctx.switch.enter, gone
+    entering, service.ctx.nodes.default.switch.enter = service.ctx.nodes.default.switch.enter, gone
     assert client.error("add_leg_to_room", room_id="new", leg_id=leg) == (400, f"leg {leg} not found")
     assert client.ok("list_rooms") == []
     assert client.types(room_id="new") == ["room.created", "room.deleted"]
     client.ok("create_room", id="old")
     assert client.error("add_leg_to_room", room_id="old", leg_id=leg)[0] == 400
     assert [room["id"] for room in client.ok("list_rooms")] == ["old"]
-    service.ctx.switch.enter = entering
+    service.ctx.nodes.default.switch.enter = entering
     client.ok("add_leg_to_room", room_id="new", leg_id=leg)
 
 
 def test_two_clients_add_one_leg_to_one_room_at_once(switch, service, connect):
     first, second = connect(service), connect(service)
     _, leg = answered(switch, first)
-    with held(service.ctx.switch, "enter") as hold:
+    with held(service.ctx.nodes.default.switch, "enter") as hold:
         one = first.send("add_leg_to_room", room_id="r", leg_id=leg)
         hold.entered.wait(5)
         two = second.send("add_leg_to_room", room_id="r", leg_id=leg)
@@ -95,7 +95,7 @@ def test_two_clients_add_one_leg_to_one_room_at_once(switch, service, connect):
 def test_two_clients_add_one_leg_to_two_rooms_at_once(switch, service, connect):
     first, second = connect(service), connect(service)
     _, leg = answered(switch, first)
-    with held(service.ctx.switch, "enter", before=True) as hold:
+    with held(service.ctx.nodes.default.switch, "enter", before=True) as hold:
         one = first.send("add_leg_to_room", room_id="a", leg_id=leg)
         hold.entered.wait(5)
         two = second.send("add_leg_to_room", room_id="b", leg_id=leg)
@@ -135,7 +135,7 @@ def test_a_cancel_that_crosses_the_answer(switch, client, service, answered_firs
     """What the caller got counts: 487, and there was no call."""
     for _ in range(15):
         peer, leg = ring(switch, client)
-        with crossing(service.ctx.switch, peer.cancel, answered_first) as done:
+        with crossing(service.ctx.nodes.default.switch, peer.cancel, answered_first) as done:
             client.ok("answer_leg", id=leg)
             assert done.wait(5)
             eventually(lambda peer=peer: {"200", "487"} & set(peer.seen), "the INVITE is answered")

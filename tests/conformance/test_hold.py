@@ -76,7 +76,7 @@ def test_nothing_of_a_room_reaches_a_held_peer_that_was_moved(switch, client, se
     move(client, leg)
     still_held(client, peer, leg)
     conference = service.ctx.rooms.get("b").conference
-    (room,) = json.loads(service.ctx.node.command(f"conference {conference} json_list"))
+    (room,) = json.loads(service.ctx.nodes.default.command(f"conference {conference} json_list"))
     assert [member["flags"]["can_hear"] for member in room["members"]] == [False]
 
 

@@ -81,7 +81,7 @@ def test_labels_come_back_as_sent(switch, client, service, value):
 
 
 def test_the_bond_channel_is_there_and_comes_back(switch, service):
-    bond = service.ctx.node.bond
+    bond = service.ctx.nodes.default.bond
     eventually(lambda: switch.esl(f"uuid_exists {bond}").strip() == "true", "the bond is up", 10)
     switch.esl(f"uuid_kill {bond}")
     eventually(lambda: switch.esl(f"uuid_exists {bond}").strip() == "true", "the bond is back", 10)
@@ -143,7 +143,7 @@ def test_every_string_of_every_command(switch, client, service):
     assert client.ok("get_leg", id=leg) == before
     assert [view["id"] for view in client.ok("list_legs")] == [leg]
 
-    bond = service.ctx.node.bond
+    bond = service.ctx.nodes.default.bond
     eventually(lambda: set(switch.channels()) - {bond} == {leg}, "the call is the only one")
     assert "BYE" not in peer.seen
 

@@ -11,7 +11,7 @@ from vsi_esl.translate.hangup import mos
 
 def need(service, codec):
     """Skip where the switch lacks the codec's module; what is answered then, test_codec_errors says."""
-    if codec in service.ctx.node.facts.missing_codecs:
+    if codec in service.ctx.nodes.default.facts.missing_codecs:
         pytest.skip(f"the switch has no {codec}")
 
 
@@ -263,7 +263,7 @@ def test_a_codec_that_is_not_configured_is_refused_though_it_is_offered(switch, 
 
 
 def test_a_codec_that_the_switch_lacks_is_named_and_not_chosen(switch, client, service):
-    service.ctx.node.facts.missing_codecs = frozenset({"G722"})
+    service.ctx.nodes.default.facts.missing_codecs = frozenset({"G722"})
     peer, leg = ring(switch, client, codecs=["G722", "PCMU"])
     expected = (501, 'codec "G722" needs mod_spandsp, which the switch has not loaded')
     assert client.error("answer_leg", id=leg, codec="G722") == expected

@@ -34,7 +34,7 @@ def test_the_bot_of_a_leg_in_a_room_is_made_again(switch, client, service, astra
     astray += [form]
     playback = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
     client.event("playback.started", playback_id=playback)
-    assert service.ctx.sound.gone_astray == 1
+    assert service.ctx.nodes.default.sound.gone_astray == 1
     eventually(lambda: len(internal_channels(switch, playback)) == 1, "the stuck one was ended")
     client.ok("leg_play_stop", id=leg, playback_id=playback)
     client.event("playback.finished", playback_id=playback)
@@ -58,7 +58,7 @@ def test_a_recorder_is_made_again(switch, client, service, astray, form):
     astray += [form, form]
     client.ok("room_record_start", id="r")
     eventually(lambda: len(internal_channels(switch, "rec-")) == 1, "the stuck ones were ended")
-    assert service.ctx.sound.gone_astray == 2
+    assert service.ctx.nodes.default.sound.gone_astray == 2
     finished = client.ok("room_record_stop", id="r")
     assert finished["status"] == "stopped"
     eventually(lambda: not internal_channels(switch, "rec-"), "none is left")
@@ -104,13 +104,13 @@ def test_a_lost_bridge_is_made_until_the_switch_reports_it(switch, client, servi
     switch.esl(f"uuid_kill {lost}")
     eventually(lambda: bool(bridge.member_id) and bridge.channel != lost, "it is there again", 10)
     eventually(lambda: internal_channels(switch, "br-") == [bridge.channel], "nothing else is left")
-    assert service.ctx.sound.gone_astray == internal.ATTEMPTS
+    assert service.ctx.nodes.default.sound.gone_astray == internal.ATTEMPTS
 
 
 def test_a_leg_hangs_up_while_its_bot_is_made(switch, client, service):
     """There is nobody to whisper to, however often it is tried."""
     peer, leg = in_room(switch, client)
-    with held(service.ctx.sound, "whisper_bot", before=True) as hold:
+    with held(service.ctx.nodes.default.sound, "whisper_bot", before=True) as hold:
         playback = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
         hold.entered.wait(5)
         peer.hang_up()

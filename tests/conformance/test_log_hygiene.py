@@ -227,7 +227,7 @@ def test_work_that_fails(log, switch, start, connect, monkeypatch):
         digits = DIGITS  # noqa: F841
         raise KeyError(DIGITS)
 
-    monkeypatch.setattr(type(service.ctx.switch), "send_dtmf", fail)
+    monkeypatch.setattr(type(service.ctx.nodes.default.switch), "send_dtmf", fail)
     assert client.error("send_leg_dtmf", id=leg, digits=DIGITS)[0] == 500
     assert log.named("work failed")
     check(log)
@@ -245,7 +245,7 @@ def test_a_switch_that_is_gone(log, switch, start, connect):
     late = client.send("send_leg_dtmf", id=leg, digits=DIGITS)
     switch.stop()
     client.reply(late, timeout=30)
-    eventually(lambda: not service.ctx.node.ready, "the loss is noticed")
+    eventually(lambda: not service.ctx.nodes.default.ready, "the loss is noticed")
     assert client.error("send_leg_dtmf", id=leg, digits=DIGITS)[0] in (404, 503)
     assert client.error("send_leg_rtt", id=leg, text=TEXT)[0] in (404, 503)
     assert client.error("create_leg", **dial("sip:a@example.com"))[0] == 503

@@ -55,9 +55,9 @@ def test_a_call_is_counted(switch, client, service):
 
 def test_a_lost_switch_is_seen(switch, client, service):
     switch.drop_connections()
-    eventually(lambda: not service.ctx.node.ready, "lost")
+    eventually(lambda: not service.ctx.nodes.default.ready, "lost")
     assert Scrape(service).value("vsi_esl_switch_up") == 0
-    eventually(lambda: service.ctx.node.ready, "back")
+    eventually(lambda: service.ctx.nodes.default.ready, "back")
     again = Scrape(service)
     assert again.value("vsi_esl_switch_up") == 1
     assert again.value("vsi_esl_switch_reconnects_total") >= 1

@@ -210,7 +210,7 @@ def test_a_call_over_rest(switch, client, http):
 
 def test_no_switch(switch, http, service, client):
     switch.drop_connections()
-    client._wait(lambda: not service.ctx.node.ready or None, "the loss", 5)
+    client._wait(lambda: not service.ctx.nodes.default.ready or None, "the loss", 5)
     answer = http("POST", "/v1/legs", {"type": "sip", "to": "sip:a@127.0.0.1"})
     assert answer.status == 503
 

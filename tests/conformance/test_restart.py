@@ -21,8 +21,8 @@ from .test_inbound import answered, ring
 
 def crash(service) -> None:
     """Leave as kill -9 would: no goodbye, nothing told to the switch, nothing tidied up."""
-    service.ctx.node._supervisor.kill()
-    for part in (service.ctx.node._events, service.ctx.node._commands):
+    service.ctx.nodes.default._supervisor.kill()
+    for part in (service.ctx.nodes.default._events, service.ctx.nodes.default._commands):
         part._on_close = None
         part.close()
     service.ctx.timers.stop()
@@ -130,7 +130,11 @@ def test_a_lost_connection_fails_what_waits_and_comes_back(switch, start, connec
     client = connect(service)
     peer, leg = answered(switch, client)
     switch.drop_connections()
-    eventually(lambda: service.ctx.node.reconnects >= 1 and service.ctx.node.ready, "connected again", 15)
+    eventually(
+        lambda: service.ctx.nodes.default.reconnects >= 1 and service.ctx.nodes.default.ready,
+        "connected again",
+        15,
+    )
     assert client.ok("get_leg", id=leg)["state"] == "connected"
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
     client.event("leg.joined_room", leg_id=leg)
@@ -146,12 +150,12 @@ def test_without_a_switch_commands_say_so(switch, start, connect):
     assert message.startswith("not connected to the switch: ")
     assert client.ok("list_legs") == []
     client.ok("create_room", id="r")
-    assert not service.ctx.node.ready
+    assert not service.ctx.nodes.default.ready
 
 
 def test_a_wrong_password_is_named(switch, start):
     service = start(wait=False, switch={"password": "wrong"})
-    eventually(lambda: "password" in service.ctx.node.last_error, "the refusal is noticed")
+    eventually(lambda: "password" in service.ctx.nodes.default.last_error, "the refusal is noticed")
 
 
 def test_shutdown_leaves_calls_up_and_takes_no_new_ones(switch, start, connect):
@@ -186,15 +190,15 @@ def test_a_silent_switch_is_dead(switch, start, connect):
     if switch.name == "freeswitch":
         pytest.skip("its heartbeat is 20 s")
     service = start()
-    eventually(lambda: service.ctx.node._heartbeat == 1.0, "a heartbeat was seen")
+    eventually(lambda: service.ctx.nodes.default._heartbeat == 1.0, "a heartbeat was seen")
     switch.switch._heart.kill()
-    eventually(lambda: service.ctx.node.reconnects >= 1, "given up", 10)
-    assert "silent" in service.ctx.node.last_error or service.ctx.node.ready
+    eventually(lambda: service.ctx.nodes.default.reconnects >= 1, "given up", 10)
+    assert "silent" in service.ctx.nodes.default.last_error or service.ctx.nodes.default.ready
 
 
 def test_two_services_do_not_disturb_each_other(switch, service, start, connect):
     other = start(wait=False, state={"path": ":memory:"})
-    assert other.ctx.node.wait_ready(10)
+    assert other.ctx.nodes.default.wait_ready(10)
     first, second = connect(service), connect(other)
     _, leg = ring(switch, first)
     assert second.event("leg.ringing", leg_id=leg)
@@ -230,15 +234,15 @@ def test_a_switch_that_stands_still_is_not_ready_and_what_it_was_sent_is_known_w
         client.ok("answer_leg", id=three)
         assert client.ok("delete_leg", id=leg) == {"status": "hanging_up"}
         eventually(lambda: not ready(service), "it is noticed", 10)
-        under_way = service.ctx.node._commands.pending
+        under_way = service.ctx.nodes.default._commands.pending
         assert client.error("send_leg_dtmf", id=two, digits="1")[0] == 503
         assert client.error("create_leg", type="sip", to=switch.uri("instant"))[0] == 503
-        assert service.ctx.node._commands.pending == under_way  # refused at once, not left for later
+        assert service.ctx.nodes.default._commands.pending == under_way  # refused at once, not left for later
         other.hang_up()
     finally:
         switch.thaw()
     eventually(lambda: ready(service), "it goes on", 5)
-    assert service.ctx.node.reconnects == 0
+    assert service.ctx.nodes.default.reconnects == 0
     assert client.event("leg.disconnected", leg_id=leg, timeout=10)["cdr"]["reason"] == "api_hangup"
     peer.wait("BYE")
     client.rewind()
@@ -261,8 +265,12 @@ def test_a_command_done_after_its_caller_gave_up_is_known(switch, start, connect
     finally:
         switch.thaw()
     client.event("leg.joined_room", leg_id=leg)
-    eventually(lambda: service.ctx.node.refreshes == 1 and service.ctx.node.ready, "looked at anew", 10)
-    assert service.ctx.node.stalls == 0
+    eventually(
+        lambda: service.ctx.nodes.default.refreshes == 1 and service.ctx.nodes.default.ready,
+        "looked at anew",
+        10,
+    )
+    assert service.ctx.nodes.default.stalls == 0
     assert client.ok("get_leg", id=leg)["room_id"] == "r"
     client.ok("remove_leg_from_room", room_id="r", leg_id=leg)
     client.event("leg.left_room", leg_id=leg)
@@ -286,8 +294,8 @@ def test_an_event_stream_out_of_step_is_read_anew(switch, start, connect, broken
     switch.switch.garble(broken)
     peer = switch.call()
     leg = client.event("leg.ringing", timeout=15)["leg_id"]
-    eventually(lambda: service.ctx.node.ready, "ready again")
-    assert service.ctx.node.reconnects >= 1
+    eventually(lambda: service.ctx.nodes.default.ready, "ready again")
+    assert service.ctx.nodes.default.reconnects >= 1
     client.ok("answer_leg", id=leg)
     peer.wait("200")
 
@@ -300,9 +308,13 @@ def test_what_could_not_be_posted_is_set_again(switch, start, connect, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(writer, "MAX_PENDING", 0)
         service.ctx.legs.get(leg).accept_dtmf = False
-        service.ctx.switch.remember(service.ctx.legs.get(leg), "accept_dtmf")
-    assert service.ctx.node.posts_lost == 1
-    eventually(lambda: service.ctx.node.refreshes == 1 and service.ctx.node.ready, "looked at anew", 10)
+        service.ctx.nodes.default.switch.remember(service.ctx.legs.get(leg), "accept_dtmf")
+    assert service.ctx.nodes.default.posts_lost == 1
+    eventually(
+        lambda: service.ctx.nodes.default.refreshes == 1 and service.ctx.nodes.default.ready,
+        "looked at anew",
+        10,
+    )
     remembered = memory.variables(service.ctx.legs.get(leg), "accept_dtmf")
     for name, value in remembered.items():
         command = f"uuid_getvar {leg} {name}"
@@ -315,11 +327,11 @@ def test_a_switch_is_found_again_soon_after_a_long_absence(switch, start):
     service = start()
     address = switch.switch.address
     switch.switch.crash()
-    eventually(lambda: service.ctx.node.reconnects >= 8, "many attempts were in vain", 20)
+    eventually(lambda: service.ctx.nodes.default.reconnects >= 8, "many attempts were in vain", 20)
     back = SandboxSwitch(*address)
     back.start()
     try:
-        assert service.ctx.node.wait_ready(5)
+        assert service.ctx.nodes.default.wait_ready(5)
     finally:
         service.stop()
         back.stop()
@@ -329,10 +341,10 @@ def test_a_module_loaded_later_is_noticed(switch, start):
     service = start()
     try:
         switch.esl("unload mod_opus")
-        eventually(lambda: "opus" in service.ctx.node.facts.missing_codecs, "its absence is known")
+        eventually(lambda: "opus" in service.ctx.nodes.default.facts.missing_codecs, "its absence is known")
     finally:
         switch.esl("load mod_opus")
-    eventually(lambda: not service.ctx.node.facts.missing_codecs, "it is back")
+    eventually(lambda: not service.ctx.nodes.default.facts.missing_codecs, "it is back")
 
 
 def test_a_leg_that_is_being_hung_up_stays_so(switch, start, connect, monkeypatch):
@@ -341,7 +353,7 @@ def test_a_leg_that_is_being_hung_up_stays_so(switch, start, connect, monkeypatc
     client = connect(service)
     peer, leg = answered(switch, client)
     gone, other = answered(switch, client)
-    monkeypatch.setattr(service.ctx.switch, "hangup", lambda *_: True)
+    monkeypatch.setattr(service.ctx.nodes.default.switch, "hangup", lambda *_: True)
     for one in (leg, other):
         assert client.ok("delete_leg", id=one)
     crash(service)
@@ -370,10 +382,10 @@ def test_what_sounds_goes_on_when_the_switch_goes_on(switch, start, connect, web
     assert channels
     switch.freeze()
     try:
-        eventually(lambda: not service.ctx.node.ready, "it is noticed", 10)
+        eventually(lambda: not service.ctx.nodes.default.ready, "it is noticed", 10)
     finally:
         switch.thaw()
-    eventually(lambda: service.ctx.node.ready, "it goes on", 5)
+    eventually(lambda: service.ctx.nodes.default.ready, "it goes on", 5)
     for channel in channels:
         assert switch.esl(f"uuid_exists {channel}").strip() == "true", channel
     assert "playback.error" not in client.types()

@@ -201,7 +201,7 @@ def test_roles(switch, client):
 def test_a_room_deleted_under_a_joining_leg(switch, client, service, monkeypatch):
     _, leg = answered(switch, client)
     client.ok("create_room", id="r")
-    enter = service.ctx.switch.enter
+    enter = service.ctx.nodes.default.switch.enter
 
     def delete_then_enter(one, conference, rate):
         if room := service.ctx.rooms.find("r"):
@@ -209,7 +209,7 @@ def test_a_room_deleted_under_a_joining_leg(switch, client, service, monkeypatch
         enter(one, conference, rate)
 
     eventually(lambda: service.ctx.legs.get(leg).channel.conference != "", "the leg is in its own conference")
-    monkeypatch.setattr(service.ctx.switch, "enter", delete_then_enter, raising=False)
+    monkeypatch.setattr(service.ctx.nodes.default.switch, "enter", delete_then_enter, raising=False)
     assert client.error("add_leg_to_room", room_id="r", leg_id=leg) == (400, "room r not found")
     live = service.ctx.legs.get(leg)
     assert (live.channel.conference, live.room_id) == (live.solo_conference, "")

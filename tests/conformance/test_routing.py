@@ -79,8 +79,10 @@ def test_rows_change_together(switch, client, service):
     client.ok("room_routing_set", room_id="r", matrix={"customer": ["agent"]})
     legs = {role: in_room(switch, client, role)[1] for role in ("customer", "spy")}
     told = []
-    command_many = service.ctx.node.command_many
-    service.ctx.node.command_many = lambda lines, *more: told.extend(lines) or command_many(lines, *more)
+    command_many = service.ctx.nodes.default.command_many
+    service.ctx.nodes.default.command_many = lambda lines, *more: (
+        told.extend(lines) or command_many(lines, *more)
+    )
     updates = [
         {"listener_role": "customer", "sources": None},
         {"listener_role": "spy", "sources": []},

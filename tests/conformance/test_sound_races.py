@@ -96,7 +96,7 @@ def other(service, connect):
 
 def test_a_recording_is_stopped_while_it_starts(switch, client, service, other):
     _, leg = answered(switch, client)
-    with held(service.ctx.sound, "record_leg", before=True) as hold:
+    with held(service.ctx.nodes.default.sound, "record_leg", before=True) as hold:
         start = client.send("leg_record_start", id=leg)
         hold.entered.wait(5)
         stop = other.send("leg_record_stop", id=leg)
@@ -115,7 +115,7 @@ def test_a_recording_is_stopped_while_it_starts(switch, client, service, other):
 @pytest.mark.parametrize("how", ["delete", "leave", "hang up"])
 def test_a_room_empties_while_its_recording_starts(switch, client, service, other, how):
     peer, leg = in_room(switch, client)
-    with held(service.ctx.sound, "record_room") as hold:
+    with held(service.ctx.nodes.default.sound, "record_room") as hold:
         start = client.send("room_record_start", id="r", multi_channel=True)
         hold.entered.wait(5)
         if how == "delete":
@@ -140,7 +140,7 @@ def test_a_room_empties_while_its_recording_starts(switch, client, service, othe
 
 def test_a_leg_hangs_up_while_its_recording_starts(switch, client, service):
     peer, leg = answered(switch, client)
-    with held(service.ctx.sound, "record_leg") as hold:
+    with held(service.ctx.nodes.default.sound, "record_leg") as hold:
         start = client.send("leg_record_start", id=leg)
         hold.entered.wait(5)
         peer.hang_up()
@@ -158,7 +158,7 @@ def test_a_leg_hangs_up_while_its_recording_starts(switch, client, service):
 def test_a_room_recording_stops_while_a_participant_joins(switch, client, service):
     in_room(switch, client)
     client.ok("room_record_start", id="r", multi_channel=True)
-    with held(service.ctx.sound, "record_room", before=True) as hold:
+    with held(service.ctx.nodes.default.sound, "record_room", before=True) as hold:
         _, late = in_room(switch, client)
         hold.entered.wait(5)
         stop = client.send("room_record_stop", id="r")
@@ -173,7 +173,7 @@ def test_a_room_recording_stops_while_a_participant_joins(switch, client, servic
 def test_a_recording_stops_while_it_goes_on_in_another_file(switch, client, service):
     _, leg = in_room(switch, client)
     client.ok("leg_record_start", id=leg)
-    with held(service.ctx.sound, "record_leg_on", before=True) as hold:
+    with held(service.ctx.nodes.default.sound, "record_leg_on", before=True) as hold:
         client.ok("leg_play_start", id=leg, tone="dial")
         hold.entered.wait(5)
         stop = client.send("leg_record_stop", id=leg)
@@ -202,7 +202,7 @@ def fail_after(original: Callable[..., Any], *args: Any) -> None:
 
 def test_a_failed_start_leaves_nothing_behind(switch, client, service):
     legs = [in_room(switch, client)[1] for _ in range(2)]
-    once(service.ctx.sound, "record_room", fail_after)
+    once(service.ctx.nodes.default.sound, "record_room", fail_after)
     assert client.error("room_record_start", id="r", multi_channel=True)[0] == 503
     eventually(lambda: quiet(service), "it is undone")
     assert not any(is_recorded(switch, leg) for leg in legs)
@@ -215,7 +215,7 @@ def test_a_failed_start_leaves_nothing_behind(switch, client, service):
 def test_a_start_that_took_too_long(switch, client, service, monkeypatch):
     monkeypatch.setattr(recorder, "START_TIMEOUT_S", 0.3)
     in_room(switch, client)
-    with held(service.ctx.sound, "record_room") as hold:
+    with held(service.ctx.nodes.default.sound, "record_room") as hold:
         code, message = client.error("room_record_start", id="r")
         assert (code, message) == (503, "not done within 0.3 s")
         hold.release()
@@ -234,7 +234,7 @@ def test_a_stop_that_got_no_answer_is_repeated(switch, client, service, monkeypa
     def unanswered(original: Callable[..., Any], *args: Any) -> None:
         raise SwitchUnavailable("the switch did not answer")
 
-    once(service.ctx.sound, "stop_recording", unanswered)
+    once(service.ctx.nodes.default.sound, "stop_recording", unanswered)
     assert client.error("leg_record_stop", id=leg)[0] == 503
     client.event("recording.finished", leg_id=leg)
     assert not is_recorded(switch, leg)
@@ -248,7 +248,7 @@ def test_a_track_that_could_not_begin_takes_no_name(switch, client, service):
         began = original(recorder, file, tracks[:1], rate)
         return [*began, 0.0]
 
-    once(service.ctx.sound, "record_room", without)
+    once(service.ctx.nodes.default.sound, "record_room", without)
     client.ok("room_record_start", id="r", multi_channel=True)
     in_room(switch, client)
     (recording,) = service.ctx.get(Recordings)
@@ -273,14 +273,14 @@ def test_one_finished_although_the_connection_is_lost_meanwhile(switch, client, 
     peer.hang_up()
     assert started.wait(5)
     switch.drop_connections()
-    eventually(lambda: not service.ctx.node.ready, "lost")
-    eventually(lambda: service.ctx.node.ready, "back")
+    eventually(lambda: not service.ctx.nodes.default.ready, "lost")
+    eventually(lambda: service.ctx.nodes.default.ready, "back")
     done.set()
     client.event("leg.disconnected", leg_id=leg)
     eventually(lambda: quiet(service), "it is over")
     switch.drop_connections()
-    eventually(lambda: not service.ctx.node.ready, "lost")
-    eventually(lambda: service.ctx.node.ready, "back")
+    eventually(lambda: not service.ctx.nodes.default.ready, "lost")
+    eventually(lambda: service.ctx.nodes.default.ready, "back")
     client.ok("list_legs")
     assert client.types().count("recording.finished") == 1
     assert client.types().count("leg.disconnected") == 1
@@ -288,7 +288,7 @@ def test_one_finished_although_the_connection_is_lost_meanwhile(switch, client, 
 
 def test_a_playback_of_a_leg_that_hangs_up_as_it_begins(switch, client, service):
     peer, leg = answered(switch, client)
-    with held(service.ctx.sound, "play", before=True) as hold:
+    with held(service.ctx.nodes.default.sound, "play", before=True) as hold:
         playback = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
         hold.entered.wait(5)
         peer.hang_up()
@@ -303,7 +303,7 @@ def test_a_volume_set_as_the_playback_stops(switch, client, service, other):
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
     client.event("playback.started", playback_id=playback)
-    with held(service.ctx.sound, "play_volume") as hold:
+    with held(service.ctx.nodes.default.sound, "play_volume") as hold:
         volume = client.send("leg_play_volume", id=leg, playback_id=playback, volume=2)
         hold.entered.wait(5)
         other.ok("leg_play_stop", id=leg, playback_id=playback)
@@ -318,10 +318,10 @@ def test_a_playback_stopped_while_the_switch_is_away(switch, client, service):
     first = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
     client.event("playback.started", playback_id=first)
     switch.drop_connections()
-    eventually(lambda: not service.ctx.node.ready, "lost")
+    eventually(lambda: not service.ctx.nodes.default.ready, "lost")
     client.ok("leg_play_stop", id=leg, playback_id=first)
     client.event("playback.finished", playback_id=first)
-    eventually(lambda: service.ctx.node.ready, "back")
+    eventually(lambda: service.ctx.nodes.default.ready, "back")
     eventually(lambda: "not playing" in volume_of(switch, leg), "it is silent")
     second = client.ok("leg_play_start", id=leg, tone="busy")["playback_id"]
     client.event("playback.started", playback_id=second)
@@ -355,7 +355,7 @@ def test_audio_that_cannot_be_prepared_for_reasons_of_ours(client, service, swit
 def test_a_bridge_is_deleted_while_it_is_made(switch, client, service, other, start):
     in_room(switch, client, "a")
     in_room(switch, client, "b")
-    with held(service.ctx.sound, "bridge", before=True) as hold:
+    with held(service.ctx.nodes.default.sound, "bridge", before=True) as hold:
         create = client.send("bridge_create", room_id="a", bridge_id="x", peer_room_id="b")
         hold.entered.wait(5)
         other.ok("bridge_delete", room_id="a", bridge_id="x")
@@ -373,7 +373,7 @@ def test_a_bridge_is_deleted_while_its_direction_changes(switch, client, service
     in_room(switch, client, "a")
     in_room(switch, client, "b")
     client.ok("bridge_create", room_id="a", bridge_id="x", peer_room_id="b")
-    with held(service.ctx.sound, "bridge_direction") as hold:
+    with held(service.ctx.nodes.default.sound, "bridge_direction") as hold:
         update = client.send("bridge_update", room_id="a", bridge_id="x", direction="send")
         hold.entered.wait(5)
         other.ok("bridge_delete", room_id="a", bridge_id="x")

@@ -15,11 +15,10 @@ from ..ops.metrics import Metrics
 from ..storage.state import StateStore
 from ..switch.actions.calls import Switch
 from ..switch.actions.sound import SwitchSound
-from ..switch.node import SwitchNode
 from ..work.timers import Timers
-from ..work.waits import Waits
 from ..work.workers import Workers
 from .moments import Moments
+from .nodes import Node, Nodes, OnNode
 
 T = TypeVar("T")
 
@@ -33,12 +32,9 @@ class Context:
     rooms: Rooms
     bus: EventBus
     history: History
-    node: SwitchNode
-    switch: Switch
-    sound: SwitchSound
+    nodes: Nodes
     workers: Workers
     timers: Timers
-    waits: Waits
     state: StateStore
     metrics: Metrics
     webhooks: Webhooks
@@ -46,6 +42,18 @@ class Context:
     draining: bool = False
     """Shutting down: no new calls are taken or made."""
     _of_features: dict[type, Any] = field(default_factory=dict)
+
+    def node(self, one: OnNode) -> Node:
+        """The switch that a leg, a room, or what belongs to one is on."""
+        return self.nodes.of(one)
+
+    def switch(self, one: OnNode) -> Switch:
+        """What can be done with calls on that switch."""
+        return self.nodes.of(one).switch
+
+    def sound(self, one: OnNode) -> SwitchSound:
+        """What can be done with sound on that switch."""
+        return self.nodes.of(one).sound
 
     def emit(self, event: Event) -> None:
         """Publish a VSI event."""

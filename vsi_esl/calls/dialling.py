@@ -23,7 +23,7 @@ def dial(ctx: Context, leg: Leg, variables: dict[str, str]) -> None:
     """Have the switch dial, and wait until it is done with that. `leg.dialling` was set before."""
     limit = leg.ring_deadline - leg.created_at if leg.ring_deadline else NO_LIMIT_S
     try:
-        result = ctx.switch.originate(leg, variables, ctx.config.switch.sofia_profile, limit)
+        result = ctx.switch(leg).originate(leg, variables, ctx.node(leg).settings.sofia_profile, limit)
     except SwitchUnavailable as error:
         # whether there is a call is seen when the switch is back, or by the next look at it
         log.warning("dialling not confirmed", leg_id=leg.id, error=error.message)
@@ -40,4 +40,4 @@ def parked(ctx: Context, leg: Leg) -> None:
     """The dialler has let the channel go."""
     if leg.dialling:
         leg.dialling = False
-        ctx.waits.fulfil("dialled", leg.id)
+        ctx.node(leg).waits.fulfil("dialled", leg.id)

@@ -15,6 +15,7 @@ from ..model.leg import Leg
 from ..work import clock
 from . import lifecycle
 from .context import Context
+from .nodes import Node
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ def hang_up(ctx: Context, leg: Leg, reason: str) -> None:
     ctx.timers.cancel(leg.id)
     await_report(ctx, leg)
     try:
-        if not ctx.switch.hangup(leg, reason):
+        if not ctx.switch(leg).hangup(leg, reason):
             gevent.spawn(_pursue, ctx, leg)
     except SwitchUnavailable as error:
         # the call may well be up; when the switch is back it is killed, see resync
@@ -49,9 +50,9 @@ def _pursue(ctx: Context, leg: Leg) -> None:
     try:
         while leg.dialling and ctx.legs.find(leg.id) is leg:
             gevent.sleep(PURSUIT_S)
-            if ctx.switch.hangup(leg, leg.ending):
+            if ctx.switch(leg).hangup(leg, leg.ending):
                 return
-        if ctx.switch.hangup(leg, leg.ending):  # it may have come just before the dialling was over
+        if ctx.switch(leg).hangup(leg, leg.ending):  # it may have come just before the dialling was over
             return
     except SwitchUnavailable as error:
         log.warning("hangup not delivered", leg_id=leg.id, error=error.message)
@@ -67,12 +68,12 @@ def unless_there(ctx: Context, leg: Leg, reason: str) -> bool:
     will tell.
     """
     try:
-        if ctx.switch.exists(leg):
+        if ctx.switch(leg).exists(leg):
             log.warning("the call is there, whatever was said of it", leg_id=leg.id, said=reason)
             return False
     except SwitchUnavailable:
         return False
-    with ctx.waits.expect("ended", leg.id) as ended:
+    with ctx.node(leg).waits.expect("ended", leg.id) as ended:
         if ctx.legs.find(leg.id) is leg:
             ended.wait(GRACE_S)  # the switch's own report knows more
     if ctx.legs.find(leg.id) is not leg:
@@ -106,13 +107,13 @@ def confirmed(ctx: Context, leg_id: str) -> None:
         ctx.state.forget_item(PRESUMED, leg_id)
 
 
-def refuse(ctx: Context, leg_id: str) -> bool:
+def refuse(ctx: Context, node: Node, leg_id: str) -> bool:
     """End a channel whose leg was reported as ended. False, and nothing is done, for any other."""
     if leg_id not in ctx.legs.presumed_ended:
         return False
     log.warning("a call is up whose leg was reported as ended; it is ended", leg_id=leg_id)
     ctx.metrics.strays.labels("ended").inc()
-    ctx.switch.end(leg_id)
+    node.switch.end(leg_id)
     return True
 
 
@@ -125,11 +126,11 @@ def await_report(ctx: Context, leg: Leg) -> None:
 def _not_reported(ctx: Context, leg: Leg) -> None:
     """Hang up once more, for as long as the call is there."""
     await_report(ctx, leg)
-    if not ctx.node.ready:
+    if not ctx.node(leg).ready:
         return
     log.warning("the switch has not reported the end of a leg", leg_id=leg.id)
     try:
-        if ctx.switch.hangup(leg, leg.ending):
+        if ctx.switch(leg).hangup(leg, leg.ending):
             return
     except SwitchUnavailable:
         return

@@ -14,7 +14,7 @@ import gevent
 import structlog
 
 from ..errors import SwitchUnavailable, VsiError
-from .context import Context
+from .nodes import Node
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +24,9 @@ ATTEMPTS = 3
 
 
 def place(
-    ctx: Context, prefix: str, make: Callable[[str], None], wanted: Callable[[], bool]
+    node: Node, prefix: str, make: Callable[[str], None], wanted: Callable[[], bool]
 ) -> tuple[str, str]:
-    """Have a channel made that enters a conference. Returns its id and its member id there.
+    """Have a channel made that enters a conference on this switch. Returns its id and its member id there.
 
     `make(channel)` has the switch make it, and is called with a fresh id each time: the one that is stuck
     still has the id of its own. `wanted()` tells whether somebody still wants it. Raises what `make` raises,
@@ -34,18 +34,18 @@ def place(
     """
     for attempt in range(1, ATTEMPTS + 1):
         channel = f"{prefix}-{secrets.token_hex(3)}"
-        with ctx.waits.expect("member", channel) as arrival:
+        with node.waits.expect("member", channel) as arrival:
             try:
                 make(channel)
                 if (member_id := _arrived(arrival)) is not None and wanted():
                     return channel, member_id
             except VsiError:
-                ctx.sound.dismiss(channel)  # it may have come all the same
+                node.sound.dismiss(channel)  # it may have come all the same
                 raise
-        ctx.sound.dismiss(channel)
+        node.sound.dismiss(channel)
         if not wanted():
             break
-        ctx.sound.gone_astray += 1
+        node.sound.gone_astray += 1
         log.warning("internal channel went astray", channel=channel, attempt=attempt)
     raise SwitchUnavailable("the switch did not report the internal channel")
 
@@ -58,6 +58,6 @@ def _arrived(arrival: gevent.event.AsyncResult[str]) -> str | None:
     return None
 
 
-def ended(ctx: Context, channel: str) -> None:
+def ended(node: Node, channel: str) -> None:
     """The switch ended a channel that is no leg: nobody has to wait for it any longer."""
-    ctx.waits.fulfil("member", channel, value=None)
+    node.waits.fulfil("member", channel, value=None)

@@ -84,6 +84,8 @@ def entered(
         left(ctx, leg, leg.channel.conference)  # the report of leaving was missed
     leg.channel.conference, leg.channel.member_id, leg.channel.parked = conference, member_id, False
     room = ctx.rooms.of_conference(conference)
+    if room is not None:
+        room_on(ctx, room, leg.node)
     if room is not None and leg.room_id != room.id:
         leg.room_id = room.id
         room.legs[leg.id] = leg
@@ -95,10 +97,10 @@ def entered(
     leg.role_given = False
     # the flags may have changed while it was on its way
     if speak is leg.says_nothing:
-        ctx.workers.submit(leg.id, ctx.switch.set_muted, leg)
+        ctx.workers.submit(leg.id, ctx.switch(leg).set_muted, leg)
     if hear is leg.hears_nothing(conference):
-        ctx.workers.submit(leg.id, ctx.switch.set_deaf, leg)
-    ctx.waits.fulfil("joined", leg.id, conference)
+        ctx.workers.submit(leg.id, ctx.switch(leg).set_deaf, leg)
+    ctx.node(leg).waits.fulfil("joined", leg.id, conference)
     ctx.moments.entered(ctx, leg)
 
 
@@ -147,7 +149,7 @@ def disconnected(
     stopped_speaking(ctx, leg)
     leg.state = HUNG_UP
     ctx.timers.cancel(leg.id)
-    ctx.waits.fail(leg.id, LegGone(f"leg {leg.id} has been hung up"))
+    ctx.node(leg).waits.fail(leg.id, LegGone(f"leg {leg.id} has been hung up"))
     answered = max(0.0, ended_at - leg.answered_at) if leg.answered_at else 0.0
     cdr = {
         "reason": reason,
@@ -216,6 +218,14 @@ def room_created(ctx: Context, room: Room, *, needed: bool = True) -> None:
         ctx.rooms.remove(room)
         raise
     ctx.emit(RoomCreated.of(room))
+
+
+def room_on(ctx: Context, room: Room, node: str) -> None:
+    """A room without a place has its conference on this switch from now on."""
+    if not room.node:
+        room.node = node
+        if not room.deleting:
+            ctx.state.save_room(room)
 
 
 def routing_changed(ctx: Context, room: Room, reason: str) -> None:

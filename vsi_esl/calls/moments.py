@@ -18,6 +18,7 @@ from ..switch.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from .context import Context
+    from .nodes import Node
 
 log = structlog.get_logger(__name__)
 
@@ -62,11 +63,12 @@ class Moments:
     def __init__(self) -> None:
         self.restore: Moment[[Context], None] = Moment("restore")
         """At start, before the switch is there: take up what the process before has kept."""
-        self.adopt: Moment[[Context, Snapshot], Iterable[str]] = Moment("adopt")
-        """After each connect, legs are adopted: make things what the switch is. Answers with the internal
-        channels that the feature goes on using; all others are ended."""
-        self.lost: Moment[[Context], None] = Moment("lost")
-        """The connection to the switch is gone."""
+        self.adopt: Moment[[Context, Node, Snapshot], Iterable[str]] = Moment("adopt")
+        """After each connect to a switch, its legs are adopted: make what is on it what the switch says, and
+        nothing else. Answers with the internal channels there that the feature goes on using; all others are
+        ended."""
+        self.lost: Moment[[Context, Node], None] = Moment("lost")
+        """The connection to a switch is gone."""
         self.reload: Moment[[Context], None] = Moment("reload")
         """Settings that can change in a running service have changed."""
         self.stop: Moment[[Context], None] = Moment("stop")

@@ -10,7 +10,7 @@ import gevent
 import structlog
 from gevent.event import AsyncResult
 
-from ..errors import Invalid, LegGone, VsiError
+from ..errors import Invalid, LegGone, NotSupported, VsiError
 from ..events.legs import LegCommandFailed
 from ..events.rooms import RoomDeleted
 from ..model.leg import CONNECTED, EARLY_MEDIA, Leg
@@ -27,12 +27,16 @@ QUIET_BEFORE_LEAVING_S = 0.06
 """Three frames: what a member has said before it was muted is mixed by then."""
 
 
-def find_or_create_room(ctx: Context, room_id: str, app_id: str) -> Room:
-    """The room, created with the default rate and this app_id if there is none."""
+def find_or_create_room(ctx: Context, room_id: str, leg: Leg) -> Room:
+    """The room for a leg, created with the default rate and the leg's app_id if there is none. It is on the
+    leg's switch. NotSupported when it is on another one."""
     room = ctx.rooms.find(room_id)
     if room is None:
-        room = Room(room_id, ctx.config.rooms.default_sample_rate, app_id=app_id)
+        room = Room(room_id, ctx.config.rooms.default_sample_rate, app_id=leg.app_id, node=leg.node)
         lifecycle.room_created(ctx, room)
+    elif room.node and ctx.node(room) is not ctx.node(leg):
+        raise NotSupported(f"leg {leg.id} is on another switch than room {room_id}")
+    lifecycle.room_on(ctx, room, leg.node)
     return room
 
 
@@ -76,10 +80,10 @@ def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
     silent too: the switch drops a member's relations before the last frame with it is mixed."""
     leaving = ctx.rooms.find(leg.room_id) if leg.room_id else None
     if leaving is not None and leaving.matrix:
-        ctx.switch.silence(leg)
+        ctx.switch(leg).silence(leg)
         gevent.sleep(QUIET_BEFORE_LEAVING_S)
     if room is None:
-        ctx.switch.enter(leg, leg.solo_conference, leg.channel.rate)
+        ctx.switch(leg).enter(leg, leg.solo_conference, leg.channel.rate)
     else:
         _join(ctx, leg, room)
     _hold_again(ctx, leg)
@@ -88,14 +92,14 @@ def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
 def _join(ctx: Context, leg: Leg, room: Room) -> None:
     leg.silenced = bool(room.matrix)
     try:
-        ctx.switch.enter(leg, room.conference, room.sample_rate)
+        ctx.switch(leg).enter(leg, room.conference, room.sample_rate)
         if room.matrix:
             routing.apply(ctx, room)
     finally:
         if leg.silenced:
             leg.silenced = False
-            ctx.switch.set_muted(leg, changed=False)
-            ctx.switch.set_deaf(leg, changed=False)
+            ctx.switch(leg).set_muted(leg, changed=False)
+            ctx.switch(leg).set_deaf(leg, changed=False)
 
 
 def _hold_again(ctx: Context, leg: Leg) -> None:
@@ -103,14 +107,14 @@ def _hold_again(ctx: Context, leg: Leg) -> None:
     if not leg.held_by_us or leg.ending:
         return
     try:
-        ctx.switch.hold(leg, True)
+        ctx.switch(leg).hold(leg, True)
     except LegGone:
         return
     except VsiError as error:
         log.warning("a leg that was moved is not on hold any more", leg_id=leg.id, error=error.message)
         lifecycle.held(ctx, leg, by_us=False)
-        ctx.switch.remember(leg, "held_by_us")
-        ctx.switch.set_deaf(leg)
+        ctx.switch(leg).remember(leg, "held_by_us")
+        ctx.switch(leg).set_deaf(leg)
 
 
 def add_failed(ctx: Context, leg: Leg, error: str) -> None:
@@ -161,7 +165,7 @@ def move(ctx: Context, leg: Leg, room: Room | None) -> str:
 def answer(ctx: Context, leg: Leg, codec: str) -> None:
     """Answer an inbound leg, in the leg's worker. A failure ends the leg, which reports itself."""
     try:
-        ctx.switch.answer(leg, codec)
+        ctx.switch(leg).answer(leg, codec)
     except VsiError as error:
         log.warning("answer failed", leg_id=leg.id, error=error.message)
         if leg.target_room:
@@ -193,7 +197,7 @@ def arm_hold_limit(ctx: Context, leg: Leg) -> None:
     if not leg.held:
         return
     leg.held_since = leg.held_since or clock.now()
-    ctx.switch.remember(leg, "held_since")
+    ctx.switch(leg).remember(leg, "held_since")
     if limit:
         ctx.timers.at(leg.id, "hold", leg.held_since + limit, endings.hang_up, ctx, leg, "rtp_timeout")
 

@@ -29,6 +29,6 @@ def _apply(ctx: Context, room: Room) -> None:
     # a relation to a leg that is away cannot be cleared now; it is when that leg returns
     stale = {pair for pair in room.relations - wanted if pair[0] in present and pair[1] in present}
     missing = wanted - room.relations
-    ctx.switch.relate(room.conference, missing, "nohear")
-    ctx.switch.relate(room.conference, stale, "clear")
+    ctx.switch(room).relate(room.conference, missing, "nohear")
+    ctx.switch(room).relate(room.conference, stale, "clear")
     room.relations = (room.relations | missing) - stale

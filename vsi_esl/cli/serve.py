@@ -106,6 +106,6 @@ def _welcome(service: Service, switch: SandboxSwitch, no_demo: bool) -> None:
     program = os.environ.get("VSI_ESL_PROGRAM_HINT", "vsi-esl")
     url = "" if address == "127.0.0.1:8080" else f"--url ws://{address}/v1/vsi"
     click.echo(THINGS_TO_TRY.format(address=address, program=program, port=switch.address[1], url=url))
-    service.ctx.node.wait_ready(5)
+    service.ctx.nodes.wait_ready(5)
     if not no_demo:
         demo_caller(switch)

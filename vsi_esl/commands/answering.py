@@ -28,7 +28,7 @@ def choose_codec(ctx: Context, leg: Leg, wanted: str) -> str:
     Empty when none fits, which leaves it to the switch (and it will refuse with 488).
     """
     if not wanted:
-        allowed = usable_codecs(ctx)
+        allowed = usable_codecs(ctx, leg)
         return next((codec.name for codec in leg.offered_codecs if codec.name in allowed), "")
     known = codec_name(wanted)
     if known is None:
@@ -37,19 +37,19 @@ def choose_codec(ctx: Context, leg: Leg, wanted: str) -> str:
         raise Invalid(f'codec "{wanted}" not in remote offer')
     if known not in ctx.config.sip.codecs:
         raise Invalid(f'codec "{wanted}" not in engine\'s supported codecs')
-    require_codec(ctx, known)
+    require_codec(ctx, leg, known)
     return known
 
 
-def usable_codecs(ctx: Context) -> list[str]:
-    """The codecs of the settings that the connected switch has, in order."""
-    missing = ctx.node.facts.missing_codecs
+def usable_codecs(ctx: Context, leg: Leg) -> list[str]:
+    """The codecs of the settings that the leg's switch has, in order."""
+    missing = ctx.node(leg).facts.missing_codecs
     return [codec for codec in ctx.config.sip.codecs if codec not in missing]
 
 
-def require_codec(ctx: Context, codec: str) -> None:
-    """NotSupported, naming the module, when the connected switch lacks the codec."""
-    if codec in ctx.node.facts.missing_codecs:
+def require_codec(ctx: Context, leg: Leg, codec: str) -> None:
+    """NotSupported, naming the module, when the leg's switch lacks the codec."""
+    if codec in ctx.node(leg).facts.missing_codecs:
         raise NotSupported(f'codec "{codec}" needs {CODEC_MODULES[codec]}, which the switch has not loaded')
 
 
@@ -70,7 +70,7 @@ def answer_leg(ctx: Context, id: str, codec: str, speech_detection: bool | None)
     chosen = choose_codec(ctx, leg, codec)
     if speech_detection is not None:
         leg.speech_detection = speech_detection
-        ctx.switch.remember(leg, "speech_detection")
+        ctx.switch(leg).remember(leg, "speech_detection")
     if leg.inbound and not leg.answer_asked:
         leg.answer_asked = True
         ctx.workers.submit(leg.id, placement.answer, ctx, leg, chosen)
@@ -93,7 +93,7 @@ def _ring(ctx: Context, leg: Leg) -> None:
             raise Conflict("cannot send ringing on outbound leg")
         if leg.state != RINGING:
             raise Conflict(f"leg is {leg.shown_state}, not ringing")
-        ctx.switch.ring(leg)
+        ctx.switch(leg).ring(leg)
     except VsiError as error:
         failed(ctx, leg, "ring", error)
 
@@ -121,8 +121,8 @@ def _early_media(ctx: Context, leg: Leg, codec: str) -> None:
         if not codec:
             raise Conflict("no common codec negotiated")
         leg.early_media_asked = True
-        ctx.switch.remember(leg, "early_media_asked")
-        ctx.switch.early_media(leg, codec)
+        ctx.switch(leg).remember(leg, "early_media_asked")
+        ctx.switch(leg).early_media(leg, codec)
     except VsiError as error:
         failed(ctx, leg, "early_media", error)
 

@@ -16,7 +16,7 @@ def set_muted(ctx: Context, leg: Leg, muted: bool) -> None:
     """Change the mute state here and on the switch; unchanged when the switch cannot be told."""
     before, leg.muted = leg.muted, muted
     try:
-        ctx.switch.set_muted(leg, changed=muted is not before)
+        ctx.switch(leg).set_muted(leg, changed=muted is not before)
     except VsiError:
         leg.muted = before
         raise
@@ -30,7 +30,7 @@ def set_deaf(ctx: Context, leg: Leg, deaf: bool) -> None:
     """Change the deaf state here and on the switch; unchanged when the switch cannot be told."""
     before, leg.deaf = leg.deaf, deaf
     try:
-        ctx.switch.set_deaf(leg, changed=deaf is not before)
+        ctx.switch(leg).set_deaf(leg, changed=deaf is not before)
     except VsiError:
         leg.deaf = before
         raise
@@ -97,7 +97,7 @@ def _hold(ctx: Context, leg: Leg, on: bool) -> None:
     if leg.held is on or leg.ending:
         return
     try:
-        ctx.switch.hold(leg, on)
+        ctx.switch(leg).hold(leg, on)
     except VsiError as error:
         failed(ctx, leg, "hold" if on else "unhold", error)
         return
@@ -106,5 +106,5 @@ def _hold(ctx: Context, leg: Leg, on: bool) -> None:
     else:
         lifecycle.held(ctx, leg, by_us=False, by_peer=False)
     placement.arm_hold_limit(ctx, leg)
-    ctx.switch.remember(leg, "held_by_us")
-    ctx.switch.set_deaf(leg)  # nothing of the room may reach a peer on hold
+    ctx.switch(leg).remember(leg, "held_by_us")
+    ctx.switch(leg).set_deaf(leg)  # nothing of the room may reach a peer on hold

@@ -11,9 +11,11 @@ import structlog
 
 from ..calls import dialling, lifecycle, placement
 from ..calls.context import Context
+from ..calls.nodes import Node
 from ..delivery.webhooks.targets import requested
 from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable, VsiError
 from ..model.amd import AmdParameters
+from ..model.channel import Channel
 from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg
 from ..model.sipuri import sip_uri
@@ -102,16 +104,17 @@ def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
         raise Invalid(f"unsupported leg type: {type}")
     if ctx.draining:
         raise SwitchUnavailable("the service is shutting down")
-    if not ctx.node.ready:
-        raise SwitchUnavailable(f"not connected to the switch: {ctx.node.last_error}")
-    leg = _leg(ctx, request)
+    node = _node(ctx, request["room_id"])
+    if not node.ready:
+        raise SwitchUnavailable(f"not connected to the switch: {node.last_error}")
+    leg = _leg(ctx, node, request)
     variables = _dial_variables(ctx, leg, request)
     # quoted now, so that what the switch cannot carry is refused before there is a leg
-    builder.originate(leg.uri, variables, ctx.config.switch.sofia_profile)
+    builder.originate(leg.uri, variables, node.settings.sofia_profile)
     ctx.state.save_legs([leg], needed=True)
     if leg.target_room:
         try:
-            placement.find_or_create_room(ctx, leg.target_room, leg.app_id)
+            placement.find_or_create_room(ctx, leg.target_room, leg)
         except VsiError:
             ctx.state.forget_leg(leg.id)
             raise
@@ -121,7 +124,13 @@ def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
     return leg.view()
 
 
-def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
+def _node(ctx: Context, room_id: str) -> Node:
+    """The switch that dials: that of the room to join, else one that can."""
+    room = ctx.rooms.find(room_id) if room_id else None
+    return ctx.node(room) if room is not None and room.node else ctx.nodes.available
+
+
+def _leg(ctx: Context, node: Node, request: dict[str, Any]) -> Leg:
     target = request["to"] or request["uri"]
     try:
         sip_uri(target)
@@ -145,6 +154,7 @@ def _leg(ctx: Context, request: dict[str, Any]) -> Leg:
         max_duration=float(max(0, request["max_duration"])),
         amd=None if request["amd"] is None else AmdParameters.of(request["amd"]),
         rtt=request["rtt"],
+        channel=Channel(node.name),
         dialling=True,
     )
 
@@ -165,10 +175,10 @@ def _dial_variables(ctx: Context, leg: Leg, request: dict[str, Any]) -> dict[str
             known = codec_name(wanted)
             if known is None:
                 raise Invalid(f"unknown codec: {wanted}")
-            require_codec(ctx, known)
+            require_codec(ctx, leg, known)
             names.append(SWITCH_NAMES[known])
     else:
-        names = [SWITCH_NAMES[name] for name in usable_codecs(ctx)]
+        names = [SWITCH_NAMES[name] for name in usable_codecs(ctx, leg)]
     variables["absolute_codec_string"] = ",".join(names)
     if request["rtt"]:
         variables |= {"rtp_enable_text": "true", "fire_text_events": "true"}

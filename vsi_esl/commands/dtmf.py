@@ -31,7 +31,7 @@ def send_leg_dtmf(ctx: Context, id: str, digits: str) -> dict[str, str]:
         raise Invalid(f"more than {MAX_DIGITS} digits")
     if sendable:
         # in the leg's worker: a move that is under way would drop the digits
-        ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, ctx.switch.send_dtmf, leg, sendable)
+        ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, ctx.switch(leg).send_dtmf, leg, sendable)
     return {"status": "sent"}
 
 
@@ -40,7 +40,7 @@ def accept_leg_dtmf(ctx: Context, id: str) -> dict[str, str]:
     """Let the leg get the digits that others in its room press."""
     leg = ctx.legs.get(id)
     leg.accept_dtmf = True
-    ctx.switch.remember(leg, "accept_dtmf")
+    ctx.switch(leg).remember(leg, "accept_dtmf")
     return {"status": "dtmf_accepting"}
 
 
@@ -49,5 +49,5 @@ def reject_leg_dtmf(ctx: Context, id: str) -> dict[str, str]:
     """Keep the digits of others in its room from the leg."""
     leg = ctx.legs.get(id)
     leg.accept_dtmf = False
-    ctx.switch.remember(leg, "accept_dtmf")
+    ctx.switch(leg).remember(leg, "accept_dtmf")
     return {"status": "dtmf_rejecting"}

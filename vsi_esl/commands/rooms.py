@@ -126,7 +126,7 @@ def add_leg_to_room(
     if not room_id:
         raise Invalid("room  not found")
     is_new = ctx.rooms.find(room_id) is None
-    room = placement.find_or_create_room(ctx, room_id, leg.app_id)
+    room = placement.find_or_create_room(ctx, room_id, leg)
     _apply_flags(ctx, leg, mute, deaf, accept_dtmf)
     reply = {"room_id": room.id, "leg_id": leg.id}
     if leg.room_id:
@@ -156,19 +156,19 @@ def _apply_flags(
         set_deaf(ctx, leg, deaf)
     if accept_dtmf is not None and accept_dtmf is not leg.accept_dtmf:
         leg.accept_dtmf = accept_dtmf
-        ctx.switch.remember(leg, "accept_dtmf")
+        ctx.switch(leg).remember(leg, "accept_dtmf")
 
 
 def _take_role(ctx: Context, leg: Leg, role: str | None) -> None:
     if role is not None and role != leg.role:
         leg.role = role
-        ctx.switch.remember(leg, "role")
+        ctx.switch(leg).remember(leg, "role")
 
 
 def _answer_into(ctx: Context, leg: Leg, room: Room, role: str | None) -> str:
     """Joining a conference answers a call, so an inbound leg in early media is answered as well."""
     leg.target_room = room.id
-    ctx.switch.remember(leg, "target_room")
+    ctx.switch(leg).remember(leg, "target_room")
     _take_role(ctx, leg, role)
     leg.role_given = role is not None
     if not leg.answer_asked:

@@ -92,7 +92,7 @@ def set_leg_role(ctx: Context, leg_id: str, role: str) -> dict[str, Any]:
         raise NotFound(f"leg {leg_id} not found")
     if role != leg.role:
         old_role, leg.role = leg.role, role
-        ctx.switch.remember(leg, "role")
+        ctx.switch(leg).remember(leg, "role")
         room = ctx.rooms.find(leg.room_id) if leg.room_id else None
         if room is not None and room.matrix:
             routing.apply(ctx, room)

@@ -24,7 +24,7 @@ def send_leg_rtt(ctx: Context, id: str, text: str) -> dict[str, str]:
         raise Invalid("text required")
     if not leg.rtt_negotiated:
         raise Conflict("RTT not negotiated for this leg")
-    ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, ctx.sound.send_text, leg, text)
+    ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, ctx.sound(leg).send_text, leg, text)
     return {"status": "sent"}
 
 
@@ -43,5 +43,5 @@ def reject_leg_rtt(ctx: Context, id: str) -> dict[str, str]:
 def _accept(ctx: Context, leg_id: str, accept: bool) -> dict[str, str]:
     leg = ctx.legs.get(leg_id)
     leg.accept_rtt = accept
-    ctx.switch.remember(leg, "accept_rtt")
+    ctx.switch(leg).remember(leg, "accept_rtt")
     return {"status": "rtt_accepting" if accept else "rtt_rejecting"}

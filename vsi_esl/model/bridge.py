@@ -6,6 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from .channel import DEFAULT_NODE
+
 BIDIRECTIONAL = "bidirectional"
 A_TO_B = "a_to_b"
 B_TO_A = "b_to_a"
@@ -37,6 +39,8 @@ class Bridge:
     """Its member id in room A's conference; empty while it is not there."""
     announced: bool = False
     """room.bridged is out."""
+    node: str = DEFAULT_NODE
+    """The switch that has both rooms."""
 
     def touches(self, room_id: str) -> bool:
         return room_id in (self.room_a, self.room_b)

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .channel import DEFAULT_NODE
 from .owner import Owner, of_leg, of_room
 
 COMPLETED = "completed"
@@ -48,6 +49,8 @@ class Playback:
     ended: bool = False
     over: str = ""
     """It ended before its start was reported; why."""
+    node: str = DEFAULT_NODE
+    """The switch that plays it: that of its leg or room."""
 
     @property
     def owner(self) -> Owner:

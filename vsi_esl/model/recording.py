@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .channel import DEFAULT_NODE
 from .owner import Owner, of_leg, of_room
 
 ARMED = "armed"
@@ -104,6 +105,8 @@ class Recording:
     """Final names under which there is no file yet, because it could not be published."""
     locations: dict[str, str] = field(default_factory=dict)
     """Published file -> where it was uploaded to."""
+    node: str = DEFAULT_NODE
+    """The switch that records: that of its leg or room."""
 
     @property
     def part(self) -> str:

@@ -17,8 +17,8 @@ class Playbacks:
     def __init__(self) -> None:
         self._by_id: dict[str, Playback] = {}
         self._by_owner: dict[Owner, dict[str, Playback]] = {}
-        self.strays: set[str] = set()
-        """Conferences in which something may be playing that was given up while the switch was away."""
+        self.strays: dict[str, set[str]] = {}
+        """By switch, conferences in which something may be playing that was given up while it was away."""
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -24,10 +24,11 @@ from ..events.base import Event
 from ..events.legs import LegConnected, LegDisconnected, LegRinging
 from ..model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
 from . import logs
-from .series import OTHER, by_state, gauge, total
+from .series import OTHER, by_state, gauge, gauges, total, totals
 
 if TYPE_CHECKING:
     from ..calls.context import Context
+    from ..calls.nodes import Node
 
 METRICS_PATH = "/metrics"
 
@@ -254,26 +255,36 @@ class ServiceCollector:
         yield by_state("vsi_esl_legs", "Legs by state; ending are those being hung up.", LEG_STATES, states)
 
     def _switch(self) -> Iterator[Metric]:
-        ctx, node = self._ctx, self._ctx.node
-        build = GaugeMetricFamily("vsi_esl_build_info", "Versions.", labels=["version", "switch_version"])
-        build.add_metric([__version__, node.facts.version], 1)
-        yield build
-        up = "Connected to the switch, its calls re-adopted."
-        yield gauge("vsi_esl_switch_up", up, int(node.ready))
-        ready = "Takes commands: the switch is up, the disk takes state, and nothing is shutting down."
-        taking = node.ready and not ctx.draining and not ctx.state.error
+        ctx, nodes = self._ctx, self._ctx.nodes
+        ready = "Takes commands: a switch is up, the disk takes state, and nothing is shutting down."
+        taking = nodes.ready and not ctx.draining and not ctx.state.error
         yield gauge("vsi_esl_ready", ready, int(taking))
-        yield total("vsi_esl_switch_reconnects", "Attempts to connect again.", node.reconnects)
-        yield total("vsi_esl_switch_stalls", "Times the switch stood still.", node.stalls)
+        build = GaugeMetricFamily("vsi_esl_build_info", "Versions.", labels=["version", "switch_version"])
+        for version in dict.fromkeys(node.facts.version for node in nodes):
+            build.add_metric([__version__, version], 1)
+        yield build
+
+        def each(value: Callable[[Node], float]) -> dict[str, float]:
+            return {node.name: value(node) for node in nodes}
+
+        up = "Connected to the switch, its calls re-adopted."
+        yield gauges("vsi_esl_switch_up", up, each(lambda node: node.ready))
+        again = "Attempts to connect again."
+        yield totals("vsi_esl_switch_reconnects", again, each(lambda node: node.reconnects))
+        stalls = "Times the switch stood still."
+        yield totals("vsi_esl_switch_stalls", stalls, each(lambda node: node.stalls))
         refreshed = "Times the calls were looked at anew on a connection that was never lost."
-        yield total("vsi_esl_switch_refreshes", refreshed, node.refreshes)
+        yield totals("vsi_esl_switch_refreshes", refreshed, each(lambda node: node.refreshes))
         lost = "Commands nobody waits for that could not be sent; what they set is set again."
-        yield total("vsi_esl_switch_commands_lost", lost, node.posts_lost)
-        yield total("vsi_esl_switch_events", "Events of the switch handled.", node.events_handled)
-        yield gauge("vsi_esl_switch_jobs", "Background jobs under way.", len(node.jobs))
-        yield total("vsi_esl_switch_job_timeouts", "Background jobs not done in time.", node.jobs.timeouts)
+        yield totals("vsi_esl_switch_commands_lost", lost, each(lambda node: node.posts_lost))
+        handled = "Events of the switch handled."
+        yield totals("vsi_esl_switch_events", handled, each(lambda node: node.events_handled))
+        jobs = "Background jobs under way."
+        yield gauges("vsi_esl_switch_jobs", jobs, each(lambda node: len(node.jobs)))
+        late = "Background jobs not done in time."
+        yield totals("vsi_esl_switch_job_timeouts", late, each(lambda node: node.jobs.timeouts))
         astray = "Internal channels that the switch made and lost; each was tried again."
-        yield total("vsi_esl_internal_channels_astray", astray, ctx.sound.gone_astray)
+        yield totals("vsi_esl_internal_channels_astray", astray, each(lambda node: node.sound.gone_astray))
 
     def _work(self) -> Iterator[Metric]:
         ctx = self._ctx

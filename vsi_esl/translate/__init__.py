@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..calls.context import Context
+    from ..calls.nodes import Node
 
 SwitchEvent = dict[str, Any]
-Translator = Callable[["Context", SwitchEvent], None]
+Translator = Callable[["Context", "Node", SwitchEvent], None]
 
 _translators: dict[str, Translator] = {}
 _of_conferences: dict[str, Translator] = {}
@@ -43,20 +44,20 @@ def translated() -> list[str]:
     return list(_translators)
 
 
-def translate(ctx: Context, event: SwitchEvent) -> None:
-    """Hand a switch event to its translator; an event without one means nothing to us."""
+def translate(ctx: Context, node: Node, event: SwitchEvent) -> None:
+    """Hand an event of this switch to its translator; an event without one means nothing to us."""
     name = event.get("Event-Name")
     kind = event.get("Event-Subclass") if name == "CUSTOM" else name
     if isinstance(kind, str) and isinstance(event.get("Unique-ID", ""), str) and kind in _translators:
-        _translators[kind](ctx, event)
+        _translators[kind](ctx, node, event)
 
 
-def translate_conference(ctx: Context, action: str, event: SwitchEvent) -> bool:
+def translate_conference(ctx: Context, node: Node, action: str, event: SwitchEvent) -> bool:
     """Hand an action of a conference to its translator; False when it has none."""
     translator = _of_conferences.get(action)
     if translator is None:
         return False
-    translator(ctx, event)
+    translator(ctx, node, event)
     return True
 
 

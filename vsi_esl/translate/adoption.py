@@ -1,4 +1,4 @@
-"""Re-adoption: after each connect, make the model what the switch is, and report what was missed.
+"""Re-adoption: after each connect to a switch, make the model what it is, and report what was missed.
 
 The switch is right. A leg that we know and it has is kept under its id; one that only it has is new; one
 that only we know has ended unseen, unless its hangup is among the events still to be read.
@@ -16,7 +16,9 @@ import structlog
 
 from ..calls import endings, lifecycle, placement, routing
 from ..calls.context import Context
+from ..calls.nodes import Node
 from ..errors import SwitchUnavailable
+from ..model.channel import DEFAULT_NODE, Channel
 from ..model.leg import CONNECTED, EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room
 from ..storage.state import LegEnd, LegRecord
@@ -46,46 +48,61 @@ def restore(ctx: Context) -> None:
     ctx.moments.restore(ctx)
 
 
-def resync(ctx: Context) -> Callable[[], None] | None:
-    """Run after each connect, with events held back. Returns what is left to do when they flow again."""
+def resync(ctx: Context, node: Node) -> Callable[[], None] | None:
+    """Run after each connect to a switch, with its events held back. Returns what is left to do when they
+    flow again. What is on other switches is left alone."""
     started = time.monotonic()
-    records = {id: record for id, record in ctx.state.legs().items() if id not in ctx.legs.departing}
-    snapshot = take_snapshot(ctx.node, [*records, *(leg.id for leg in ctx.legs.everyone())])
-    restarted = _switch_restarted(ctx)
+    records = {
+        id: record
+        for id, record in ctx.state.legs().items()
+        if id not in ctx.legs.departing and ctx.node(record) is node
+    }
+    snapshot = take_snapshot(node, [*records, *(leg.id for leg in _legs_on(ctx, node))])
+    restarted = _switch_restarted(ctx, node)
     for leg_id, dump in snapshot.channels.items():
-        adopt(ctx, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
+        adopt(ctx, node, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
     for room in ctx.rooms:
-        if room.matrix:
+        if room.matrix and ctx.node(room) is node:
             room.relations = set()  # set again whatever it was; what is there already does no harm
             routing.apply_soon(ctx, room)
-    missing = _missing(ctx, snapshot, records)
-    used = set(chain.from_iterable(ctx.moments.adopt(ctx, snapshot)))
+    missing = _missing(ctx, node, snapshot, records)
+    used = set(chain.from_iterable(ctx.moments.adopt(ctx, node, snapshot)))
     # made for something that ended while nobody watched
-    ctx.sound.dismiss(*(snapshot.internal - used))
+    node.sound.dismiss(*(snapshot.internal - used))
     elapsed = time.monotonic() - started
-    log.info("calls re-adopted", legs=len(ctx.legs), rooms=len(ctx.rooms), seconds=round(elapsed, 3))
+    legs, rooms = len(_legs_on(ctx, node)), len(ctx.rooms)
+    log.info("calls re-adopted", switch=node.name, legs=legs, rooms=rooms, seconds=round(elapsed, 3))
     if not missing:
         return None
     ends = {record.id: record.end for record in records.values() if record.end is not None}
     return partial(_report_gone, ctx, missing, SWITCH_RESTARTED if restarted else UNOBSERVED, ends)
 
 
-def _switch_restarted(ctx: Context) -> bool:
-    now, before = ctx.node.facts.core_uuid, ctx.state.fact("core_uuid")
+def _legs_on(ctx: Context, node: Node) -> list[Leg]:
+    """All legs on a switch, those being hung up included."""
+    return [leg for leg in ctx.legs.everyone() if ctx.node(leg) is node]
+
+
+def _switch_restarted(ctx: Context, node: Node) -> bool:
+    # the default's has been remembered since before there were names
+    fact = "core_uuid" if node.name == DEFAULT_NODE else f"core_uuid {node.name}"
+    now, before = node.facts.core_uuid, ctx.state.fact(fact)
     if now:
-        ctx.state.save_fact("core_uuid", now)
+        ctx.state.save_fact(fact, now)
     return bool(before) and before != now
 
 
-def adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, record: LegRecord | None) -> None:
+def adopt(
+    ctx: Context, node: Node, dump: SwitchEvent, membership: Membership | None, record: LegRecord | None
+) -> None:
     """Make a leg what its channel is; a channel without one gets one, unless its leg has been reported as
     ended: then the channel is ended."""
     leg = ctx.legs.find(dump["Unique-ID"])
     over = dump.get("Answer-State") == "hangup"  # its last event is on the way
     if leg is None:
-        if endings.refuse(ctx, dump["Unique-ID"]) or (record is None and (over or not _taken(dump))):
+        if endings.refuse(ctx, node, dump["Unique-ID"]) or (record is None and (over or not _taken(dump))):
             return  # between the dialplan and its park: CHANNEL_PARK will announce it
-        leg = translate.leg_from(ctx, dump)
+        leg = translate.leg_from(ctx, node, dump)
         if record is None:
             if ctx.draining:
                 return
@@ -98,11 +115,11 @@ def adopt(ctx: Context, dump: SwitchEvent, membership: Membership | None, record
     if leg.ending:
         ctx.legs.retire(leg)
         endings.await_report(ctx, leg)
-        gevent.spawn(ctx.switch.hangup, leg, leg.ending)  # the kill was lost with the connection
+        gevent.spawn(ctx.switch(leg).hangup, leg, leg.ending)  # the kill was lost with the connection
         return
-    ctx.switch.adopt(leg)
-    ctx.switch.refresh(leg, dump)
-    _catch_up(ctx, leg, dump, membership)
+    ctx.switch(leg).adopt(leg)
+    ctx.switch(leg).refresh(leg, dump)
+    _catch_up(ctx, node, leg, dump, membership)
 
 
 def _recall(ctx: Context, leg: Leg, record: LegRecord) -> None:
@@ -120,14 +137,14 @@ def _taken(dump: SwitchEvent) -> bool:
     return waiting or dump.get("Answer-State") != "ringing"
 
 
-def _catch_up(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership | None) -> None:
+def _catch_up(ctx: Context, node: Node, leg: Leg, dump: SwitchEvent, membership: Membership | None) -> None:
     """Report the changes that happened unseen, in the order in which they can have happened."""
     translate.learn_codec(leg, dump)
     answer_state = dump.get("Answer-State")
     if answer_state == "early" and leg.state == RINGING and (not leg.inbound or leg.early_media_asked):
         lifecycle.early_media(ctx, leg)
     if answer_state == "answered" and leg.state in (RINGING, EARLY_MEDIA):
-        answered = ctx.node.clock.time_of(dump, "Caller-Channel-Answered-Time") or clock.now()
+        answered = node.clock.time_of(dump, "Caller-Channel-Answered-Time") or clock.now()
         lifecycle.connected(ctx, leg, answered)
     _catch_up_conference(ctx, leg, dump, membership)
     _catch_up_hold(ctx, leg, dump)
@@ -162,7 +179,7 @@ def _recover_room(ctx: Context, leg: Leg, dump: SwitchEvent, membership: Members
     room_id = decode_text(text_of(dump, f"variable_{memory.ROOM}")) or name
     if ctx.rooms.find(room_id) is None:
         rate = membership.rate if membership.rate in SAMPLE_RATES else ctx.config.rooms.default_sample_rate
-        lifecycle.room_created(ctx, Room(room_id, rate, name, leg.app_id), needed=False)
+        lifecycle.room_created(ctx, Room(room_id, rate, name, leg.app_id, node=leg.node), needed=False)
 
 
 def _catch_up_hold(ctx: Context, leg: Leg, dump: SwitchEvent) -> None:
@@ -180,16 +197,16 @@ def _catch_up_hold(ctx: Context, leg: Leg, dump: SwitchEvent) -> None:
     placement.arm_hold_limit(ctx, leg)
 
 
-def _missing(ctx: Context, snapshot: Snapshot, records: dict[str, LegRecord]) -> list[Leg]:
-    """The legs that only we know of; hidden from clients from now on."""
+def _missing(ctx: Context, node: Node, snapshot: Snapshot, records: dict[str, LegRecord]) -> list[Leg]:
+    """The legs on this switch that only we know of; hidden from clients from now on."""
     for leg_id, record in records.items():
         if ctx.legs.find(leg_id) is None and leg_id not in snapshot.channels:
             leg = Leg(leg_id, record.type, record.created_at, record.state, record.app_id)
             leg.room_id, leg.answered_at, leg.webhook = record.room_id, record.answered_at, record.webhook
-            leg.ending = record.ending
+            leg.ending, leg.channel = record.ending, Channel(node.name)
             ctx.legs.add(leg)
     # of one that is being dialled nothing need be there yet; how that ends is still to be heard
-    missing = [leg for leg in ctx.legs.everyone() if leg.id not in snapshot.channels and not leg.dialling]
+    missing = [leg for leg in _legs_on(ctx, node) if leg.id not in snapshot.channels and not leg.dialling]
     for leg in missing:
         leg.unseen = True
         ctx.legs.retire(leg)
@@ -207,7 +224,7 @@ def _report_gone(ctx: Context, missing: list[Leg], reason: str, ends: dict[str, 
                 endings.unreported(ctx, leg, leg.ending or reason)
 
 
-def lost(ctx: Context) -> None:
+def lost(ctx: Context, node: Node) -> None:
     """The connection is gone: whatever waits for the switch fails now. The calls stay up."""
-    ctx.waits.fail_all(SwitchUnavailable(f"the connection to the switch was lost: {ctx.node.last_error}"))
-    ctx.moments.lost(ctx)
+    node.waits.fail_all(SwitchUnavailable(f"the connection to the switch was lost: {node.last_error}"))
+    ctx.moments.lost(ctx, node)

@@ -9,18 +9,19 @@ from . import SwitchEvent, on_event, translate_conference
 
 if TYPE_CHECKING:
     from ..calls.context import Context
+    from ..calls.nodes import Node
 
 
 @on_event("conference::maintenance")
-def conference_maintenance(ctx: Context, event: SwitchEvent) -> None:
+def conference_maintenance(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """Members that are no legs (bridges, bots, other people's conferences) are not found and so ignored."""
     action = event.get("Action", "")
-    if translate_conference(ctx, action, event):
+    if translate_conference(ctx, node, action, event):
         return
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
         if action == "add-member":
-            ctx.waits.fulfil("member", event.get("Unique-ID", ""), value=event.get("Member-ID", ""))
+            node.waits.fulfil("member", event.get("Unique-ID", ""), value=event.get("Member-ID", ""))
         return
     if action == "start-talking":
         lifecycle.started_speaking(ctx, leg)

@@ -14,6 +14,7 @@ from . import SwitchEvent, on_event, text_of
 
 if TYPE_CHECKING:
     from ..calls.context import Context
+    from ..calls.nodes import Node
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +23,7 @@ DIGITS = frozenset("0123456789*#ABCD")
 
 
 @on_event("DTMF")
-def dtmf(ctx: Context, event: SwitchEvent) -> None:
+def dtmf(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """A digit from the peer. On an inbound leg it counts only after the answer."""
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     digit = text_of(event, "DTMF-Digit").upper()
@@ -44,7 +45,7 @@ def dtmf(ctx: Context, event: SwitchEvent) -> None:
 def remember_count(ctx: Context, leg: Leg, name: str) -> None:
     """Keep a count on the channel: at once, and then at most every so often while it keeps changing."""
     if not ctx.timers.pending(leg.id, name):
-        ctx.switch.remember(leg, name)
+        ctx.switch(leg).remember(leg, name)
         due = clock.now() + REMEMBER_EVERY_S
         ctx.timers.at(leg.id, name, due, _remember_later, ctx, leg, name, getattr(leg, name))
 
@@ -56,6 +57,6 @@ def _remember_later(ctx: Context, leg: Leg, name: str, known: int) -> None:
 
 def _pass_on(ctx: Context, leg: Leg, digit: str) -> None:
     try:
-        ctx.switch.send_dtmf(leg, digit)
+        ctx.switch(leg).send_dtmf(leg, digit)
     except VsiError as error:
         log.warning("digit not passed on", leg_id=leg.id, error=error.message)

@@ -13,6 +13,7 @@ from . import SwitchEvent, on_event, text_of
 
 if TYPE_CHECKING:
     from ..calls.context import Context
+    from ..calls.nodes import Node
 
 SIP_REASONS = {
     401: "unauthorized",
@@ -36,15 +37,15 @@ PTIME_MS = 20.0
 
 
 @on_event("CHANNEL_HANGUP_COMPLETE")
-def channel_hangup_complete(ctx: Context, event: SwitchEvent) -> None:
+def channel_hangup_complete(ctx: Context, node: Node, event: SwitchEvent) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
         channel = event.get("Unique-ID", "")
-        internal.ended(ctx, channel)
+        internal.ended(node, channel)
         endings.confirmed(ctx, channel)
         ctx.moments.channel_ended(ctx, channel)
         return
-    ended_at = ctx.node.clock.time_of(event, "Caller-Channel-Hangup-Time") or clock.now()
+    ended_at = node.clock.time_of(event, "Caller-Channel-Hangup-Time") or clock.now()
     if _cancelled(leg, event):
         leg.answered_at = 0.0  # its answer never reached the caller
     ours = leg.ending and not leg.outrun and text_of(event, "Hangup-Cause") == hangup_cause(leg.ending)

@@ -16,6 +16,7 @@ from . import SwitchEvent, on_event, text_of
 
 if TYPE_CHECKING:
     from ..calls.context import Context
+    from ..calls.nodes import Node
 
 MAX_HEADERS = 64
 HEADER = "variable_sip_h_"
@@ -38,7 +39,7 @@ def x_headers(event: SwitchEvent) -> dict[str, str]:
     return found
 
 
-def leg_from(ctx: Context, event: SwitchEvent) -> Leg:
+def leg_from(ctx: Context, node: Node, event: SwitchEvent) -> Leg:
     """A leg built from a channel's event or dump."""
     inbound = event.get(f"variable_{memory.LEG}") == "inbound"
     headers = {}
@@ -47,9 +48,9 @@ def leg_from(ctx: Context, event: SwitchEvent) -> Leg:
     leg = Leg(
         id=event["Unique-ID"],
         type=SIP_INBOUND if inbound else SIP_OUTBOUND,
-        created_at=ctx.node.clock.time_of(event, "Caller-Channel-Created-Time") or clock.now(),
+        created_at=node.clock.time_of(event, "Caller-Channel-Created-Time") or clock.now(),
         headers=headers,
-        channel=Channel(parked=True),
+        channel=Channel(node.name, parked=True),
     )
     if inbound:
         leg.app_id = next((value for name, value in headers.items() if name.lower() == APP_ID), "")[:256]
@@ -73,7 +74,7 @@ def learn_text(ctx: Context, leg: Leg, event: SwitchEvent) -> None:
     """Whether both sides agreed on real-time text."""
     if text_of(event, "variable_text_possible") == "true" and not leg.rtt_negotiated:
         leg.rtt_negotiated = True
-        ctx.switch.remember(leg, "rtt_negotiated")
+        ctx.switch(leg).remember(leg, "rtt_negotiated")
 
 
 def is_ours(event: SwitchEvent) -> bool:
@@ -83,14 +84,14 @@ def is_ours(event: SwitchEvent) -> bool:
 
 
 @on_event("CHANNEL_PARK")
-def channel_park(ctx: Context, event: SwitchEvent) -> None:
+def channel_park(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """An inbound call arrived; or an outbound one has media; or a leg fell out of its conference."""
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
-        if not is_ours(event) or endings.refuse(ctx, event["Unique-ID"]):
+        if not is_ours(event) or endings.refuse(ctx, node, event["Unique-ID"]):
             return
         if event.get("Answer-State") == "ringing" and not ctx.draining:
-            arrived(ctx, leg_from(ctx, event), event)
+            arrived(ctx, leg_from(ctx, node, event), event)
         return
     leg.channel.parked = True
     leg.unseen = False
@@ -105,15 +106,15 @@ def arrived(ctx: Context, leg: Leg, event: SwitchEvent) -> None:
         source = text_of(event, "variable_sip_network_ip") or text_of(event, "variable_sip_received_ip")
         leg.webhook = of_call(x_headers(event), source, ctx.config.webhooks, ctx.webhooks.guard)
     leg.speech_detection = ctx.config.speech.detection_enabled
-    ctx.switch.adopt(leg)
-    ctx.switch.remember(leg, "speech_detection", "app_id")
+    ctx.switch(leg).adopt(leg)
+    ctx.switch(leg).remember(leg, "speech_detection", "app_id")
     lifecycle.appeared(ctx, leg)
     if ctx.config.sip.auto_ringing and leg.inbound:
-        ctx.workers.submit(leg.id, ctx.switch.ring, leg)
+        ctx.workers.submit(leg.id, ctx.switch(leg).ring, leg)
 
 
 @on_event("CHANNEL_PROGRESS_MEDIA")
-def channel_progress_media(ctx: Context, event: SwitchEvent) -> None:
+def channel_progress_media(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """Early media. It also fires on a plain answer of an inbound call, where it means nothing."""
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None or leg.state != RINGING:
@@ -126,15 +127,15 @@ def channel_progress_media(ctx: Context, event: SwitchEvent) -> None:
 
 
 @on_event("CHANNEL_ANSWER")
-def channel_answer(ctx: Context, event: SwitchEvent) -> None:
+def channel_answer(ctx: Context, node: Node, event: SwitchEvent) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
-        endings.refuse(ctx, event.get("Unique-ID", ""))
+        endings.refuse(ctx, node, event.get("Unique-ID", ""))
         return
     if leg.state not in (RINGING, EARLY_MEDIA) or leg.ending:
         return
     learn_codec(leg, event)
-    answered = ctx.node.clock.time_of(event, "Caller-Channel-Answered-Time") or clock.now()
+    answered = node.clock.time_of(event, "Caller-Channel-Answered-Time") or clock.now()
     learn_text(ctx, leg, event)
     lifecycle.connected(ctx, leg, answered)
     placement.media_up(ctx, leg)

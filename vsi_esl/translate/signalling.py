@@ -15,6 +15,7 @@ from . import SwitchEvent, on_event, text_of
 
 if TYPE_CHECKING:
     from ..calls.context import Context
+    from ..calls.nodes import Node
 
 log = structlog.get_logger(__name__)
 
@@ -22,23 +23,23 @@ OWN_HOLD = ("switch_ivr_hold", "switch_ivr_unhold")
 
 
 @on_event("CHANNEL_HOLD")
-def channel_hold(ctx: Context, event: SwitchEvent) -> None:
-    _hold(ctx, event, True)
+def channel_hold(ctx: Context, node: Node, event: SwitchEvent) -> None:
+    _hold(ctx, node, event, True)
 
 
 @on_event("CHANNEL_UNHOLD")
-def channel_unhold(ctx: Context, event: SwitchEvent) -> None:
-    _hold(ctx, event, False)
+def channel_unhold(ctx: Context, node: Node, event: SwitchEvent) -> None:
+    _hold(ctx, node, event, False)
 
 
-def _hold(ctx: Context, event: SwitchEvent, on: bool) -> None:
+def _hold(ctx: Context, node: Node, event: SwitchEvent, on: bool) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None or leg.ending:
         return
     if event.get("Event-Calling-Function") in OWN_HOLD:
         # fires when our re-INVITE goes out; what counts is the answer, if the switch shows it
-        if not ctx.node.facts.watches_headers:
-            ctx.waits.fulfil("reinvite", leg.id, value=(200, "OK"))
+        if not node.facts.watches_headers:
+            ctx.node(leg).waits.fulfil("reinvite", leg.id, value=(200, "OK"))
         return
     if not on and _holding(event):
         return  # the switch takes a held channel off hold when it ends; the peer said nothing
@@ -59,7 +60,7 @@ def _peer_holds(ctx: Context, leg: Leg, holding: bool) -> None:
 
 
 @on_event("sofia::notify_watched_header")
-def watched_header(ctx: Context, event: SwitchEvent) -> None:
+def watched_header(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """A SIP message that the switch received within a leg's dialog."""
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None or leg.ending:
@@ -82,7 +83,7 @@ def _response(ctx: Context, leg: Leg, message: str, cseq: str) -> None:
     status, _, phrase = message[8:].partition(" ")
     code = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
     if code >= 200 and code not in (401, 407):  # a challenge is answered by the switch
-        ctx.waits.fulfil("reinvite", leg.id, value=(code, phrase))
+        ctx.node(leg).waits.fulfil("reinvite", leg.id, value=(code, phrase))
 
 
 def _refer(ctx: Context, leg: Leg, refer_to: str, held: bool) -> None:
@@ -101,6 +102,6 @@ def _refer(ctx: Context, leg: Leg, refer_to: str, held: bool) -> None:
 
 def _decline(ctx: Context, leg: Leg) -> None:
     try:
-        ctx.switch.decline_refer(leg)
+        ctx.switch(leg).decline_refer(leg)
     except VsiError as error:
         log.warning("REFER not declined", leg_id=leg.id, error=error.message)

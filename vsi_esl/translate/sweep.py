@@ -12,6 +12,7 @@ import structlog
 
 from ..calls import endings
 from ..calls.context import Context
+from ..calls.nodes import Node
 from ..errors import SwitchUnavailable
 from ..model.leg import Leg
 from ..switch import snapshot
@@ -28,65 +29,69 @@ PRESUMED_FOR_S = 86_400.0
 MAX_PRESUMED = 10_000
 
 
-def start(ctx: Context) -> gevent.Greenlet | None:
-    """Look again and again, in the background, if the settings want that."""
-    interval = ctx.config.switch.sweep_interval
-    return gevent.spawn(_run, ctx, interval) if interval else None
+def start(ctx: Context) -> list[gevent.Greenlet]:
+    """Look again and again at each switch, in the background, if its settings want that."""
+    wanted = [(node, node.settings.sweep_interval) for node in ctx.nodes]
+    return [gevent.spawn(_run, ctx, node, interval) for node, interval in wanted if interval]
 
 
-def _run(ctx: Context, interval: float) -> None:
+def _run(ctx: Context, node: Node, interval: float) -> None:
     others: set[str] = set()
     while not ctx.draining:
         gevent.sleep(interval)
-        if ctx.node.ready:
+        if node.ready:
             try:
-                others = look(ctx, others)
+                others = look(ctx, node, others)
             except SwitchUnavailable as error:
                 log.debug("no look at the switch", error=error.message)
             except Exception:
                 log.exception("the look at the switch failed")
 
 
-def look(ctx: Context, others: set[str] | None = None) -> set[str]:
+def look(ctx: Context, node: Node, others: set[str] | None = None) -> set[str]:
     """One look. `others` are channels known to be none of ours; returns those that are none now."""
-    shown = set(snapshot.shown_channels(ctx.node))
+    shown = set(snapshot.shown_channels(node))
     others = (others or set()) & shown
-    legless, strangers = _legless(ctx, shown - others)
+    legless, strangers = _legless(ctx, node, shown - others)
     others |= strangers
-    missing = [leg for leg in ctx.legs.everyone() if leg.id not in shown and not leg.dialling]
+    missing = [
+        leg
+        for leg in ctx.legs.everyone()
+        if leg.id not in shown and not leg.dialling and ctx.node(leg) is node
+    ]
     if legless or missing:
         gevent.sleep(SECOND_LOOK_S)
-        _take_in(ctx, legless)
+        _take_in(ctx, node, legless)
         for leg in missing:
             _report_gone(ctx, leg)
     _forget_old(ctx)
     return others
 
 
-def _legless(ctx: Context, channels: set[str]) -> tuple[list[str], set[str]]:
+def _legless(ctx: Context, node: Node, channels: set[str]) -> tuple[list[str], set[str]]:
     """Those of the channels that are to be legs of this service, and are not; and those that are no legs."""
     unknown = [channel for channel in channels if ctx.legs.find(channel) is None]
-    found = snapshot.dumps(ctx.node, unknown)
+    found = snapshot.dumps(node, unknown)
     strangers = {channel for channel, dump in found.items() if not snapshot.is_leg(dump)}
     # another service on the same switch has a bond of its own; callers nobody took are the dialplan's
-    bond = ctx.node.bond
+    bond = node.bond
     ours = [channel for channel, dump in found.items() if dump.get("variable_signal_bond") == bond]
     return [channel for channel in ours if channel not in strangers], strangers
 
 
-def _take_in(ctx: Context, channels: list[str]) -> None:
-    members = snapshot.memberships(ctx.node) if channels else {}
-    for channel, dump in snapshot.dumps(ctx.node, channels).items():
+def _take_in(ctx: Context, node: Node, channels: list[str]) -> None:
+    members = snapshot.memberships(node) if channels else {}
+    for channel, dump in snapshot.dumps(node, channels).items():
         if ctx.legs.find(channel) is not None or dump.get("Answer-State") == "hangup":
             continue  # it has been noticed, or is over
-        if not endings.refuse(ctx, channel) and not ctx.draining:
+        if not endings.refuse(ctx, node, channel) and not ctx.draining:
             log.warning("a call was up without a leg; it is one now", leg_id=channel)
             ctx.metrics.strays.labels("adopted").inc()
-            adoption.adopt(ctx, dump, members.get(channel), None)
+            adoption.adopt(ctx, node, dump, members.get(channel), None)
 
 
 def _report_gone(ctx: Context, leg: Leg) -> None:
-    if ctx.legs.find(leg.id) is not leg or ctx.switch.exists(leg):
+    if ctx.legs.find(leg.id) is not leg or ctx.switch(leg).exists(leg):
         return
     if endings.unless_there(ctx, leg, adoption.UNOBSERVED):
         log.warning("a leg had no call any more", leg_id=leg.id)

@@ -14,10 +14,11 @@ from .dtmf import remember_count
 
 if TYPE_CHECKING:
     from ..calls.context import Context
+    from ..calls.nodes import Node
 
 
 @on_event("TEXT")
-def text(ctx: Context, event: SwitchEvent) -> None:
+def text(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """A line of the peer's: the switch keeps what is typed until the line ends."""
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     body = event.get("_body")

@@ -15,6 +15,7 @@ from gevent.pywsgi import WSGIServer
 from werkzeug.http import HTTP_STATUS_CODES
 
 from ..calls.context import Context
+from ..calls.nodes import Node
 from ..config import Config
 from ..delivery.filters import ConfinedFilter
 from ..documents import routes as documents
@@ -170,18 +171,16 @@ class HttpFace:
             self._sessions.discard(session)
 
     def _readiness(self) -> Response:
-        node = self._ctx.node
+        nodes = self._ctx.nodes
         storage = self._ctx.state.error
-        ready = node.ready and not self._ctx.draining and not storage
+        ready = nodes.ready and not self._ctx.draining and not storage
         members: dict[str, Any] = {
             "status": "ready" if ready else "shutting down" if self._ctx.draining else "not ready",
             "storage": {"ready": not storage, "error": storage},
-            "switch": {
-                "ready": node.ready,
-                "version": node.facts.version,
-                "error": "" if node.ready else node.last_error,
-            },
+            "switch": _shown(nodes.default),
         }
+        if len(nodes) > 1:
+            members["switches"] = {node.name: _shown(node) for node in nodes}
         if not self._access.needs_token:  # everybody may ask this
             members |= {
                 "legs": len(self._ctx.legs),
@@ -189,6 +188,12 @@ class HttpFace:
                 "vsi_clients": self.clients,
             }
         return Response(self._body(members), 200 if ready else 503, content_type="application/json")
+
+
+def _shown(node: Node) -> dict[str, Any]:
+    """What /readyz says of one switch."""
+    error = "" if node.ready else node.last_error
+    return {"ready": node.ready, "version": node.facts.version, "error": error}
 
 
 class Listener(WSGIServer):

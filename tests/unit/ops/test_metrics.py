@@ -192,10 +192,10 @@ def test_the_state_of_the_service(service):
     )
     ctx.get(Recordings).add(Recording(id="b", file="/b.wav", rate=8000, leg_id="2", state=RUNNING))
     ctx.workers.refused = 3
-    ctx.sound.gone_astray = 2
+    ctx.nodes.default.sound.gone_astray = 2
     ctx.get(Uploads).failures = 4
     ctx.bus.dropped = 5
-    ctx.node.events_handled = 6
+    ctx.nodes.default.events_handled = 6
     found = samples(ctx.metrics)
 
     def of(name: str, **labels: str) -> float:

@@ -12,6 +12,7 @@ import structlog
 
 from ...calls import internal
 from ...calls.context import Context
+from ...calls.nodes import Node
 from ...errors import Conflict, NotFound, VsiError
 from ...model.bridge import Bridge
 from ...model.room import Room
@@ -38,7 +39,7 @@ def create(ctx: Context, bridge: Bridge) -> None:
     except Exception:
         _check_present(ctx, bridge)
         ctx.get(Bridges).remove(bridge)
-        ctx.sound.dismiss(bridge.channel)
+        ctx.sound(bridge).dismiss(bridge.channel)
         raise
     _check_present(ctx, bridge)
     bridge.announced = True
@@ -48,7 +49,7 @@ def create(ctx: Context, bridge: Bridge) -> None:
 def _check_present(ctx: Context, bridge: Bridge) -> None:
     """NotFound when it was deleted meanwhile."""
     if not _exists(ctx, bridge):
-        ctx.sound.dismiss(bridge.channel)
+        ctx.sound(bridge).dismiss(bridge.channel)
         raise NotFound("bridge not found")
 
 
@@ -57,9 +58,9 @@ def _open(ctx: Context, bridge: Bridge) -> None:
 
     def make(channel: str) -> None:
         bridge.channel = channel
-        ctx.sound.bridge(bridge, room_a.conference, room_b.conference)
+        ctx.sound(bridge).bridge(bridge, room_a.conference, room_b.conference)
 
-    _, bridge.member_id = internal.place(ctx, PREFIX, make, partial(_exists, ctx, bridge))
+    _, bridge.member_id = internal.place(ctx.node(bridge), PREFIX, make, partial(_exists, ctx, bridge))
 
 
 def _exists(ctx: Context, bridge: Bridge) -> bool:
@@ -90,7 +91,7 @@ def set_direction(ctx: Context, bridge: Bridge, direction: str) -> None:
 def _apply(ctx: Context, bridge: Bridge) -> None:
     if not bridge.member_id:
         return  # being made anew, in the direction it has then
-    ctx.sound.bridge_direction(bridge, ctx.rooms.get(bridge.room_a).conference)
+    ctx.sound(bridge).bridge_direction(bridge, ctx.rooms.get(bridge.room_a).conference)
 
 
 def delete(ctx: Context, bridge: Bridge, deleted_room: Room | None = None) -> None:
@@ -99,7 +100,7 @@ def delete(ctx: Context, bridge: Bridge, deleted_room: Room | None = None) -> No
         return
     ctx.state.forget_item(KIND, bridge.id)
     ctx.timers.cancel(_worker(bridge))
-    ctx.sound.dismiss(bridge.channel)
+    ctx.sound(bridge).dismiss(bridge.channel)
     if not bridge.announced:
         return  # being made: whoever asked for it is told
     app_id = deleted_room.app_id if deleted_room else _app_id(ctx, bridge)
@@ -136,7 +137,7 @@ def _renew(ctx: Context, bridge: Bridge) -> None:
         ctx.state.save_item(KIND, bridge.id, bridge)
     except VsiError as error:
         log.warning("bridge not made", bridge_id=bridge.id, error=error.message)
-        if ctx.node.ready and _exists(ctx, bridge):  # when it is not ready, resync comes to it
+        if ctx.node(bridge).ready and _exists(ctx, bridge):  # when it is not ready, resync comes to it
             _renew_soon(ctx, bridge)
 
 
@@ -152,9 +153,11 @@ def restore(ctx: Context) -> None:
             ctx.state.forget_item(KIND, bridge.id)
 
 
-def readopt(ctx: Context, snapshot: Snapshot) -> None:
-    """After each connect: find the pairs again, or make them anew."""
+def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
+    """After each connect to a switch: find the pairs on it again, or make them anew."""
     for bridge in ctx.get(Bridges):
+        if ctx.node(bridge) is not node:
+            continue
         membership = snapshot.memberships.get(bridge.channel)
         room = ctx.rooms.find(bridge.room_a)
         bridge.member_id = ""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from ...calls import lifecycle
 from ...calls.context import Context
-from ...errors import Invalid, NotFound
+from ...calls.nodes import Node
+from ...errors import Invalid, NotFound, NotSupported
 from ...model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge
+from ...model.room import Room
 from ...model.sound_stores import Bridges
 from ...protocol.ids import Id, NewId, RoomId
 from ...protocol.registry import Body, Rest, command
@@ -78,11 +81,24 @@ def bridge_create(
             f"sample rate mismatch: room {here.id} is {here.sample_rate}Hz, "
             f"room {there.id} is {there.sample_rate}Hz"
         )
-    ctx.node.require("mod_loopback")
+    node = _node(ctx, here, there)
+    node.require("mod_loopback")
     bridge = Bridge(bridge_id or str(uuid.uuid4()), here.id, there.id, BIDIRECTIONAL, here.sample_rate)
+    bridge.node = node.name
     bridge.direction = bridge.canonical(direction, here.id)
     bridging.create(ctx, bridge)
     return bridge.view(here.id)
+
+
+def _node(ctx: Context, here: Room, there: Room) -> Node:
+    """The switch of both rooms. NotSupported when they are on different ones."""
+    node = ctx.node(here if here.node else there)
+    for room in (here, there):
+        if room.node and ctx.node(room) is not node:
+            raise NotSupported(f"rooms {here.id} and {there.id} are on different switches")
+    for room in (here, there):
+        lifecycle.room_on(ctx, room, node.name)
+    return node
 
 
 @command(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import Metric
 
 from ...calls.context import Context
+from ...calls.nodes import Node
 from ...model.room import Room
 from ...model.sound_stores import Bridges
 from ...ops.series import gauge
@@ -42,9 +43,9 @@ def _owners(ctx: Context, bridge_id: str) -> list[str]:
     return app_ids_of_room(ctx, bridge.room_a) + app_ids_of_room(ctx, bridge.room_b)
 
 
-def _adopt(ctx: Context, snapshot: Snapshot) -> Iterable[str]:
-    bridging.readopt(ctx, snapshot)
-    return [bridge.channel for bridge in ctx.get(Bridges)]
+def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:
+    bridging.readopt(ctx, node, snapshot)
+    return [bridge.channel for bridge in ctx.get(Bridges) if ctx.node(bridge) is node]
 
 
 def _delete_with_room(ctx: Context, room: Room) -> None:

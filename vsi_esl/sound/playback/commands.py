@@ -145,7 +145,7 @@ def _check_volume(volume: int) -> None:
 
 
 def _start(ctx: Context, owner: Leg | Room, what: dict[str, str | int]) -> dict[str, str]:
-    ctx.node.require("mod_sndfile", "mod_loopback")
+    ctx.node(owner).require("mod_sndfile", "mod_loopback")
     if int(what["repeat"]) > MAX_REPEAT:
         what["repeat"] = -1
     playback = player.start(ctx, owner, **what)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from ...audio.fetch import Fetcher
 from ...audio.spool import Spool
 from ...calls.context import Context
 from ...calls.moments import Awaited
+from ...calls.nodes import Node
 from ...model.leg import Leg
 from ...model.owner import of_leg, of_room
 from ...model.room import Room
@@ -76,9 +77,9 @@ def _stop_with_leg(ctx: Context, leg: Leg, room_id: str) -> Iterable[Awaited]:
     return ()
 
 
-def _adopt(ctx: Context, snapshot: Snapshot) -> Iterable[str]:
-    player.readopt(ctx, snapshot)
-    return [playback.channel for playback in ctx.get(Playbacks)]
+def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:
+    player.readopt(ctx, node, snapshot)
+    return [playback.channel for playback in ctx.get(Playbacks) if ctx.node(playback) is node]
 
 
 def _reload(ctx: Context) -> None:

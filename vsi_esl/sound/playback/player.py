@@ -18,6 +18,7 @@ from ...audio import MediaError
 from ...audio.spool import Clip, Spool
 from ...calls import internal
 from ...calls.context import Context
+from ...calls.nodes import Node
 from ...errors import SwitchUnavailable, VsiError
 from ...model.leg import EARLY_MEDIA, Leg
 from ...model.owner import Owner, of_leg
@@ -44,7 +45,7 @@ def start(
     ctx: Context, owner: Leg | Room, *, url: str, tone: str, mime_type: str, repeat: int, volume: int
 ) -> Playback:
     """Begin to play a URL or a tone to a leg or room: at once for clients, in fact when it is fetched."""
-    playback = Playback(playback_id(), owner.app_id, volume=volume)
+    playback = Playback(playback_id(), owner.app_id, volume=volume, node=owner.node)
     while ctx.get(Playbacks).find(playback.id) is not None:
         playback.id = playback_id()
     if isinstance(owner, Leg):
@@ -102,7 +103,7 @@ def _begin(ctx: Context, playback: Playback) -> None:
             return
         playback.conference = conference
         volume = playback.volume
-        ctx.sound.play(playback, conference, played % playback.file_ms if playback.file_ms else 0)
+        ctx.sound(playback).play(playback, conference, played % playback.file_ms if playback.file_ms else 0)
     except VsiError as error:
         _failed_to_begin(ctx, playback, error)
         return
@@ -122,7 +123,7 @@ def _announce(ctx: Context, playback: Playback) -> None:
         ctx.emit(PlaybackStarted.of(playback))
     if playback.over:
         if not playback.bot:
-            _silence(ctx, playback.conference)  # the first time may have come too early
+            _silence(ctx, playback, playback.conference)  # the first time may have come too early
         finish(ctx, playback, playback.over)
         return
     _save(ctx, playback)
@@ -139,7 +140,7 @@ def _failed_to_begin(ctx: Context, playback: Playback, error: VsiError) -> None:
         finish(ctx, playback, playback.over or STOPPED)
         return
     if isinstance(error, SwitchUnavailable):
-        _silence(ctx, conference)  # it may have begun all the same
+        _silence(ctx, playback, conference)  # it may have begun all the same
     elif leg is not None and not conference and not playback.bot:
         return  # the leg went elsewhere, and `follow` goes on there
     fail(ctx, playback, error.message, "play")
@@ -160,10 +161,10 @@ def _open(ctx: Context, playback: Playback) -> str:
         if leg.state != EARLY_MEDIA:
             return ""  # on its way; `follow` comes when it is there
         if not leg.sends_silence:
-            ctx.switch.wait_dialled(leg)
-            ctx.sound.send_silence(leg)
+            ctx.switch(leg).wait_dialled(leg)
+            ctx.sound(playback).send_silence(leg)
             leg.sends_silence = True
-    _place_bot(ctx, playback, lambda channel: ctx.sound.whisper_bot(channel, playback, leg))
+    _place_bot(ctx, playback, lambda channel: ctx.sound(playback).whisper_bot(channel, playback, leg))
     recorder.renew(ctx, leg)
     return playback.id
 
@@ -171,7 +172,9 @@ def _open(ctx: Context, playback: Playback) -> str:
 def _place_bot(ctx: Context, playback: Playback, make: Callable[[str], None]) -> None:
     playback.bot = True
     try:
-        playback.channel, _ = internal.place(ctx, playback.id, make, lambda: not playback.ended)
+        playback.channel, _ = internal.place(
+            ctx.node(playback), playback.id, make, lambda: not playback.ended
+        )
     except SwitchUnavailable as error:
         raise SwitchUnavailable(f"write audio: {error.message}") from error
 
@@ -185,7 +188,9 @@ def _open_for_room(ctx: Context, playback: Playback) -> str:
         playback.bot = False
         return room.conference
     conference, rate = room.conference, room.sample_rate
-    _place_bot(ctx, playback, lambda channel: ctx.sound.room_bot(channel, playback, conference, rate))
+    _place_bot(
+        ctx, playback, lambda channel: ctx.sound(playback).room_bot(channel, playback, conference, rate)
+    )
     return playback.id
 
 
@@ -198,24 +203,25 @@ def set_volume(ctx: Context, playback: Playback, volume: int) -> None:
     """Change the volume, -8..8 in steps of 3 dB, within two frames; or before it begins."""
     playback.volume = volume
     if playback.playing_since:
-        ctx.sound.play_volume(playback.conference, playback.decibels)
+        ctx.sound(playback).play_volume(playback.conference, playback.decibels)
         _save(ctx, playback)
 
 
 def stop(ctx: Context, playback: Playback) -> None:
     """End a playback now, whether it has begun or not."""
     if not playback.bot:
-        _silence(ctx, playback.conference)
+        _silence(ctx, playback, playback.conference)
     finish(ctx, playback, STOPPED)
 
 
-def _silence(ctx: Context, conference: str) -> None:
+def _silence(ctx: Context, playback: Playback, conference: str) -> None:
     """Stop the file that plays in a conference; when the switch is away, as soon as it is back."""
     if not conference:
         return
-    if not ctx.node.ready:
-        ctx.get(Playbacks).strays.add(conference)
-    ctx.sound.stop_playing(conference)
+    node = ctx.node(playback)
+    if not node.ready:
+        ctx.get(Playbacks).strays.setdefault(node.name, set()).add(conference)
+    node.sound.stop_playing(conference)
 
 
 def stop_all(ctx: Context, owner: Owner) -> None:
@@ -259,7 +265,7 @@ def _forget(ctx: Context, playback: Playback) -> None:
 
 def _dismiss(ctx: Context, playback: Playback) -> None:
     if playback.bot and playback.channel:
-        ctx.sound.dismiss(playback.channel)
+        ctx.sound(playback).dismiss(playback.channel)
 
 
 def _save(ctx: Context, playback: Playback) -> None:
@@ -278,7 +284,7 @@ def _arm_end(ctx: Context, playback: Playback) -> None:
 
 def _time_up(ctx: Context, playback: Playback) -> None:
     if playback.loop and not playback.bot:
-        _silence(ctx, playback.conference)
+        _silence(ctx, playback, playback.conference)
     finish(ctx, playback, COMPLETED)
 
 
@@ -315,19 +321,20 @@ def follow(ctx: Context, leg: Leg) -> None:
 # -- after a restart of the service, or of the connection ------------------------------------------------
 
 
-def readopt(ctx: Context, snapshot: Snapshot) -> None:
+def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
     """Know again what is being played, end what is over, and go on with what lost its place.
 
     The switch cannot be asked what plays in a conference, so the clock decides.
     """
     for body in ctx.state.items(KIND):
-        if ctx.get(Playbacks).find(body["id"]) is None:
-            _restore(ctx, Playback.from_dict(body))
-    while ctx.get(Playbacks).strays:
-        if (conference := ctx.get(Playbacks).strays.pop()) in snapshot.conferences:
-            ctx.sound.stop_playing(conference)
+        kept = Playback.from_dict(body)
+        if ctx.node(kept) is node and ctx.get(Playbacks).find(kept.id) is None:
+            _restore(ctx, kept)
+    for conference in ctx.get(Playbacks).strays.pop(node.name, ()):
+        if conference in snapshot.conferences:
+            node.sound.stop_playing(conference)
     for playback in ctx.get(Playbacks):
-        if not playback.path:
+        if not playback.path or ctx.node(playback) is not node:
             continue
         now = clock.now()
         if playback.total_ms is not None and playback.played_ms(now) >= playback.total_ms:

@@ -7,6 +7,7 @@ from typing import Any
 import gevent
 
 from ...calls.context import Context
+from ...calls.nodes import Node
 from ...commands.legs import LegPayload
 from ...commands.rooms import RoomPayload
 from ...errors import Conflict, NotFound, SwitchUnavailable
@@ -56,8 +57,8 @@ def leg_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
 ) -> dict[str, str]:
     """Record one leg in stereo: left what it says, right what it hears."""
-    ctx.legs.get(id)
-    target = _target(ctx, of_leg(id), storage)
+    node = ctx.node(ctx.legs.get(id))
+    target = _target(ctx, node, of_leg(id), storage)
     ctx.legs.get(id)
     file = naming.place(ctx, of_leg(id), filename)
     leg = ctx.legs.get(id)  # the bucket and the disk were looked at meanwhile
@@ -74,8 +75,8 @@ def room_record_start(
     ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
 ) -> dict[str, str]:
     """Record the mix of a room, and with multi_channel one track per participant."""
-    ctx.rooms.get(id)
-    target = _target(ctx, of_room(id), storage)
+    node = ctx.node(ctx.rooms.get(id))
+    target = _target(ctx, node, of_room(id), storage)
     _with_legs(ctx, id)
     file = naming.place(ctx, of_room(id), filename)
     room = _with_legs(ctx, id)  # the bucket and the disk were looked at meanwhile
@@ -147,9 +148,9 @@ def _with_legs(ctx: Context, room_id: str) -> Room:
     return room
 
 
-def _target(ctx: Context, owner: Owner, fields: dict[str, str]) -> S3Target | None:
+def _target(ctx: Context, node: Node, owner: Owner, fields: dict[str, str]) -> S3Target | None:
     """Where the recording is to go. A bucket that does not exist is refused now, not at the end."""
-    ctx.node.require("mod_sndfile")
+    node.require("mod_sndfile")
     settings = ctx.config.section(S3Settings)
     target = s3.resolve(
         fields.pop("storage"),

@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 
 from ...calls.context import Context
 from ...calls.moments import Awaited
+from ...calls.nodes import Node
 from ...model.leg import Leg
 from ...model.recording import ARMED, CLOSING, REPORTED, RUNNING, UNPUBLISHED
 from ...model.sound_stores import Recordings
@@ -57,9 +58,9 @@ def _ended(ctx: Context, leg: Leg, room_id: str) -> Iterable[Awaited]:
     return [Awaited(report, limit) for report in recorder.leg_ended(ctx, leg, room_id)]
 
 
-def _adopt(ctx: Context, snapshot: Snapshot) -> Iterable[str]:
-    recorder.readopt(ctx, snapshot)
-    return [recording.recorder for recording in ctx.get(Recordings)]
+def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:
+    recorder.readopt(ctx, node, snapshot)
+    return [recording.recorder for recording in ctx.get(Recordings) if ctx.node(recording) is node]
 
 
 def _stop(ctx: Context) -> None:

@@ -61,7 +61,7 @@ def new_recording(
     _free(ctx, of_leg(owner.id) if isinstance(owner, Leg) else of_room(owner.id))
     if ctx.get(Recordings).uses(file):
         raise Conflict(EXISTS)
-    recording = Recording(f"rec-{secrets.token_hex(6)}", file, rate, owner.app_id)
+    recording = Recording(f"rec-{secrets.token_hex(6)}", file, rate, owner.app_id, node=owner.node)
     recording.parts.append(Part(os.path.abspath(recording.part_of("part0"))))
     recording.s3 = target.to_dict() if target else None
     if isinstance(owner, Leg):

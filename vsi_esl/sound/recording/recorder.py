@@ -17,6 +17,7 @@ from gevent.event import AsyncResult
 
 from ...calls import internal
 from ...calls.context import Context
+from ...calls.nodes import Node
 from ...errors import Internal, LegGone, SwitchUnavailable, VsiError
 from ...model.leg import Leg
 from ...model.owner import of_leg, of_room
@@ -102,11 +103,11 @@ def _abandon(ctx: Context, recording: Recording) -> None:
     if ctx.get(Recordings).find(recording.id) is not recording:
         return
     try:
-        ctx.sound.stop_recording(recording.opened)
+        ctx.sound(recording).stop_recording(recording.opened)
     except SwitchUnavailable:
         return  # `readopt` comes back to it
     if recording.recorder:
-        ctx.sound.dismiss(recording.recorder)
+        ctx.sound(recording).dismiss(recording.recorder)
     kept.forget(ctx, recording)
     ctx.get(Publisher).discard([path for _, path in recording.opened])
 
@@ -122,17 +123,17 @@ def _begin_leg(ctx: Context, recording: Recording, leg: Leg) -> None:
     if not leg.has_media or leg.ending or not recording.running:
         return  # armed: `media_up` comes when there is something to record
     try:
-        ctx.sound.record_leg(leg, recording.open(leg.id, recording.part), recording.rate)
+        ctx.sound(recording).record_leg(leg, recording.open(leg.id, recording.part), recording.rate)
     except Internal:
         if ctx.legs.find(leg.id) is not leg or leg.ending:
             return  # it hung up meanwhile: an empty recording, reported with the leg's end
-        if not ctx.switch.is_up(leg):
+        if not ctx.switch(leg).is_up(leg):
             raise LegGone(f"leg {leg.id} has been hung up") from None
         raise
     _began(recording, clock.now())
     holds.note(recording.held, leg.held, 0)
     if recording.paused:
-        ctx.sound.mask_recording([(leg.id, recording.part)], True)
+        ctx.sound(recording).mask_recording([(leg.id, recording.part)], True)
 
 
 def renew(ctx: Context, leg: Leg) -> None:
@@ -148,28 +149,28 @@ def _renew(ctx: Context, recording: Recording, leg: Leg) -> None:
     before = (leg.id, recording.part)
     path = recording.open(leg.id, os.path.abspath(recording.part_of(f"part{len(recording.parts)}")))
     try:
-        began = ctx.sound.record_leg_on(leg, path, recording.rate)
+        began = ctx.sound(recording).record_leg_on(leg, path, recording.rate)
         if recording.paused:
-            ctx.sound.mask_recording([(leg.id, path)], True)
+            ctx.sound(recording).mask_recording([(leg.id, path)], True)
     except VsiError as error:
         log.warning("a playback will not be in the recording", leg_id=leg.id, error=error.message)
         return
     recording.parts.append(Part(path, recording.elapsed_ms(began) + LEAD_MS, LEAD_MS))
     kept.save(ctx, recording)
     gevent.sleep(2 * LEAD_MS / 1000)  # the old file goes on where the new one is not used yet
-    ctx.sound.stop_recording([before])
+    ctx.sound(recording).stop_recording([before])
 
 
 def _begin_room(ctx: Context, recording: Recording, room: Room) -> None:
     def make(channel: str) -> None:
         recording.recorder = channel
-        ctx.sound.listen_in(channel, room.conference, room.sample_rate)
+        ctx.sound(recording).listen_in(channel, room.conference, room.sample_rate)
 
-    internal.place(ctx, recording.id, make, lambda: recording.state != ABANDONED)
+    internal.place(ctx.node(recording), recording.id, make, lambda: recording.state != ABANDONED)
     mix = recording.open(recording.recorder, recording.part)
     legs = list(room.legs.values()) if recording.multi_file else []
     files = [(leg.id, tracks.new_file(recording, leg)) for leg in legs]
-    began = ctx.sound.record_room(recording.recorder, mix, files, recording.rate)
+    began = ctx.sound(recording).record_room(recording.recorder, mix, files, recording.rate)
     _began(recording, began[0])
     tracks.add(recording, room, files, began[1:], from_the_start=True)
     tracks.end_of_leavers(ctx, recording, room)
@@ -186,7 +187,7 @@ def pause(ctx: Context, recording: Recording, on: bool) -> bool:
 def _pause(ctx: Context, recording: Recording, on: bool) -> bool:
     if recording.paused is on or not recording.running:
         return False
-    ctx.sound.mask_recording(_running_files(recording), on)
+    ctx.sound(recording).mask_recording(_running_files(recording), on)
     recording.paused = on
     kept.save(ctx, recording)
     kind = RecordingPaused if on else RecordingResumed
@@ -243,8 +244,10 @@ def _close(ctx: Context, recording: Recording) -> None:
     files = recording.opened
     try:
         with ExitStack() as waiting:
-            closed = [waiting.enter_context(ctx.waits.expect("closed", file)) for _, file in files]
-            ending = ctx.sound.stop_recording(files)
+            closed = [
+                waiting.enter_context(ctx.node(recording).waits.expect("closed", file)) for _, file in files
+            ]
+            ending = ctx.sound(recording).stop_recording(files)
             # the answer comes before the file is closed, and before an empty one is removed
             gevent.wait([one for one, now in zip(closed, ending, strict=True) if now], CLOSE_TIMEOUT_S)
     except SwitchUnavailable as error:
@@ -252,7 +255,7 @@ def _close(ctx: Context, recording: Recording) -> None:
         ctx.timers.at(recording.id, "close", clock.now() + RETRY_S, _close_later, ctx, recording)
         return
     if recording.recorder:
-        ctx.sound.dismiss(recording.recorder)
+        ctx.sound(recording).dismiss(recording.recorder)
     ctx.get(Publisher).publish(ctx, recording)
 
 
@@ -312,9 +315,9 @@ def left_room(ctx: Context, room: Room, leg: Leg) -> None:
         ctx.workers.submit(recording.id, tracks.stop, ctx, recording, track)
 
 
-def stopped_by_switch(ctx: Context, file: str) -> None:
+def stopped_by_switch(ctx: Context, node: Node, file: str) -> None:
     """The switch closed a file. When nobody asked for that, the recording is over."""
-    if ctx.waits.fulfil("closed", file):
+    if node.waits.fulfil("closed", file):
         return
     recording = ctx.get(Recordings).written_to(file)
     if recording is not None and recording.state == RUNNING:
@@ -328,12 +331,15 @@ def stopped_by_switch(ctx: Context, file: str) -> None:
 # -- after a restart of the service, or of the connection ------------------------------------------------
 
 
-def readopt(ctx: Context, snapshot: Snapshot) -> None:
+def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
     """Know again what is being recorded, and finish what ended, or was to be ended, meanwhile."""
     for body in ctx.state.items(kept.KIND):
-        if ctx.get(Recordings).find(body["id"]) is None:
-            ctx.get(Recordings).add(Recording.from_dict(body))
+        known = Recording.from_dict(body)
+        if ctx.node(known) is node and ctx.get(Recordings).find(known.id) is None:
+            ctx.get(Recordings).add(known)
     for recording in ctx.get(Recordings):
+        if ctx.node(recording) is not node:
+            continue
         if recording.state in (REPORTED, UNPUBLISHED):
             ctx.get(Publisher).publish(ctx, recording)
         elif recording.state == CLOSING:

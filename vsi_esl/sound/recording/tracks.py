@@ -63,9 +63,9 @@ def _join(ctx: Context, recording: Recording, room: Room, leg: Leg) -> None:
     if recording.state != RUNNING or leg.id not in room.legs or recording.track_of(leg.id) is not None:
         return
     files = [(leg.id, new_file(recording, leg))]
-    began = ctx.sound.record_room("", "", files, recording.rate)
+    began = ctx.sound(recording).record_room("", "", files, recording.rate)
     if recording.paused:
-        ctx.sound.mask_recording(files, True)
+        ctx.sound(recording).mask_recording(files, True)
     add(recording, room, files, began)
     end_of_leavers(ctx, recording, room)
     kept.save(ctx, recording)
@@ -77,6 +77,6 @@ def stop(ctx: Context, recording: Recording, track: Track) -> None:
         return  # all files are about to be closed
     kept.save(ctx, recording)
     try:
-        ctx.sound.stop_recording([(track.leg_id, track.path)])
+        ctx.sound(recording).stop_recording([(track.leg_id, track.path)])
     except SwitchUnavailable as error:
         log.warning("track not stopped", leg_id=track.leg_id, error=error.message)

@@ -1,0 +1,261 @@
+"""A service with two switches: what happens to one happens to its legs only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
+from tests.support.http import HttpClient
+from tests.support.vsi import VsiClient
+from vsi_esl.app import Service
+from vsi_esl.calls.nodes import Node
+from vsi_esl.config import Config
+from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
+from vsi_esl.model.sound_stores import Playbacks, Recordings
+from vsi_esl.sandbox import SandboxSwitch
+from vsi_esl.sound.playback.settings import PlaybackSettings
+from vsi_esl.sound.recording.settings import RecordingSettings
+from vsi_esl.translate import sweep
+from vsi_esl.translate.adoption import SWITCH_RESTARTED, UNOBSERVED
+
+Starter = Callable[..., tuple[Service, VsiClient]]
+
+
+@pytest.fixture
+def east() -> Iterator[SandboxDriver]:
+    driver = SandboxDriver()
+    yield driver
+    driver.stop()
+
+
+@pytest.fixture
+def west() -> Iterator[SandboxDriver]:
+    driver = SandboxDriver()
+    yield driver
+    driver.stop()
+
+
+@pytest.fixture
+def start(east: SandboxDriver, west: SandboxDriver, tmp_path: Path) -> Iterator[Starter]:
+    """Start a service with both switches, and a client of it. The next one finds its state."""
+    running: list[Service] = []
+    clients: list[VsiClient] = []
+    switches = {
+        name: SwitchSettings(host=one.host, port=one.port, password=one.password, sweep_interval=0.0)
+        for name, one in (("east", east), ("west", west))
+    }
+    config = Config(
+        http=HttpSettings(addr="127.0.0.1:0", shutdown_timeout=4.0),
+        state=StateSettings(path=str(tmp_path / "state.sqlite3")),
+    ).having(
+        RecordingSettings(dir=str(tmp_path / "recordings")),
+        PlaybackSettings(spool_dir=str(tmp_path / "spool")),
+    )
+
+    def start_service(*away: str) -> tuple[Service, VsiClient]:
+        """Returns when all but those that are `away` are ready."""
+        for one in running:
+            if not one.stopped:
+                one.stop()
+        service = Service(config, switches)
+        service.start()
+        running.append(service)
+        for node in service.ctx.nodes:
+            assert node.name in away or node.wait_ready(10)
+        clients.append(VsiClient(f"127.0.0.1:{service.http.server.server_port}"))
+        return service, clients[-1]
+
+    yield start_service
+    for client in clients:
+        client.close()
+    for service in running:
+        if not service.stopped:
+            service.stop()
+
+
+def answered(switch: SandboxDriver, client: VsiClient, room: str) -> tuple[SandboxPeer, str]:
+    """A call that was answered and put into a room."""
+    peer = switch.call()
+    leg = client.event("leg.ringing")["leg_id"]
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    client.ok("add_leg_to_room", room_id=room, leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    return peer, leg
+
+
+def nodes(service: Service) -> tuple[Node, Node]:
+    east, west = service.ctx.nodes
+    return east, west
+
+
+def where(client: VsiClient) -> dict[str, str]:
+    """Leg -> its room."""
+    return {leg["id"]: leg.get("room_id", "") for leg in client.ok("list_legs")}
+
+
+def of_room(client: VsiClient, room: str, leg: str) -> list[dict[str, Any]]:
+    """Every event so far that has to do with a room or its leg."""
+    return [one for one in client.events if one.get("room_id") == room or one.get("leg_id") == leg]
+
+
+def sounding(service: Service, client: VsiClient, room: str, leg: str) -> None:
+    """Have a playback on a leg, and a recording of its room."""
+    client.ok("leg_play_start", id=leg, tone="busy")
+    client.event("playback.started", leg_id=leg)
+    client.ok("room_record_start", id=room)
+    client.event("recording.started", room_id=room)
+
+
+def restarted(driver: SandboxDriver) -> None:
+    """The switch is another process now, at the same address."""
+    driver.switch.crash()
+    driver.switch = SandboxSwitch(driver.host, driver.port, heartbeat_s=1.0)
+    driver.switch.start()
+
+
+def test_each_leg_is_on_its_switch_and_so_are_rooms(east, west, start):
+    service, client = start()
+    _, here = answered(east, client, "a")
+    client.ok("create_room", id="b")
+    assert service.ctx.rooms.get("b").node == ""
+    _, there = answered(west, client, "b")
+    assert [service.ctx.legs.get(leg).node for leg in (here, there)] == ["east", "west"]
+    assert [service.ctx.rooms.get(room).node for room in "ab"] == ["east", "west"]
+    assert client.error("add_leg_to_room", room_id="b", leg_id=here) == (
+        501,
+        f"leg {here} is on another switch than room b",
+    )
+    assert client.error("bridge_create", room_id="a", peer_room_id="b") == (
+        501,
+        "rooms a and b are on different switches",
+    )
+    assert where(client) == {here: "a", there: "b"}
+
+
+def test_a_leg_is_dialled_where_its_room_is(east, west, start):
+    service, client = start()
+    answered(west, client, "b")
+    for room, node in (("b", "west"), ("new", "east"), ("", "east")):
+        leg = client.ok("create_leg", type="sip", to=west.uri("instant"), room_id=room)["id"]
+        client.event("leg.connected", leg_id=leg)
+        assert service.ctx.legs.get(leg).node == node
+        assert [leg in one.channels() for one in (east, west)] == [node == "east", node == "west"]
+    client.event("leg.joined_room", room_id="new")
+    assert service.ctx.rooms.get("new").node == "east"
+
+
+def test_rooms_without_a_place_are_bridged_where_the_other_is(east, west, start):
+    service, client = start()
+    answered(west, client, "b")
+    client.ok("create_room", id="c")
+    client.ok("bridge_create", room_id="c", peer_room_id="b", bridge_id="x")
+    assert service.ctx.rooms.get("c").node == "west"
+    assert (len(east.channels("br-")), len(west.channels("br-"))) == (0, 1)
+
+
+def test_a_connection_that_is_lost_concerns_its_own_legs_only(east, west, start):
+    service, client = start()
+    _, here = answered(east, client, "a")
+    gone, missed = answered(east, client, "a")
+    _, there = answered(west, client, "b")
+    sounding(service, client, "b", there)
+    node, other = nodes(service)
+    before, channels = of_room(client, "b", there), west.channels()
+    told: list[str] = []
+    other.command_many = lambda lines, *_: told.extend(lines) or [""] * len(lines)
+    other.post = lambda *lines: told.extend(lines)
+    with other.waits.expect("joined", there) as waiting, node.waits.expect("joined", here) as failing:
+        node._on_event = lambda event: None  # the end of the other call goes unseen
+        gone.hang_up()
+        eventually(lambda: missed not in east.channels(), "its channel is gone")
+        east.drop_connections()
+        assert failing.wait(5) is None and failing.exception is not None
+        assert client.event("leg.disconnected", leg_id=missed)["cdr"]["reason"] == UNOBSERVED
+        eventually(lambda: node.ready, "connected again")
+        assert not waiting.ready()
+    assert (node.reconnects, other.reconnects, other.refreshes) == (1, 0, 0)
+    assert where(client) == {here: "a", there: "b"}
+    assert client.types(leg_id=here)[-1] == "leg.joined_room"
+    assert of_room(client, "b", there) == before
+    eventually(lambda: not len(service.ctx.workers), "nothing is left to do")
+    assert (told, west.channels()) == ([], channels)
+
+
+def test_a_restart_of_a_switch_ends_its_own_legs_only(east, west, start):
+    service, client = start()
+    _, here = answered(east, client, "a")
+    _, there = answered(west, client, "b")
+    sounding(service, client, "a", here)
+    before = of_room(client, "a", here)
+    restarted(west)
+    assert client.event("leg.disconnected", 15, leg_id=there)["cdr"]["reason"] == SWITCH_RESTARTED
+    assert where(client) == {here: "a"}
+    assert of_room(client, "a", here) == before
+    assert len(service.ctx.get(Playbacks)) == len(service.ctx.get(Recordings)) == 1
+    # and the other way round, by now with a leg that came after it
+    _, later = answered(west, client, "b")
+    restarted(east)
+    assert client.event("leg.disconnected", 15, leg_id=here)["cdr"]["reason"] == SWITCH_RESTARTED
+    assert where(client) == {later: "b"}
+    assert client.types(leg_id=later)[-1] == "leg.joined_room"
+
+
+def test_a_new_process_knows_the_legs_of_a_switch_that_is_away(east, west, start):
+    """They are not reported gone by what the other switch has, and neither is their sound."""
+    service, client = start()
+    _, here = answered(east, client, "a")
+    _, there = answered(west, client, "b")
+    sounding(service, client, "b", there)
+    west.freeze()
+    service, client = start("west")
+    assert where(client) == {here: "a"}
+    assert [one["id"] for one in client.ok("list_rooms")] == ["a", "b"]
+    sweep.look(service.ctx, nodes(service)[0])
+    west.thaw()
+    assert nodes(service)[1].wait_ready(10)
+    assert where(client) == {here: "a", there: "b"}
+    assert [one.leg_id for one in service.ctx.get(Playbacks)] == [there]
+    assert [one.room_id for one in service.ctx.get(Recordings)] == ["b"]
+    assert client.events == []
+    client.ok("delete_leg", id=there)
+    client.event("leg.disconnected", leg_id=there)
+
+
+def test_a_look_at_one_switch_reports_no_leg_of_the_other(east, west, start):
+    service, client = start()
+    _, here = answered(east, client, "a")
+    _, there = answered(west, client, "b")
+    for node in nodes(service):
+        sweep.look(service.ctx, node)
+    assert where(client) == {here: "a", there: "b"}
+
+
+def test_each_switch_is_shown_by_itself(east, west, start):
+    service, client = start()
+    address = f"127.0.0.1:{service.http.server.server_port}"
+    east.freeze()
+    east.drop_connections()
+    node, other = nodes(service)
+    eventually(lambda: not node.ready, "the loss is noticed", 10)
+    ready = HttpClient(address)("GET", "/readyz")
+    assert (ready.status, ready.body["switch"]["ready"]) == (200, False)
+    assert {name: one["ready"] for name, one in ready.body["switches"].items()} == {
+        "east": False,
+        "west": True,
+    }
+    metrics = HttpClient(address)("GET", "/metrics").raw.decode()
+    assert re.findall(r"^vsi_esl_switch_up(.*) ([01])\.0$", metrics, re.M) == [
+        ('{switch="east"}', "0"),
+        ('{switch="west"}', "1"),
+    ]
+    assert re.search(r"^vsi_esl_ready 1\.0$", metrics, re.M)
+    # calls are made on the one that is there
+    leg = client.ok("create_leg", type="sip", to=west.uri("instant"))["id"]
+    client.event("leg.connected", leg_id=leg)
+    assert service.ctx.legs.get(leg).node == other.name

@@ -1,0 +1,111 @@
+"""The switches of the service: what there is once for each of them.
+
+Everything that lives on a switch (legs, rooms, playbacks, recordings, bridges) knows its switch by name, as
+`node`. What is done with it is done there, and what happens to a switch happens to what is on it only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import gevent
+
+from ..config.settings import SwitchSettings
+from ..switch.actions.calls import Switch
+from ..switch.actions.sound import SwitchSound
+from ..switch.node import SwitchNode
+from ..work.waits import Waits
+
+
+class OnNode(Protocol):
+    """What lives on one switch; `node` is its name, or empty for what has no place yet."""
+
+    @property
+    def node(self) -> str: ...
+
+
+class Node(SwitchNode):
+    """One switch: its connections, what can be done over them, and who waits for what on it.
+
+    `media_timeout` in seconds, 0 for none. The rest is that of `SwitchNode`; its callbacks get the node
+    as well.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: SwitchSettings,
+        media_timeout: float,
+        *,
+        events: Iterable[str],
+        on_event: Callable[[Node, dict[str, Any]], None],
+        resync: Callable[[Node], Callable[[], None] | None],
+        on_lost: Callable[[Node], None],
+    ) -> None:
+        super().__init__(
+            host=settings.host,
+            port=settings.port,
+            password=settings.password,
+            events=events,
+            on_event=partial(on_event, self),
+            resync=partial(resync, self),
+            on_lost=partial(on_lost, self),
+            bond_id=settings.bond_uuid,
+            command_timeout=settings.command_timeout,
+            job_timeout=settings.job_timeout,
+            connect_timeout=settings.connect_timeout,
+            backoff_min=settings.backoff_min,
+            backoff_max=settings.backoff_max,
+        )
+        self.name = name
+        self.settings = settings
+        self.waits = Waits()
+        self.switch = Switch(self, self.waits, media_timeout)
+        self.sound = SwitchSound(self)
+
+
+class Nodes:
+    """All switches, in the order of the settings. There is at least one; the first is the default."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.default = nodes[0]
+        self._by_name = {node.name: node for node in nodes}
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def of(self, one: OnNode) -> Node:
+        """The switch that something is on. What has no place yet goes to the default; and so does what was
+        on a switch that is not in the settings any more, where it will not be found."""
+        return self._by_name.get(one.node, self.default)
+
+    @property
+    def available(self) -> Node:
+        """Where calls are made that may be anywhere: the first that is ready, else the default."""
+        return next((node for node in self if node.ready), self.default)
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls can be made: one switch will do."""
+        return any(node.ready for node in self)
+
+    def wait_ready(self, timeout: float) -> bool:
+        """Wait until all of them are ready; False when that took longer."""
+        waiting = [gevent.spawn(node.wait_ready, timeout) for node in self]
+        gevent.joinall(waiting)
+        return all(node.ready for node in self)
+
+    def start(self) -> None:
+        """Connect to all of them in the background."""
+        for node in self:
+            node.start()
+
+    def stop(self) -> None:
+        """Disconnect for good. Calls stay up."""
+        for node in self:
+            node.stop()
