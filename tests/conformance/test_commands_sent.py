@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.drivers import eventually
 from tests.support.vsi import VsiClient
 from vsi_esl.switch.esl.writer import Command, Writer
 
@@ -121,3 +122,20 @@ def test_what_the_channel_is_to_remember_goes_along(switch, client, service, wir
     assert wire.during(lambda: client.ok(f"{name}_leg", id=leg)) == [[f"conference {sent}"]]
     back = [[f"conference {opposite}", "uuid_setvar"]]
     assert wire.during(lambda: client.ok(f"{opposite}_leg", id=leg)) == back
+
+
+def test_an_empty_line_has_events_come_and_nothing_else(switch, client, service, monkeypatch):
+    _, leg = answered(switch, client)
+    node = service.ctx.nodes.default
+    events, nudged = node._events, []
+    monkeypatch.setattr(events, "ask", lambda *question, **more: None)  # the answers of which are frames too
+    nudge = events.nudge
+    monkeypatch.setattr(events, "nudge", lambda: nudged.append(1) or nudge())
+    eventually(lambda: events.pending == 0, "all answered")
+    others = events.frames_read - events.events_read
+    client.ok("leg_record_start", id=leg)
+    client.ok("leg_record_stop", id=leg)
+    client.event("recording.finished")
+    assert nudged
+    assert events.frames_read - events.events_read == others
+    assert node._events is events and node.ready

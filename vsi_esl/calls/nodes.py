@@ -61,7 +61,7 @@ class Node(SwitchNode):
         )
         self.name = name
         self.settings = settings
-        self.waits = Waits()
+        self.waits = Waits(self.hurry.begin)
         self.switch = Switch(self, self.waits, media_timeout)
         self.sound = SwitchSound(self)
 

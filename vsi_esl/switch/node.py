@@ -25,6 +25,7 @@ from ..errors import NotSupported, SwitchUnavailable
 from ..work.clock import SwitchClock
 from . import bond
 from .esl.client import AuthenticationFailed, CommandTimeout, EslClient
+from .esl.hurry import Hurry
 from .esl.jobs import Jobs
 from .esl.lanes import Lanes
 from .esl.pulse import PATIENCE_S, TICK_S, Pulse, longest_still, wait_until_answered
@@ -99,6 +100,7 @@ class SwitchNode:
         """Why the calls are to be looked at anew; empty when they need not be."""
         self._logged = "", 0.0
         self.jobs = Jobs()
+        self.hurry = Hurry(lambda: self._events)
         self.facts = SwitchFacts()
         self.clock = SwitchClock()
         self.reconnects = 0
@@ -136,6 +138,7 @@ class SwitchNode:
         if self._supervisor is not None:
             self._supervisor.kill()
             self._supervisor = None
+        self.hurry.stop()
         self._disconnect(goodbye=True)
 
     def command(self, text: str, *, then: Sequence[str] = (), timeout: float | None = None) -> str:
@@ -188,6 +191,7 @@ class SwitchNode:
     def job(self, text: str, timeout: float | None = None) -> str:
         """Run a command that may block in the background, and return its result."""
         client = self._require_commands()
+        self.hurry.begin()
         with as_unavailable():
             return self.jobs.run(client, text, timeout or self._job_timeout)
 

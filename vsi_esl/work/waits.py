@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,9 +10,13 @@ from gevent.event import AsyncResult
 
 
 class Waits:
-    """Expectations by key. Register before telling the switch, so that a fast event is not missed."""
+    """Expectations by key. Register before telling the switch, so that a fast event is not missed.
 
-    def __init__(self) -> None:
+    `began` is called for each of them.
+    """
+
+    def __init__(self, began: Callable[[], None] = lambda: None) -> None:
+        self._began = began
         self._waiting: dict[Hashable, list[AsyncResult[Any]]] = {}
 
     @contextmanager
@@ -20,6 +24,7 @@ class Waits:
         """A result that `fulfil` with the same key sets; forgotten when the block is left."""
         result: AsyncResult[Any] = AsyncResult()
         self._waiting.setdefault(key, []).append(result)
+        self._began()
         try:
             yield result
         finally:

@@ -74,6 +74,15 @@ def test_replies_are_matched_in_order(sandbox):
         ]
 
 
+def test_an_empty_line_is_answered_by_nothing(sandbox):
+    with connected(sandbox.address[1]) as client:
+        for number in range(20):
+            client.nudge()
+            answers = client.send_many([f"api uuid_exists {number}", "nonsense"])
+            assert answers == ["false", "-ERR command not found"]
+        assert client.pending == 0
+
+
 def test_json_events_arrive_and_the_reader_lives(sandbox):
     events: list[dict] = []
     with connected(sandbox.address[1], on_event=events.append) as client:

@@ -186,6 +186,12 @@ class EslClient(greenswitch.InboundESL):
 
         self._open().put([Command(encode_command(question), resolve)], urgent=True)
 
+    def nudge(self) -> None:
+        """Have the switch look for events to send: by an empty line, which it passes over. Never waits."""
+        if self.connected and self.sock is not None and not self.pending:
+            with suppress(OSError):  # full, or gone: then there is nothing to hasten
+                self.sock.send(b"\n", 0, 0.0)
+
     @property
     def owing(self) -> int:
         """Commands that the switch has been sent, not answered, and whose callers have given up."""
