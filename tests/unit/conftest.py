@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.fakes import FakeService, without_pauses
 from vsi_esl.storage.thread import StorageThread
 
 
@@ -14,3 +15,11 @@ def thread() -> Iterator[StorageThread]:
     one = StorageThread()
     yield one
     one.stop(2)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeService]:
+    without_pauses(monkeypatch)
+    one = FakeService()
+    yield one
+    one.close()
