@@ -13,7 +13,7 @@ import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from tests.bench import commands, events, faces, fairness, restart, sound, webhooks  # noqa: E402
+from tests.bench import commands, events, faces, fairness, restart, rooms, sound, webhooks  # noqa: E402
 from vsi_esl.ops import logs  # noqa: E402
 
 BENCHMARKS = {
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "mute": commands.mute,
     "restart": restart.readopt,
     "sound": sound.sound,
+    "rooms": rooms.rooms,
     "rest": faces.rest,
     "fan-out": faces.fan_out,
     "replay": faces.replay,
