@@ -21,7 +21,14 @@ def member(switch, service, leg_id):
 
 
 def settled(service, leg_id):
-    eventually(lambda: service.ctx.legs.get(leg_id).channel.conference != "", "the leg is in a conference")
+    leg = service.ctx.legs.get(leg_id)
+    eventually(lambda: leg.channel.parked or leg.channel.conference != "", "the leg is where it stays")
+
+
+def played_to(client, leg_id):
+    """A leg that is alone gets a conference when something is played to it."""
+    playback = client.ok("leg_play_start", id=leg_id, tone="us_dial")["playback_id"]
+    client.event("playback.started", playback_id=playback)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ def test_mute_and_deaf(switch, client, service, do, undo, status, done, undone, 
 def test_a_deaf_leg_hears_what_it_is_played_alone(switch, client, service):
     """Outside rooms the flag is kept and applies to the next room."""
     _, leg = answered(switch, client)
-    settled(service, leg)
+    played_to(client, leg)
     client.ok("deaf_leg", id=leg)
     assert member(switch, service, leg)["can_hear"] is True
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
@@ -58,7 +65,6 @@ def test_a_deaf_leg_hears_what_it_is_played_alone(switch, client, service):
 
 def test_mute_survives_every_move(switch, client, service):
     _, leg = answered(switch, client)
-    settled(service, leg)
     client.ok("mute_leg", id=leg)
     client.ok("add_leg_to_room", room_id="a", leg_id=leg)
     assert member(switch, service, leg)["can_speak"] is False
@@ -67,6 +73,7 @@ def test_mute_survives_every_move(switch, client, service):
     flags = member(switch, service, leg)
     assert (flags["can_speak"], flags["can_hear"]) == (False, False)
     client.ok("remove_leg_from_room", room_id="b", leg_id=leg)
+    played_to(client, leg)
     assert member(switch, service, leg)["can_speak"] is False
 
 
@@ -76,7 +83,7 @@ def test_mute_before_the_answer_is_kept(switch, client, service):
     client.event("leg.muted")
     client.ok("answer_leg", id=leg)
     client.event("leg.connected")
-    settled(service, leg)
+    played_to(client, leg)
     assert member(switch, service, leg)["can_speak"] is False
 
 

@@ -73,11 +73,19 @@ def stop(client: VsiClient, kind: str, id: str, playback: str) -> None:
 def test_a_playback_is_one_command_to_begin_and_one_to_end(switch, client, service, wire, kind):
     _, id = (answered if kind == "leg" else in_room)(switch, client)
     id = id if kind == "leg" else "r"
+    if kind == "leg":
+        stop(client, kind, id, play(client, kind, id))
     playing: list[str] = []
     assert wire.during(lambda: playing.append(play(client, kind, id))) == [["conference play"]]
     volume = {"id": id, "playback_id": playing[0], "volume": 2}
     assert wire.during(lambda: client.ok(f"{kind}_play_volume", **volume)) == [["conference file-vol"]]
     assert wire.during(lambda: stop(client, kind, id, playing[0])) == [["conference stop"]]
+
+
+def test_the_first_playback_to_a_leg_in_no_room_takes_it_out_of_park(switch, client, service, wire):
+    _, leg = answered(switch, client)
+    writes = wire.during(lambda: play(client, "leg", leg))
+    assert writes == [["uuid_transfer", "uuid_setvar"], ["conference play"]]
 
 
 def test_a_playback_beside_another_takes_two_round_trips(switch, client, service, wire):

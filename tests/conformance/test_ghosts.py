@@ -196,7 +196,7 @@ def test_a_leg_without_a_call_is_reported_gone(switch, start, connect):
     client = connect(service)
     leg = dial(switch, client)
     client.event("leg.connected", leg_id=leg)
-    eventually(lambda: service.ctx.legs.get(leg).channel.conference, "it is settled")
+    eventually(lambda: service.ctx.legs.get(leg).channel.parked, "it is settled")
     listening = service.ctx.nodes.default._on_event
     service.ctx.nodes.default._on_event = lambda event: None
     switch.esl(f"uuid_kill {leg}")

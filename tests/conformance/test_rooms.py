@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.drivers import eventually
-
 from .test_inbound import answered, ring
 
 
@@ -208,11 +206,10 @@ def test_a_room_deleted_under_a_joining_leg(switch, client, service, monkeypatch
             service.ctx.rooms.remove(room)
         enter(one, conference, rate)
 
-    eventually(lambda: service.ctx.legs.get(leg).channel.conference != "", "the leg is in its own conference")
     monkeypatch.setattr(service.ctx.nodes.default.switch, "enter", delete_then_enter, raising=False)
     assert client.error("add_leg_to_room", room_id="r", leg_id=leg) == (400, "room r not found")
     live = service.ctx.legs.get(leg)
-    assert (live.channel.conference, live.room_id) == (live.solo_conference, "")
+    assert (live.channel.conference, live.room_id, live.channel.parked) == ("", "", True)
 
 
 def test_a_leg_can_be_moved_for_ever(switch, client):

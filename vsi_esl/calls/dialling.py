@@ -1,7 +1,8 @@
 """An outbound call from the command until its channel is ours to move.
 
-The switch's dialler has the channel until it parks it. It says how that went in the result of its job, which
-is no more than that: a channel taken away from it is `-ERR ORIGINATOR_CANCEL`, and up all the same.
+The switch's dialler has the channel until it parks it, or puts it into its room. It says how that went in the
+result of its job, which is no more than that: a channel taken away from it is `-ERR ORIGINATOR_CANCEL`, and
+up all the same.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def dial(ctx: Context, leg: Leg, variables: dict[str, str]) -> None:
     """Have the switch dial, and wait until it is done with that. `leg.dialling` was set before."""
     limit = leg.ring_deadline - leg.created_at if leg.ring_deadline else NO_LIMIT_S
     try:
-        result = ctx.switch(leg).originate(leg, variables, ctx.node(leg).settings.sofia_profile, limit)
+        room = ctx.rooms.find(leg.target_room) if leg.target_room else None
+        result = ctx.switch(leg).originate(leg, variables, ctx.node(leg).settings.sofia_profile, limit, room)
     except SwitchUnavailable as error:
         # whether there is a call is seen when the switch is back, or by the next look at it
         log.warning("dialling not confirmed", leg_id=leg.id, error=error.message)

@@ -7,6 +7,8 @@ there yet although its leg is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import gevent
 import structlog
 
@@ -32,17 +34,42 @@ def hang_up(ctx: Context, leg: Leg, reason: str) -> None:
     switch's report. The first reason wins."""
     if leg.ending:
         return
+    _is_to_end(ctx, leg, reason)
+    try:
+        if not ctx.switch(leg).hangup(leg, reason):
+            gevent.spawn(_pursue, ctx, leg)
+    except SwitchUnavailable as error:
+        _not_delivered(leg, error)
+
+
+def hang_up_all(ctx: Context, legs: Iterable[Leg], reason: str) -> None:
+    """The same for many of one switch, in one go."""
+    ending = [leg for leg in legs if not leg.ending]
+    if not ending:
+        return
+    switch = ctx.switch(ending[0])
+    for leg in ending:
+        _is_to_end(ctx, leg, reason)
+    try:
+        for leg, was_there in zip(ending, switch.hangup_all(ending, reason), strict=True):
+            if not was_there:
+                gevent.spawn(_pursue, ctx, leg)
+    except SwitchUnavailable as error:
+        for leg in ending:
+            _not_delivered(leg, error)
+
+
+def _is_to_end(ctx: Context, leg: Leg, reason: str) -> None:
     leg.ending = reason
     ctx.legs.retire(leg)
     ctx.state.save_legs([leg])  # it is not to come back, and its last event is to say why
     ctx.timers.cancel(leg.id)
     await_report(ctx, leg)
-    try:
-        if not ctx.switch(leg).hangup(leg, reason):
-            gevent.spawn(_pursue, ctx, leg)
-    except SwitchUnavailable as error:
-        # the call may well be up; when the switch is back it is killed, see resync
-        log.warning("hangup not delivered", leg_id=leg.id, error=error.message)
+
+
+def _not_delivered(leg: Leg, error: SwitchUnavailable) -> None:
+    # the call may well be up; when the switch is back it is killed, see adoption
+    log.warning("hangup not delivered", leg_id=leg.id, error=error.message)
 
 
 def _pursue(ctx: Context, leg: Leg) -> None:
@@ -55,7 +82,7 @@ def _pursue(ctx: Context, leg: Leg) -> None:
         if ctx.switch(leg).hangup(leg, leg.ending):  # it may have come just before the dialling was over
             return
     except SwitchUnavailable as error:
-        log.warning("hangup not delivered", leg_id=leg.id, error=error.message)
+        _not_delivered(leg, error)
         return
     leg.outrun = True
     unless_there(ctx, leg, leg.ending)

@@ -75,8 +75,9 @@ def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
 
 def entered(
     ctx: Context, leg: Leg, conference: str, member_id: str, *, speak: bool = True, hear: bool = True
-) -> None:
-    """The switch has the leg in a conference: its room's, or the one where it is alone."""
+) -> bool:
+    """The switch has the leg in a conference: its room's, or the one where it is alone. Whether somebody
+    has been waiting for that."""
     previous = (
         ctx.rooms.of_conference(leg.channel.conference) if leg.channel.conference != conference else None
     )
@@ -100,8 +101,9 @@ def entered(
         ctx.workers.submit(leg.id, ctx.switch(leg).set_muted, leg)
     if hear is leg.hears_nothing(conference):
         ctx.workers.submit(leg.id, ctx.switch(leg).set_deaf, leg)
-    ctx.node(leg).waits.fulfil("joined", leg.id, conference)
+    expected = ctx.node(leg).waits.fulfil("joined", leg.id, conference)
     ctx.moments.entered(ctx, leg)
+    return expected
 
 
 def left(ctx: Context, leg: Leg, conference: str) -> None:

@@ -1,7 +1,7 @@
 """Where a leg is and how long it lives: moving it between rooms, and hanging it up on our own account.
 
-A leg with media is always in a conference: its room's, or one of its own, because a parked channel gets no
-RTP and gives no speaking events. Moves run in the leg's worker, one after the other.
+A leg with media is in a conference, its room's or one of its own, or waits parked: see `alone`. Moves run in
+the leg's worker, one after the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..events.rooms import RoomDeleted
 from ..model.leg import CONNECTED, EARLY_MEDIA, Leg
 from ..model.room import Room
 from ..work import clock
-from . import endings, lifecycle, routing
+from . import alone, endings, lifecycle, routing
 from .context import Context
 
 log = structlog.get_logger(__name__)
@@ -45,16 +45,25 @@ def settle_soon(ctx: Context, leg: Leg) -> AsyncResult[None]:
     return ctx.workers.submit(leg.id, settle, ctx, leg)
 
 
+def came_by_itself(ctx: Context, leg: Leg) -> None:
+    """The switch has put the leg into a conference, and nobody has been waiting for that: it was dialled into
+    its room, or a command was done after its caller had given up, and then it may stay."""
+    room = ctx.rooms.of_conference(leg.channel.conference)
+    if room is not None and not leg.target_room:
+        leg.target_room = room.id
+    settle_soon(ctx, leg)
+
+
 def settle(ctx: Context, leg: Leg) -> None:
-    """Put the leg where it belongs: into its room's conference, or into its own when it has none."""
+    """Put the leg where it belongs: into its room's conference; in no room into its own, or nowhere."""
     if leg.ending or not _can_move(leg):
         return
     room = ctx.rooms.find(leg.target_room) if leg.target_room else None
-    conference = room.conference if room else leg.solo_conference
-    if leg.channel.conference == conference:
+    if room is None and _may_stay_alone(ctx, leg):
         return
-    if room is None and leg.state == EARLY_MEDIA:
-        return  # alone and unanswered: nothing to hear yet
+    if room is not None and leg.channel.conference == room.conference:
+        _open(ctx, leg, room)
+        return
     try:
         _enter(ctx, leg, room)
     except LegGone:
@@ -63,6 +72,21 @@ def settle(ctx: Context, leg: Leg) -> None:
         log.warning("leg not placed", leg_id=leg.id, room_id=leg.target_room, error=error.message)
         if room is not None:
             add_failed(ctx, leg, error.message)
+
+
+def _may_stay_alone(ctx: Context, leg: Leg) -> bool:
+    """Whether a leg in no room is well where it is, at least for now."""
+    if leg.state == EARLY_MEDIA:
+        return True  # unanswered: nothing to hear yet
+    if leg.channel.conference:
+        return leg.channel.conference == leg.solo_conference
+    if leg.held or not alone.wants_conference(leg):
+        return True
+    due = leg.answered_at + alone.PATIENCE_S
+    if leg.needs_conference or clock.now() >= due:
+        return False
+    ctx.timers.at(leg.id, "alone", due, settle_soon, ctx, leg)
+    return True
 
 
 def _can_move(leg: Leg) -> bool:
@@ -75,15 +99,19 @@ def _can_move(leg: Leg) -> bool:
 
 
 def _enter(ctx: Context, leg: Leg, room: Room | None) -> None:
-    """Into the room's conference or the leg's own. Where there is routing, it joins silent both ways, and
-    is opened when its relations are set: not a frame goes where it must not. Out of a routed room it goes
-    silent too: the switch drops a member's relations before the last frame with it is mixed."""
+    """Into the room's conference, or out of any but its own. Where there is routing, it joins silent both
+    ways, and is opened when its relations are set: not a frame goes where it must not. Out of a routed room
+    it goes silent too: the switch drops a member's relations before the last frame with it is mixed."""
     leaving = ctx.rooms.find(leg.room_id) if leg.room_id else None
     if leaving is not None and leaving.matrix:
         ctx.switch(leg).silence(leg)
         gevent.sleep(QUIET_BEFORE_LEAVING_S)
     if room is None:
-        ctx.switch(leg).enter(leg, leg.solo_conference, leg.channel.rate)
+        leg.silenced = False
+        if alone.wants_conference(leg):
+            ctx.switch(leg).enter(leg, leg.solo_conference, leg.channel.rate)
+        else:
+            ctx.switch(leg).park(leg)
     else:
         _join(ctx, leg, room)
     _hold_again(ctx, leg)
@@ -93,13 +121,33 @@ def _join(ctx: Context, leg: Leg, room: Room) -> None:
     leg.silenced = bool(room.matrix)
     try:
         ctx.switch(leg).enter(leg, room.conference, room.sample_rate)
+        _open(ctx, leg, room)
+    finally:
+        _end_silence(ctx, leg)
+
+
+def _open(ctx: Context, leg: Leg, room: Room) -> None:
+    """Set the relations of a leg that is in its room, and let it speak and hear."""
+    try:
         if room.matrix:
             routing.apply(ctx, room)
     finally:
-        if leg.silenced:
-            leg.silenced = False
-            ctx.switch(leg).set_muted(leg, changed=False)
-            ctx.switch(leg).set_deaf(leg, changed=False)
+        _end_silence(ctx, leg)
+
+
+def _end_silence(ctx: Context, leg: Leg) -> None:
+    if leg.silenced:
+        leg.silenced = False
+        ctx.switch(leg).set_muted(leg, changed=False)
+        ctx.switch(leg).set_deaf(leg, changed=False)
+
+
+def silence_joining(ctx: Context, room: Room) -> None:
+    """Whoever is being dialled into this room is to come silent: it has routing now, or is gone."""
+    for leg in ctx.legs:
+        if leg.joins_by_itself and leg.target_room == room.id:
+            leg.silenced = True
+            ctx.switch(leg).prepare_join(leg)
 
 
 def _hold_again(ctx: Context, leg: Leg) -> None:
@@ -195,6 +243,7 @@ def arm_hold_limit(ctx: Context, leg: Leg) -> None:
     """A held call may send no RTP that could time out; this is its limit."""
     limit = ctx.config.media.hold_timeout
     if not leg.held:
+        settle_soon(ctx, leg)  # it was left where it was meanwhile
         return
     leg.held_since = leg.held_since or clock.now()
     ctx.switch(leg).remember(leg, "held_since")

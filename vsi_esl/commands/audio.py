@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..calls import lifecycle, placement
+from ..calls import alone, lifecycle, placement
 from ..calls.context import Context
 from ..errors import Conflict, VsiError
 from ..events.legs import LegDeaf, LegMuted, LegUndeaf, LegUnmuted
@@ -97,6 +97,8 @@ def _hold(ctx: Context, leg: Leg, on: bool) -> None:
     if leg.held is on or leg.ending:
         return
     try:
+        if on:
+            alone.give_conference(ctx, leg)
         ctx.switch(leg).hold(leg, on)
     except VsiError as error:
         failed(ctx, leg, "hold" if on else "unhold", error)

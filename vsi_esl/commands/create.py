@@ -114,7 +114,8 @@ def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
     ctx.state.save_legs([leg], needed=True)
     if leg.target_room:
         try:
-            placement.find_or_create_room(ctx, leg.target_room, leg)
+            room = placement.find_or_create_room(ctx, leg.target_room, leg)
+            leg.silenced = bool(room.matrix)
         except VsiError:
             ctx.state.forget_leg(leg.id)
             raise

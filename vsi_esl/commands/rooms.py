@@ -92,10 +92,10 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
     legs = list(room.legs.values())
     for leg in legs:
         leg.silent_leave = True
+    placement.silence_joining(ctx, room)
     ctx.moments.room_deleted(ctx, room)
     ctx.emit(RoomDeleted.of(room))
-    for leg in legs:
-        endings.hang_up(ctx, leg, "room_deleted")
+    endings.hang_up_all(ctx, legs, "room_deleted")
     ctx.rooms.remove(room)
     return {"status": "deleted"}
 

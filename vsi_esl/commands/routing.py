@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from ..calls import lifecycle, routing
+from ..calls import lifecycle, placement, routing
 from ..calls.context import Context
 from ..errors import Invalid, NotFound
 from ..events.rooms import LegRoleChanged
@@ -157,6 +157,8 @@ def _change(ctx: Context, room: Room, matrix: Matrix) -> None:
     """The new matrix, on the switch and durable; the old one stays when the switch cannot be told."""
     before, room.matrix = room.matrix, matrix
     try:
+        if matrix:
+            placement.silence_joining(ctx, room)
         ctx.state.save_room(room, needed=True)
         if room.legs:
             routing.apply(ctx, room)

@@ -15,7 +15,7 @@ class Channel:
     node: str = DEFAULT_NODE
     """The name of that switch."""
     conference: str = ""
-    """The conference the switch has it in: the room's, or `leg-<id>` when it is alone."""
+    """The conference the switch has it in: the room's, or `leg-<id>` when it is alone. Empty when parked."""
     member_id: str = ""
     """Its number in that conference."""
     parked: bool = False

@@ -65,9 +65,12 @@ class Leg:
     role_given: bool = False
     """The add that is under way named a role, which joining announces."""
     silenced: bool = False
-    """Joining a room with routing: neither heard nor hearing until its relations are set."""
+    """Joining a room with routing, or one that is gone: neither heard nor hearing until its relations are
+    set, or it is elsewhere."""
     dialling: bool = False
     """Outbound, and the switch's dialler still has the channel: taking it away cancels the dialling."""
+    needs_conference: bool = False
+    """In no room it is to have a conference of its own: see `calls.alone`."""
     sends_silence: bool = False
     """Waits unanswered in a playback of silence, on which a whisper can ride."""
     early_media_asked: bool = False
@@ -122,6 +125,11 @@ class Leg:
     def shown_state(self) -> str:
         """The state as VSI names it: a held leg is `held`, not `connected`."""
         return HELD if self.held else self.state
+
+    @property
+    def joins_by_itself(self) -> bool:
+        """It rings, and the switch is to put it into its room when it has media."""
+        return not self.inbound and self.state == RINGING and bool(self.target_room)
 
     @property
     def has_media(self) -> bool:

@@ -99,6 +99,8 @@ class Calls:
             if self._switch.astray.pop(0) == GONE:
                 channel.timers.later(STEP_S, self.hangup, channel, "NO_ROUTE_DESTINATION")
             return
+        if channel.remaining[:1] != [("park", "")]:
+            channel.variables.pop("signal_bond", None)  # it is transferred to them, see Dialplan.transfer
         channel.timers.later(STEP_S, self._switch.dialplan.proceed, channel)
 
     def _negotiate(self, channel: Channel) -> bool:

@@ -21,6 +21,9 @@ INTERNAL = "vsi_internal"
 ROOM = "vsi_room"
 """The id of the room the leg is in or on its way to."""
 
+JOINING = "vsi_joining"
+"""With which flags the switch puts a leg into its room that it dials for it."""
+
 _TEXT = {"app_id": "vsi_app_id", "role": "vsi_role", "uri": "vsi_uri", "target_room": ROOM}
 _FLAGS = {
     "muted": "vsi_muted",
@@ -59,6 +62,16 @@ def variables(leg: Leg, *names: str) -> dict[str, str]:
         else:
             result[key] = repr(value)
     return result
+
+
+_NEW = Leg(id="", type="", created_at=0.0)
+
+
+def first_variables(leg: Leg) -> dict[str, str]:
+    """The variables that a new channel needs: without them an attribute is what it is of a new leg. Every one
+    would ride in each event of the channel, and the switch reads its commands a byte at a time."""
+    told = [name for name in (_TEXT | _FLAGS | _NUMBERS) if getattr(leg, name) != getattr(_NEW, name)]
+    return variables(leg, *told)
 
 
 def recall(leg: Leg, event: Mapping[str, Any]) -> None:

@@ -65,6 +65,7 @@ def resync(ctx: Context, node: Node) -> Callable[[], None] | None:
         if room.matrix and ctx.node(room) is node:
             room.relations = set()  # set again whatever it was; what is there already does no harm
             routing.apply_soon(ctx, room)
+            placement.silence_joining(ctx, room)
     missing = _missing(ctx, node, snapshot, records)
     used = set(chain.from_iterable(ctx.moments.adopt(ctx, node, snapshot)))
     # made for something that ended while nobody watched
@@ -150,7 +151,8 @@ def _catch_up(ctx: Context, node: Node, leg: Leg, dump: SwitchEvent, membership:
     _catch_up_hold(ctx, leg, dump)
     placement.arm_ring_timeout(ctx, leg)
     placement.arm_max_duration(ctx, leg)
-    leg.channel.parked = membership is None
+    # the dialler has one that rings
+    leg.channel.parked = membership is None and (leg.inbound or leg.state != RINGING)
     placement.settle_soon(ctx, leg)
 
 

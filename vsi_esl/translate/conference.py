@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..calls import lifecycle
+from ..calls import lifecycle, placement
 from . import SwitchEvent, on_event, translate_conference
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def conference_maintenance(ctx: Context, node: Node, event: SwitchEvent) -> None
     elif action == "add-member":
         speak, hear = event.get("Speak") == "true", event.get("Hear") == "true"
         name, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
-        lifecycle.entered(ctx, leg, name, member_id, speak=speak, hear=hear)
+        if not lifecycle.entered(ctx, leg, name, member_id, speak=speak, hear=hear):
+            placement.came_by_itself(ctx, leg)
     elif action == "del-member":
         lifecycle.left(ctx, leg, event.get("Conference-Name", ""))

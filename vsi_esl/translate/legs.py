@@ -96,6 +96,7 @@ def channel_park(ctx: Context, node: Node, event: SwitchEvent) -> None:
     leg.channel.parked = True
     leg.unseen = False
     dialling.parked(ctx, leg)
+    ctx.node(leg).waits.fulfil("parked", leg.id)
     if leg.state == CONNECTED or leg.target_room:
         placement.settle_soon(ctx, leg)
 

@@ -152,6 +152,17 @@ def test_conference_flags_and_park_behind_it():
     assert line == f"uuid_transfer {UUID} 'set:signal_bond=bond,set:max_forwards=70,{room},park' inline"
 
 
+def test_a_call_dialled_into_a_room_has_its_flags_from_its_channel():
+    then = builder.dialled_into("bond", "vsi-1", 16000, "vsi_joining")
+    line = builder.originate("sip:a@b", {}, "vsi", then)
+    room = "conference:vsi-1@vsi16000+flags{${vsi_joining}}"
+    assert then == f"'set:signal_bond=bond,set:max_forwards=70,{room},park' inline"
+    assert line == f"originate {{}}sofia/vsi/sip:a@b {then}"
+    for bad in ("vsi-1,hangup", "vsi-1@default", "${x}"):
+        with pytest.raises(BadArgument):
+            builder.dialled_into("bond", bad, 16000, "vsi_joining")
+
+
 def test_no_event_socket_text_is_built_outside_the_switch_package():
     """Principle 5: one way to talk to the switch."""
     package = Path(builder.__file__).parents[2]

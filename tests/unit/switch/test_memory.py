@@ -35,3 +35,12 @@ def test_memory_takes_nonsense_for_nothing():
         copy, {"variable_vsi_dtmf_seq": "x", "variable_vsi_muted": "maybe", "variable_vsi_role": ["a"]}
     )
     assert (copy.dtmf_seq, copy.muted, copy.role) == (0, False, "")
+
+
+def test_a_new_channel_is_told_only_what_a_new_leg_would_not_have():
+    leg = Leg(id="a", type="sip_outbound", created_at=5.5, uri="sip:a@b", muted=True, accept_dtmf=False)
+    told = memory.first_variables(leg)
+    assert set(told) == {"vsi_created_at", "vsi_uri", "vsi_muted", "vsi_accept_dtmf"}
+    built = Leg(id="a", type="sip_outbound", created_at=0.0)
+    memory.recall(built, {f"variable_{key}": value for key, value in told.items()})
+    assert built == leg

@@ -16,7 +16,7 @@ import structlog
 
 from ...audio import MediaError
 from ...audio.spool import Clip, Spool
-from ...calls import internal
+from ...calls import alone, internal
 from ...calls.context import Context
 from ...calls.nodes import Node
 from ...errors import SwitchUnavailable, VsiError
@@ -154,13 +154,15 @@ def _open(ctx: Context, playback: Playback) -> str:
     if leg is None or leg.ending:
         finish(ctx, playback, STOPPED)
         return ""
+    if leg.state != EARLY_MEDIA:
+        alone.give_conference(ctx, leg)
     if leg.channel.conference == leg.solo_conference and not _busy(ctx, playback, leg.channel.conference):
         playback.bot = False
         return leg.channel.conference
     if not leg.channel.conference:
-        if leg.state != EARLY_MEDIA:
+        if leg.state != EARLY_MEDIA and not (leg.channel.parked and leg.held):
             return ""  # on its way; `follow` comes when it is there
-        if not leg.sends_silence:
+        if leg.state == EARLY_MEDIA and not leg.sends_silence:
             ctx.switch(leg).wait_dialled(leg)
             ctx.sound(playback).send_silence(leg)
             leg.sends_silence = True

@@ -5,7 +5,7 @@ Nothing here emits events or decides anything; what really happened is what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -15,6 +15,7 @@ import structlog
 from ...errors import Conflict, Internal, LegGone, SwitchUnavailable
 from ...model.codecs import SWITCH_NAMES
 from ...model.leg import Leg
+from ...model.room import Room
 from ...work.waits import Waits
 from .. import memory
 from ..lines import builder, headers
@@ -47,6 +48,9 @@ HOLD_MUSIC = "silence"
 """No music: the switch plays it to the leg's partner, which is the same for all legs, and whoever resumes
 waits up to 5 s for it to end, along with every command behind it (switch_ivr_unhold)."""
 
+PARKED = {"send_silence_when_idle": "-1"}
+"""With media it sends RTP while it is parked: digital silence."""
+
 
 def hangup_cause(reason: str) -> str:
     """The cause that a leg is hung up with for this reason."""
@@ -65,7 +69,8 @@ class Switch:
         """Take over an inbound channel from the dialplan: bond it, and keep it past the dialplan's limit."""
         bonded = builder.setvar(leg.id, "signal_bond", self._node.bond)
         quiet = builder.setvar(leg.id, "hold_music", HOLD_MUSIC)
-        self._node.post(bonded, quiet, builder.cancel_schedule(leg.id))
+        parked = [builder.setvar(leg.id, key, value) for key, value in PARKED.items()]
+        self._node.post(bonded, quiet, *parked, builder.cancel_schedule(leg.id))
 
     def remember(self, leg: Leg, *names: str) -> None:
         """Keep these attributes of the leg on its channel."""
@@ -98,6 +103,12 @@ class Switch:
             # no hangup cause becomes a 500; this variable decides the code of the refusal
             self._node.post(builder.setvar(leg.id, "last_bridge_proto_specific_hangup_cause", "sip:500"))
         return self._node.command(builder.kill(leg.id, cause)).startswith("+OK")
+
+    def hangup_all(self, legs: Sequence[Leg], reason: str) -> list[bool]:
+        """The same for many, in one write. Not with `server_error`."""
+        cause = hangup_cause(reason)
+        answers = self._node.command_many([builder.kill(leg.id, cause) for leg in legs])
+        return [answer.startswith("+OK") for answer in answers]
 
     def end(self, channel: str) -> None:
         """End a channel that is no leg of ours any more. Does not fail."""
@@ -134,6 +145,14 @@ class Switch:
             ["deaf"] if changed else [],
         )
 
+    def prepare_join(self, leg: Leg) -> None:
+        """Have a leg that the switch puts into its room by itself come with the leg's mute and deaf state."""
+        self._node.post(builder.setvar(leg.id, memory.JOINING, self._joining(leg)))
+
+    @staticmethod
+    def _joining(leg: Leg) -> str:
+        return builder.member_flags(leg.says_nothing, leg.deaf or leg.silenced)
+
     def silence(self, leg: Leg) -> None:
         """Neither heard nor hearing, until it is moved, which sets its state anew."""
         if leg.channel.conference and leg.channel.member_id:
@@ -155,8 +174,15 @@ class Switch:
         transfer = builder.transfer_to_conference(
             leg.id, self._node.bond, conference, rate, mute=leg.says_nothing, deaf=deaf
         )
+        self._move(leg, transfer, "joined", leg.id, conference)
+
+    def park(self, leg: Leg) -> None:
+        """Take the leg out of its conference: it sends silence. Returns and raises as `enter` does."""
+        self._move(leg, builder.transfer(leg.id, self._node.bond, "park"), "parked", leg.id)
+
+    def _move(self, leg: Leg, transfer: str, *place: str) -> None:
         with (
-            self._waits.expect("joined", leg.id, conference) as joined,
+            self._waits.expect(*place) as there,
             self._waits.expect("reinvite", leg.id) as off_hold,
         ):
             answer = self._node.command(transfer, then=self._setvars(leg, "target_room"))
@@ -164,8 +190,10 @@ class Switch:
                 if not self.is_up(leg):
                     raise LegGone(f"leg {leg.id} has been hung up")
                 raise Internal(f"the switch refused to move the leg: {answer[:80]}")
-            with gevent.Timeout(JOIN_TIMEOUT_S, SwitchUnavailable("the switch did not report a join")):
-                joined.get()
+            with gevent.Timeout(
+                JOIN_TIMEOUT_S, SwitchUnavailable(f"the switch did not report it {place[0]}")
+            ):
+                there.get()
             if leg.held_by_us:
                 off_hold.wait(OFF_HOLD_TIMEOUT_S)
 
@@ -224,8 +252,13 @@ class Switch:
         """603 to the REFER that waits on this leg. Only for one that does: else it would end the call."""
         self._node.execute(leg.id, "respond", "603 Decline")
 
-    def originate(self, leg: Leg, variables: dict[str, str], profile: str, limit: float) -> str:
-        """Dial `leg.uri`; returns the job's result when media or the answer came, or the call failed."""
+    def originate(
+        self, leg: Leg, variables: dict[str, str], profile: str, limit: float, room: Room | None
+    ) -> str:
+        """Dial `leg.uri`; returns the job's result when media or the answer came, or the call failed.
+
+        With media it is in the room, if there is one, by the switch's own doing: see `prepare_join`.
+        """
         settings = {
             "origination_uuid": leg.id,
             memory.LEG: "outbound",
@@ -234,14 +267,20 @@ class Switch:
             "outbound_redirect_fatal": "true",
             "playback_terminators": "none",
             "hold_music": HOLD_MUSIC,
+            **PARKED,
             # ours is exact; the switch's stops counting at early media
             "originate_timeout": str(round(limit) + 60),
             "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",
             **self._media_timeout(),
-            **memory.variables(leg),
+            **memory.first_variables(leg),
             **variables,
         }
-        return self._node.job(builder.originate(leg.uri, settings, profile), limit + 90)
+        if joining := self._joining(leg):
+            settings[memory.JOINING] = joining
+        then = "&park()"
+        if room is not None:
+            then = builder.dialled_into(self._node.bond, room.conference, room.sample_rate, memory.JOINING)
+        return self._node.job(builder.originate(leg.uri, settings, profile, then), limit + 90)
 
     def _prepare_media(self, leg: Leg, codec: str) -> None:
         # only honoured when set before media starts; without text in the offer it does nothing.
@@ -259,6 +298,8 @@ class Switch:
         remembered = self._setvars(leg, *attributes) if attributes else []
         if not (leg.channel.conference and leg.channel.member_id):
             self._node.post(*remembered)  # applied when it joins
+            if leg.joins_by_itself:
+                self.prepare_join(leg)
             return
         command = builder.conference_member(leg.channel.conference, action, leg.channel.member_id)
         answer = self._node.command(command, then=remembered)

@@ -181,11 +181,17 @@ def cancel_schedule(channel: str) -> str:
     return f"sched_del {uuid(channel)}"
 
 
-def transfer(channel: str, bond: str, *applications: str) -> str:
-    """Leave what the channel is in, and run these. What a transfer takes away is set again on the way: the
-    bond, and one of the 70 transfers that a call has (max_forwards), the last of which ends it."""
+def inline(bond: str, *applications: str) -> str:
+    """Dialplan applications to run one after the other. What is taken from a channel on its way to them is
+    set again: the bond, and one of the 70 transfers that a call has (max_forwards), the last of which ends
+    it."""
     settings = f"set:signal_bond={uuid(bond)},set:max_forwards={MAX_FORWARDS}"
-    return f"uuid_transfer {uuid(channel)} '{','.join((settings, *applications))}' inline"
+    return f"'{','.join((settings, *applications))}' inline"
+
+
+def transfer(channel: str, bond: str, *applications: str) -> str:
+    """Leave what the channel is in, and run these."""
+    return f"uuid_transfer {uuid(channel)} {inline(bond, *applications)}"
 
 
 def transfer_to_conference(
@@ -195,10 +201,23 @@ def transfer_to_conference(
 
     The `park` behind it keeps the call when the conference ends, whatever ended it.
     """
-    flags = "|".join(flag for flag, wanted in (("mute", mute), ("deaf", deaf)) if wanted)
+    flags = member_flags(mute, deaf)
     flags = f"+flags{{{flags}}}" if flags else ""
     room = f"conference:{name(conference)}@vsi{int(rate)}{flags}"
     return transfer(channel, bond, room, "park")
+
+
+def member_flags(mute: bool, deaf: bool) -> str:
+    """How a member comes into a conference."""
+    return "|".join(flag for flag, wanted in (("mute", mute), ("deaf", deaf)) if wanted)
+
+
+def dialled_into(bond: str, conference: str, rate: int, flags: str) -> str:
+    """What becomes of a call that is dialled: with the first media it is in a conference, without having
+    been parked. The channel variable `flags` says then whether it is silenced, however long it rang.
+    """
+    room = f"conference:{name(conference)}@vsi{int(rate)}+flags{{${{{variable(flags)}}}}}"
+    return inline(bond, room, "park")
 
 
 def conference_member(conference: str, action: str, member_id: str | int) -> str:
@@ -220,10 +239,11 @@ def relate(conference: str, listener: str, sources: list[str], action: str) -> s
     return f"conference {name(conference)} relate {member(listener)} {ids} {action}"
 
 
-def originate(destination: str, variables: dict[str, str], profile: str) -> str:
-    """`originate` towards a SIP URI, parked when it has media. `variables` are quoted by rule C."""
+def originate(destination: str, variables: dict[str, str], profile: str, then: str = "&park()") -> str:
+    """`originate` towards a SIP URI; `then` is what becomes of it when it has media. `variables` are quoted
+    by rule C."""
     target = sip_uri(destination).replace(",", "%2C")
-    return f"originate {originate_variables(variables)}sofia/{name(profile)}/{target} &park()"
+    return f"originate {originate_variables(variables)}sofia/{name(profile)}/{target} {then}"
 
 
 def originate_null(channel: str, variables: dict[str, str]) -> str:
