@@ -6,13 +6,17 @@ changes; a test says when.
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.support import patched  # noqa: F401  isort: skip - before everything else
 
+from tests import examples
 from tests.support.drivers import SandboxDriver, SandboxPeer
 from tests.support.vsi import VsiClient
 from vsi_esl.app import Service
@@ -156,6 +160,15 @@ def bridges(client: Recorder) -> None:
     client.event("room.unbridged")
 
 
+def scenarios() -> list[Callable[[SandboxDriver, Recorder], None]]:
+    """That of the core, then those of features."""
+    modules = [
+        importlib.import_module(f"tests.examples.{one.name}")
+        for one in pkgutil.iter_modules(examples.__path__)
+    ]
+    return [scenario, *(module.scenario for module in modules)]
+
+
 def record() -> dict[str, Any]:
     """The examples: {"commands": {name: {"payload", "data"}}, "events": {type: event}}."""
     with tempfile.TemporaryDirectory() as home:
@@ -172,18 +185,32 @@ def record() -> dict[str, Any]:
             service.start()
             assert service.ctx.nodes.default.wait_ready(10)
             client = Recorder(f"127.0.0.1:{service.http.server.server_port}")
-            scenario(switch, client)
             events: dict[str, Any] = {}
-            for event in client.events:  # the one with the most to show
-                events[event["type"]] = max(events.get(event["type"], {}), event, key=len)
-            found = {"commands": client.commands, "events": dict(sorted(events.items()))}
+            for one in scenarios():
+                before = len(client.events)
+                one(switch, client)
+                found: dict[str, Any] = {}
+                for event in client.events[before:]:  # the one with the most to show
+                    found[event["type"]] = max(found.get(event["type"], {}), event, key=len)
+                events = found | events
+            recorded = {"commands": client.commands, "events": dict(sorted(events.items()))}
             client.close()
         finally:
             service.stop()
             switch.stop()
-        text = json.dumps(found, indent=1, ensure_ascii=False)
+        text = json.dumps(recorded, indent=1, ensure_ascii=False)
         return json.loads(text.replace(f"{home}/recordings", RECORDINGS))
 
 
+def write(*, all_of_them: bool = True) -> None:
+    """Write them to where the documents have them from; or those only that are missing there."""
+    found = record()
+    if not all_of_them:
+        before = json.loads(TARGET.read_text())
+        for kind, ones in found.items():
+            found[kind] = {name: before[kind].get(name, one) for name, one in ones.items()}
+    TARGET.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
 if __name__ == "__main__":
-    TARGET.write_text(json.dumps(record(), indent=1, ensure_ascii=False) + "\n")
+    write()

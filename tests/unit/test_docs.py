@@ -7,22 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from tests import generated
 from vsi_esl.cli import COMMANDS
-from vsi_esl.config import reference_table
+from vsi_esl.features import FEATURES
 from vsi_esl.protocol import registry
+from vsi_esl.protocol.names import COMMANDS as COMMAND_NAMES
+from vsi_esl.protocol.names import CONNECTION_COMMANDS
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_settings_page_is_the_generated_one():
-    assert (ROOT / "docs" / "configuration.md").read_text().endswith(reference_table())
+@pytest.mark.parametrize("path", generated.texts(), ids=lambda path: path.name)
+def test_what_is_made_of_the_code_is_what_it_makes(path):
+    assert path.read_text() == generated.texts()[path], "run python -m tests.generated"
 
 
-def test_the_readme_names_every_command_that_works():
-    table = (ROOT / "README.md").read_text().partition("## What works")[2].partition("## Run it")[0]
-    named = set(re.findall(r"`([a-z]+_[a-z_]+)`", table))
-    assert named == set(registry.load_commands())
-    assert f"{len(named)} of the 73 commands" in table
+def test_the_page_of_commands_says_which_ones_work():
+    rows = [
+        row.split(" | ") for row in (ROOT / "docs" / "commands.md").read_text().splitlines() if "` | `" in row
+    ]
+    assert {row[0].strip("| `") for row in rows if row[2] != "501"} == set(registry.load_commands())
+    assert len(rows) == len(set(COMMAND_NAMES) - CONNECTION_COMMANDS)
 
 
 def test_the_readme_names_every_command_of_the_command_line():
@@ -67,7 +72,10 @@ def test_the_architecture_says_what_every_folder_is():
     table = (ROOT / "docs" / "architecture.md").read_text().partition("## The folders")[2].partition("## ")[0]
     told = re.findall(r"^\| `([a-z_]+(?:/|\.py))` \| \w", table, re.MULTILINE)
     package = ROOT / "vsi_esl"
-    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    of_features = {f"{name.split('.')[1]}/" for name in FEATURES}  # say it themselves
+    for folder in of_features:
+        assert (package / folder / "__init__.py").read_text().startswith('"""'), folder
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")} - of_features | {"sound/"}
     modules = {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
     assert sorted(told) == sorted(folders | modules)
 

@@ -127,8 +127,11 @@ def _event(one: type[Any]) -> Schema:
 
 def commands_markdown() -> str:
     """Commands, their REST twins and results as a table."""
-    lines = ["| command | REST | answers | |", "|---|---|---|---|"]
-    for row in commands():
+    rows = commands()
+    working = sum(row["implemented"] for row in rows)
+    lines = [f"{working} of the {len(COMMANDS)} commands work; the others answer 501 and their name."]
+    lines += ["", "| command | REST | answers | |", "|---|---|---|---|"]
+    for row in rows:
         route = f"`{row['method']} {row['path']}`"
         answer = f"{row['status']} {row['result']}" if row["implemented"] else "501"
         lines.append(f"| `{row['name']}` | {route} | {answer} | {row['summary']} |")
