@@ -22,7 +22,7 @@ from .delivery.webhooks.targets import Router
 from .delivery.webhooks.webhooks import Webhooks
 from .model.channel import DEFAULT_NODE
 from .model.stores import Legs, Rooms
-from .ops import journal
+from .ops.journal import Journal
 from .ops.looplag import LoopWatch
 from .ops.metrics import Metrics
 from .storage.state import StateStore
@@ -89,7 +89,8 @@ class Service:
             webhooks=webhooks,
         )
         self.ctx.bus.add_sink(history.keep)
-        self.ctx.bus.add_sink(journal.keep)
+        self._journal = Journal()
+        self.ctx.bus.add_sink(self._journal.keep)
         self.ctx.bus.add_sink(self.ctx.metrics.observe)
         self.ctx.bus.add_sink(self.ctx.webhooks.offer)
         features.register(self.ctx)
@@ -148,6 +149,7 @@ class Service:
         self._thread.stop(STORAGE_STOP_S)
         self._loop_watch.stop()
         self.stopped = True
+        self._journal.close()
         log.info("stopped", calls_left_up=len(ctx.legs))
 
     def _on_event(self, node: Node, event: SwitchEvent) -> None:

@@ -13,7 +13,17 @@ import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from tests.bench import commands, events, faces, fairness, restart, rooms, sound, webhooks  # noqa: E402
+from tests.bench import (  # noqa: E402
+    commands,
+    events,
+    faces,
+    fairness,
+    path,
+    restart,
+    rooms,
+    sound,
+    webhooks,
+)
 from vsi_esl.ops import logs  # noqa: E402
 
 BENCHMARKS = {
@@ -21,6 +31,7 @@ BENCHMARKS = {
     "end-to-end": events.end_to_end,
     "burst": events.burst,
     "mute": commands.mute,
+    "command-path": path.command_path,
     "restart": restart.readopt,
     "sound": sound.sound,
     "rooms": rooms.rooms,

@@ -1,12 +1,21 @@
-"""The log's account of the calls: one line for each VSI event, with its ids and nothing that was said."""
+"""The log's account of the calls: one line for each VSI event, with its ids and nothing that was said.
+
+A line takes longer to write than its event to publish. So lines wait, in order, until whoever published has
+nothing more to do: a command is answered before its events are in the log.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
+from contextvars import Context, copy_context
 from dataclasses import fields
 from functools import cache
+from typing import Any
 
+import gevent
 import structlog
+from gevent.event import Event as Flag
 
 from ..events.base import Event
 from ..events.legs import LegDisconnected
@@ -14,15 +23,47 @@ from . import logs
 
 log = structlog.get_logger(__name__)
 
+MAX_WAITING = 256
+"""Lines that wait at most; with more they are written there and then."""
 
-def keep(event: Event, event_id: str, frame: bytes) -> None:
-    """A sink of the event bus. The ids of the command that led to it are on the line as on every other."""
-    if not logs.shows(logging.INFO):
-        return
-    told = {name: value for name in _ids(type(event)) if (value := getattr(event, name))}  # type: ignore[arg-type]
-    if isinstance(event, LegDisconnected):
-        told["reason"] = event.cdr.get("reason")
-    log.info("vsi event", type=event.type, event_id=event_id, **told)
+
+class Journal:
+    """Keeps the account of one service."""
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[Context, dict[str, Any]]] = deque()
+        self._waiting = Flag()
+        self._writer = gevent.spawn(self._write_on)
+
+    def keep(self, event: Event, event_id: str, frame: bytes) -> None:
+        """A sink of the event bus. The ids of the command that led to it are on the line as on others."""
+        if not logs.shows(logging.INFO):
+            return
+        line: dict[str, Any] = {"type": event.type, "event_id": event_id}
+        line |= {name: value for name in _ids(type(event)) if (value := getattr(event, name))}  # type: ignore[arg-type]
+        if isinstance(event, LegDisconnected):
+            line["reason"] = event.cdr.get("reason")
+        self._lines.append((copy_context(), line))
+        if len(self._lines) >= MAX_WAITING:
+            self._write()
+        else:
+            self._waiting.set()
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        self._writer.kill()
+        self._write()
+
+    def _write_on(self) -> None:
+        while True:
+            self._waiting.wait()
+            self._waiting.clear()
+            self._write()
+
+    def _write(self) -> None:
+        while self._lines:
+            context, line = self._lines.popleft()
+            context.run(log.info, "vsi event", **line)
 
 
 @cache

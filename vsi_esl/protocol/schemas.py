@@ -8,7 +8,8 @@ integers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
@@ -31,6 +32,12 @@ class Payload(Schema):
 
     class Meta:
         unknown = EXCLUDE
+
+    @cached_property
+    def spellings(self) -> dict[str, str]:
+        """The members as they are spelled, by their names in lower case."""
+        spelled = [field.data_key or name for name, field in self.fields.items()]
+        return {name.lower(): name for name in spelled}
 
 
 NEEDED = "x-needed"
@@ -167,7 +174,8 @@ class Nested(fields.Nested):
     def _deserialize(self, value: Any, attr: str | None, data: Any, partial: Any = None, **more: Any) -> Any:
         if not isinstance(value, Mapping):
             raise ValidationError("must be an object")
-        return super()._deserialize(_known_members(self.schema, value), attr, data, partial, **more)
+        members = _known_members(cast("Payload", self.schema), value)
+        return super()._deserialize(members, attr, data, partial, **more)
 
 
 class Rows(fields.List[Any]):
@@ -199,7 +207,7 @@ def check_sizes(schema: Schema) -> None:
             raise ValueError(f"{name} may be of any size")
 
 
-def load(schema: Schema, payload: Any) -> dict[str, Any]:
+def load(schema: Payload, payload: Any) -> dict[str, Any]:
     """The handler's arguments from a request's payload; Invalid with `invalid payload: ...`."""
     if payload is None:
         payload = {}
@@ -212,9 +220,8 @@ def load(schema: Schema, payload: Any) -> dict[str, Any]:
         raise Invalid(f"invalid payload: {_first_problem(error.messages)}") from None
 
 
-def _known_members(schema: Schema, payload: Mapping[str, Any]) -> dict[str, Any]:
-    spelled = [field.data_key or name for name, field in schema.fields.items()]
-    names = {name.lower(): name for name in spelled}
+def _known_members(schema: Payload, payload: Mapping[str, Any]) -> dict[str, Any]:
+    names = schema.spellings
     members: dict[str, Any] = {}
     for key, value in payload.items():
         name = names.get(key.lower())

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsi_esl.events.legs import LegConnected
-from vsi_esl.ops import journal, logs
+from vsi_esl.ops import logs
+from vsi_esl.ops.journal import MAX_WAITING, Journal
 
 SECRET = "hunter2"
 
@@ -32,7 +33,6 @@ def _as_it_was() -> Iterator[None]:
     lowest = dict(logs._lowest)
     yield
     logs._lowest.update(lowest)
-    structlog.contextvars.clear_contextvars()
     structlog.configure(**before[0])
     root.handlers[:] = before[1]
     root.setLevel(before[2])
@@ -61,11 +61,32 @@ def test_json_lines():
 def test_events_are_in_the_log_at_the_levels_that_show_them(level, count):
     out = io.StringIO()
     event = LegConnected(leg_id="a", leg_type="sip_inbound")
+    journal = Journal()
     logs.setup("error", "json", out)
     journal.keep(event, "1", b"")
     logs.setup(level, "json", out)  # as a reload does
     journal.keep(event, "2", b"")
+    journal.close()
     assert [line["event_id"] for line in lines(out)] == ["2"] * count
+
+
+def test_events_wait_for_their_line_in_order_with_the_ids_of_then_and_not_for_long():
+    out = io.StringIO()
+    logs.setup("info", "json", out)
+    journal = Journal()
+    event = LegConnected(leg_id="a", leg_type="sip_inbound")
+    numbers = list(map(str, range(MAX_WAITING - 1)))
+    for number in numbers:
+        with logs.bind(request_id=number):
+            journal.keep(event, number, b"")
+    assert lines(out) == []
+    journal.keep(event, "last", b"")  # as many as wait at most: nobody else has had a turn
+    assert [line["event_id"] for line in lines(out)] == [*numbers, "last"]
+    assert [line.get("request_id") for line in lines(out)] == [*numbers, None]
+    journal.keep(event, "later", b"")
+    gevent.idle()
+    assert lines(out)[-1]["event_id"] == "later"
+    journal.close()
 
 
 def test_the_standard_library_goes_the_same_way():
@@ -97,7 +118,7 @@ def test_levels(level, heard):
 def test_context_is_on_every_line():
     out = io.StringIO()
     logs.setup("info", "json", out)
-    with structlog.contextvars.bound_contextvars(request_id="r1", leg_id="l1"):
+    with logs.bind(request_id="r1", leg_id="l1"):
         structlog.get_logger("a").info("ours")
         logging.getLogger("b").info("theirs")
     structlog.get_logger("a").info("after")
@@ -162,7 +183,7 @@ def test_private_members_are_redacted(fmt, key):
 def test_private_members_of_the_context_are_redacted():
     out = io.StringIO()
     logs.setup("info", "json", out)
-    with structlog.contextvars.bound_contextvars(token=SECRET):
+    with logs.bind(token=SECRET):
         logging.getLogger("b").info("theirs")
     assert lines(out)[0]["token"] == "[redacted]"
 
