@@ -203,7 +203,7 @@ def test_an_event_handler_that_fails(log, switch, start, connect, monkeypatch):
     client = connect(service)
     peer, leg = answered(switch, client, rtt=True)
 
-    def fail(ctx: Any, event: dict[str, Any]) -> None:
+    def fail(ctx: Any, node: Any, event: dict[str, Any]) -> None:
         body, digit = event.get("_body"), event.get("DTMF-Digit")
         raise ValueError(f"cannot handle {body or digit!r} in {event!r}")
 
