@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -181,10 +182,7 @@ def _failing(shown: str) -> Callable[..., Any]:
 def test_a_handler_that_fails(log, start, connect, monkeypatch, name, shown, payload):
     """Its error quotes what is private, as errors of libraries do."""
     client = connect(start())
-    entry = registry.load_commands()[name]
-    broken = registry.Command(
-        entry.name, entry.schema, _failing(shown), entry.summary, entry.result, entry.rest
-    )
+    broken = replace(registry.load_commands()[name], handler=_failing(shown))
     monkeypatch.setitem(registry._commands, name, broken)
     assert client.error(name, **payload) == (500, "internal error")
     (line,) = log.named("command failed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ..calls import placement
 from ..calls.context import Context
 from ..errors import Conflict, Invalid, NotSupported, VsiError
@@ -9,6 +11,7 @@ from ..events.legs import LegCommandFailed
 from ..model.codecs import CODEC_MODULES, codec_name
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..protocol.registry import Body, Rest, command
+from ..protocol.replies import Status
 from ..protocol.schemas import Flag, Text
 from .legs import LegPayload
 
@@ -56,10 +59,11 @@ def require_codec(ctx: Context, leg: Leg, codec: str) -> None:
 @command(
     "answer_leg",
     AnswerLeg,
-    result="answering",
     rest=Rest("POST", "/legs/{id}/answer", 202, body=Body.OPTIONAL),
 )
-def answer_leg(ctx: Context, id: str, codec: str, speech_detection: bool | None) -> dict[str, str]:
+def answer_leg(
+    ctx: Context, id: str, codec: str, speech_detection: bool | None
+) -> Status[Literal["answering"]]:
     """Answer an inbound call. leg.connected follows; a failure ends the leg.
 
     On an outbound leg that still rings it is accepted and has no effect.
@@ -77,8 +81,8 @@ def answer_leg(ctx: Context, id: str, codec: str, speech_detection: bool | None)
     return {"status": "answering"}
 
 
-@command("leg_ring", LegPayload, result="ringing", rest=Rest("POST", "/legs/{id}/ring", 202))
-def leg_ring(ctx: Context, id: str) -> dict[str, str]:
+@command("leg_ring", LegPayload, rest=Rest("POST", "/legs/{id}/ring", 202))
+def leg_ring(ctx: Context, id: str) -> Status[Literal["ringing"]]:
     """Send 180 Ringing to the caller. The switch sends only the first one of a call."""
     leg = ctx.legs.get(id)
     if leg.state != RINGING:
@@ -101,10 +105,9 @@ def _ring(ctx: Context, leg: Leg) -> None:
 @command(
     "leg_early_media",
     EarlyMediaLeg,
-    result="early_media",
     rest=Rest("POST", "/legs/{id}/early-media", 202, body=Body.OPTIONAL),
 )
-def leg_early_media(ctx: Context, id: str, codec: str) -> dict[str, str]:
+def leg_early_media(ctx: Context, id: str, codec: str) -> Status[Literal["early_media"]]:
     """Send 183 with SDP and open media before the answer."""
     leg = ctx.legs.get(id)
     if leg.state != RINGING:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ..calls import alone, lifecycle, placement
 from ..calls.context import Context
 from ..errors import Conflict, VsiError
 from ..events.legs import LegDeaf, LegMuted, LegUndeaf, LegUnmuted
 from ..model.leg import CONNECTED, Leg
 from ..protocol.registry import Rest, command
+from ..protocol.replies import Status
 from .answering import failed
 from .legs import LegPayload
 
@@ -36,8 +39,8 @@ def set_deaf(ctx: Context, leg: Leg, deaf: bool) -> None:
         raise
 
 
-@command("mute_leg", LegPayload, result="muted", rest=Rest("POST", "/legs/{id}/mute"))
-def mute_leg(ctx: Context, id: str) -> dict[str, str]:
+@command("mute_leg", LegPayload, rest=Rest("POST", "/legs/{id}/mute"))
+def mute_leg(ctx: Context, id: str) -> Status[Literal["muted"]]:
     """Silence what the leg says; recording and speech-to-text still hear it."""
     leg = ctx.legs.get(id)
     set_muted(ctx, leg, True)
@@ -45,8 +48,8 @@ def mute_leg(ctx: Context, id: str) -> dict[str, str]:
     return {"status": "muted"}
 
 
-@command("unmute_leg", LegPayload, result="unmuted", rest=Rest("DELETE", "/legs/{id}/mute"))
-def unmute_leg(ctx: Context, id: str) -> dict[str, str]:
+@command("unmute_leg", LegPayload, rest=Rest("DELETE", "/legs/{id}/mute"))
+def unmute_leg(ctx: Context, id: str) -> Status[Literal["unmuted"]]:
     """Let the leg be heard again."""
     leg = ctx.legs.get(id)
     set_muted(ctx, leg, False)
@@ -54,8 +57,8 @@ def unmute_leg(ctx: Context, id: str) -> dict[str, str]:
     return {"status": "unmuted"}
 
 
-@command("deaf_leg", LegPayload, result="deaf", rest=Rest("POST", "/legs/{id}/deaf"))
-def deaf_leg(ctx: Context, id: str) -> dict[str, str]:
+@command("deaf_leg", LegPayload, rest=Rest("POST", "/legs/{id}/deaf"))
+def deaf_leg(ctx: Context, id: str) -> Status[Literal["deaf"]]:
     """Stop the room's audio towards the leg; it can still be heard."""
     leg = ctx.legs.get(id)
     set_deaf(ctx, leg, True)
@@ -63,8 +66,8 @@ def deaf_leg(ctx: Context, id: str) -> dict[str, str]:
     return {"status": "deaf"}
 
 
-@command("undeaf_leg", LegPayload, result="undeaf", rest=Rest("DELETE", "/legs/{id}/deaf"))
-def undeaf_leg(ctx: Context, id: str) -> dict[str, str]:
+@command("undeaf_leg", LegPayload, rest=Rest("DELETE", "/legs/{id}/deaf"))
+def undeaf_leg(ctx: Context, id: str) -> Status[Literal["undeaf"]]:
     """Let the leg hear the room again."""
     leg = ctx.legs.get(id)
     set_deaf(ctx, leg, False)
@@ -72,15 +75,15 @@ def undeaf_leg(ctx: Context, id: str) -> dict[str, str]:
     return {"status": "undeaf"}
 
 
-@command("hold_leg", LegPayload, result="holding", rest=Rest("POST", "/legs/{id}/hold", 202))
-def hold_leg(ctx: Context, id: str) -> dict[str, str]:
+@command("hold_leg", LegPayload, rest=Rest("POST", "/legs/{id}/hold", 202))
+def hold_leg(ctx: Context, id: str) -> Status[Literal["holding"]]:
     """Put the peer on hold by re-INVITE; leg.hold follows when it agreed."""
     ctx.workers.submit(id, _hold, ctx, _holdable(ctx, id), True)
     return {"status": "holding"}
 
 
-@command("unhold_leg", LegPayload, result="unholding", rest=Rest("DELETE", "/legs/{id}/hold", 202))
-def unhold_leg(ctx: Context, id: str) -> dict[str, str]:
+@command("unhold_leg", LegPayload, rest=Rest("DELETE", "/legs/{id}/hold", 202))
+def unhold_leg(ctx: Context, id: str) -> Status[Literal["unholding"]]:
     """Take the peer off hold by re-INVITE; leg.unhold follows when it agreed."""
     ctx.workers.submit(id, _hold, ctx, _holdable(ctx, id), False)
     return {"status": "unholding"}

@@ -17,7 +17,7 @@ from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable, VsiE
 from ..model.amd import AmdParameters
 from ..model.channel import Channel
 from ..model.codecs import SWITCH_NAMES, codec_name
-from ..model.leg import SIP_OUTBOUND, Leg
+from ..model.leg import SIP_OUTBOUND, Leg, LegView
 from ..model.sipuri import sip_uri
 from ..protocol.ids import AppId, RoomToJoin
 from ..protocol.registry import Body, Rest, command
@@ -95,8 +95,8 @@ class CreateLeg(Payload):
     rtt = Flag(default=False, metadata=about("Offer real-time text."))
 
 
-@command("create_leg", CreateLeg, result="LegView", rest=Rest("POST", "/legs", 201, body=Body.REQUIRED))
-def create_leg(ctx: Context, type: str, **request: Any) -> dict[str, Any]:
+@command("create_leg", CreateLeg, rest=Rest("POST", "/legs", 201, body=Body.REQUIRED))
+def create_leg(ctx: Context, type: str, **request: Any) -> LegView:
     """Dial a SIP URI. The view comes at once; what becomes of the call comes by events."""
     if type in MISSING:
         raise NotSupported(MISSING[type])

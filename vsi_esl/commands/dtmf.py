@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ..calls import placement
 from ..calls.context import Context
 from ..errors import Internal, Invalid
 from ..protocol.registry import Body, Rest, command
+from ..protocol.replies import Status
 from ..protocol.schemas import Text, about
 from .legs import LegPayload
 
@@ -18,8 +21,8 @@ class SendDtmf(LegPayload):
     digits = Text(metadata=about("0-9, *, #, A-D; one after the other.", needed=True))
 
 
-@command("send_leg_dtmf", SendDtmf, result="sent", rest=Rest("POST", "/legs/{id}/dtmf", body=Body.REQUIRED))
-def send_leg_dtmf(ctx: Context, id: str, digits: str) -> dict[str, str]:
+@command("send_leg_dtmf", SendDtmf, rest=Rest("POST", "/legs/{id}/dtmf", body=Body.REQUIRED))
+def send_leg_dtmf(ctx: Context, id: str, digits: str) -> Status[Literal["sent"]]:
     """Send RFC 4733 digits to the peer. Characters that are no digits are skipped."""
     leg = ctx.legs.get(id)
     if not digits:
@@ -35,8 +38,8 @@ def send_leg_dtmf(ctx: Context, id: str, digits: str) -> dict[str, str]:
     return {"status": "sent"}
 
 
-@command("accept_leg_dtmf", LegPayload, result="dtmf_accepting", rest=Rest("POST", "/legs/{id}/dtmf/accept"))
-def accept_leg_dtmf(ctx: Context, id: str) -> dict[str, str]:
+@command("accept_leg_dtmf", LegPayload, rest=Rest("POST", "/legs/{id}/dtmf/accept"))
+def accept_leg_dtmf(ctx: Context, id: str) -> Status[Literal["dtmf_accepting"]]:
     """Let the leg get the digits that others in its room press."""
     leg = ctx.legs.get(id)
     leg.accept_dtmf = True
@@ -44,8 +47,8 @@ def accept_leg_dtmf(ctx: Context, id: str) -> dict[str, str]:
     return {"status": "dtmf_accepting"}
 
 
-@command("reject_leg_dtmf", LegPayload, result="dtmf_rejecting", rest=Rest("POST", "/legs/{id}/dtmf/reject"))
-def reject_leg_dtmf(ctx: Context, id: str) -> dict[str, str]:
+@command("reject_leg_dtmf", LegPayload, rest=Rest("POST", "/legs/{id}/dtmf/reject"))
+def reject_leg_dtmf(ctx: Context, id: str) -> Status[Literal["dtmf_rejecting"]]:
     """Keep the digits of others in its room from the leg."""
     leg = ctx.legs.get(id)
     leg.accept_dtmf = False

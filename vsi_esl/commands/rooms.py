@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from ..calls import endings, lifecycle, placement
 from ..calls.context import Context
@@ -12,9 +12,10 @@ from ..delivery.webhooks.targets import requested
 from ..errors import Invalid, LegGone, NotFound
 from ..events.rooms import LegLeftRoom, LegRoleChanged, RoomDeleted
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
-from ..model.room import SAMPLE_RATES, Room
+from ..model.room import SAMPLE_RATES, Room, RoomView
 from ..protocol.ids import AppId, LegId, NewId, RoomId, RoomToJoin
 from ..protocol.registry import Body, Rest, command
+from ..protocol.replies import Status
 from ..protocol.schemas import INT32, Flag, Label, Payload, Text, Whole, about
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
@@ -46,22 +47,34 @@ class RemoveLegFromRoom(Payload):
     leg_id = LegId()
 
 
-@command("list_rooms", None, result="array of RoomView", rest=Rest("GET", "/rooms"))
-def list_rooms(ctx: Context) -> list[dict[str, Any]]:
+class Placement(
+    # `from` cannot be written as the name of a member
+    TypedDict("From", {"from": NotRequired[Annotated[str, "The room that a moved leg was in."]]})
+):
+    """Where a leg is put."""
+
+    to: NotRequired[str]
+    status: Literal["added", "moved", "adding"]
+    room_id: str
+    leg_id: str
+
+
+@command("list_rooms", None, rest=Rest("GET", "/rooms"))
+def list_rooms(ctx: Context) -> list[RoomView]:
     """All rooms with the legs in them."""
     return [room.view() for room in ctx.rooms]
 
 
-@command("get_room", RoomPayload, result="RoomView", rest=Rest("GET", "/rooms/{id}"))
-def get_room(ctx: Context, id: str) -> dict[str, Any]:
+@command("get_room", RoomPayload, rest=Rest("GET", "/rooms/{id}"))
+def get_room(ctx: Context, id: str) -> RoomView:
     """One room."""
     return ctx.rooms.get(id).view()
 
 
-@command("create_room", CreateRoom, result="RoomView", rest=Rest("POST", "/rooms", 201, body=Body.OPTIONAL))
+@command("create_room", CreateRoom, rest=Rest("POST", "/rooms", 201, body=Body.OPTIONAL))
 def create_room(
     ctx: Context, *, id: str, app_id: str, sample_rate: int, webhook_url: str, webhook_secret: str
-) -> dict[str, Any]:
+) -> RoomView:
     """Create an empty room; it stays until it is deleted."""
     if sample_rate not in (0, *SAMPLE_RATES):
         raise Invalid("invalid sample_rate: must be 8000, 16000, or 48000")
@@ -75,8 +88,8 @@ def create_room(
     return room.view()
 
 
-@command("delete_room", RoomPayload, result="deleted", rest=Rest("DELETE", "/rooms/{id}"))
-def delete_room(ctx: Context, id: str) -> dict[str, str]:
+@command("delete_room", RoomPayload, rest=Rest("DELETE", "/rooms/{id}"))
+def delete_room(ctx: Context, id: str) -> Status[Literal["deleted"]]:
     """Delete a room and hang up every leg in it."""
     room = ctx.rooms.find(id)
     if room is None:
@@ -103,7 +116,6 @@ def delete_room(ctx: Context, id: str) -> dict[str, str]:
 @command(
     "add_leg_to_room",
     AddLegToRoom,
-    result="Placement",
     rest=Rest("POST", "/rooms/{room_id}/legs", body=Body.REQUIRED),
 )
 def add_leg_to_room(
@@ -115,7 +127,7 @@ def add_leg_to_room(
     deaf: bool | None,
     accept_dtmf: bool | None,
     role: str | None,
-) -> dict[str, str]:
+) -> Placement:
     """Put a leg into a room, created if there is none; a leg of another room is moved.
 
     A ringing inbound leg is answered first: `adding`, and leg.joined_room follows.
@@ -128,22 +140,25 @@ def add_leg_to_room(
     is_new = ctx.rooms.find(room_id) is None
     room = placement.find_or_create_room(ctx, room_id, leg)
     _apply_flags(ctx, leg, mute, deaf, accept_dtmf)
-    reply = {"room_id": room.id, "leg_id": leg.id}
     if leg.room_id:
         if leg.room_id == room.id:
             raise Invalid("leg already in this room")
-        came_from = _move(ctx, leg, room, role, is_new)
-        return {"status": "moved", "from": came_from, "to": room.id, **reply}
+        return _moved(leg, room, _move(ctx, leg, room, role, is_new))
     if leg.inbound and leg.state in (RINGING, EARLY_MEDIA):
-        return {"status": _answer_into(ctx, leg, room, role), **reply}
+        _answer_into(ctx, leg, room, role)
+        return {"status": "adding", "room_id": room.id, "leg_id": leg.id}
     if not leg.has_media or leg.held:
         raise Invalid(f"leg {leg_id} is not connected (state: {leg.shown_state})")
     _take_role(ctx, leg, role)
     leg.role_given = role is not None
     if came_from := _enter(ctx, leg, room, is_new):
         # somebody else was faster to put it somewhere
-        return {"status": "moved", "from": came_from, "to": room.id, **reply}
-    return {"status": "added", **reply}
+        return _moved(leg, room, came_from)
+    return {"status": "added", "room_id": room.id, "leg_id": leg.id}
+
+
+def _moved(leg: Leg, room: Room, came_from: str) -> Placement:
+    return {"status": "moved", "from": came_from, "to": room.id, "room_id": room.id, "leg_id": leg.id}
 
 
 def _apply_flags(
@@ -165,7 +180,7 @@ def _take_role(ctx: Context, leg: Leg, role: str | None) -> None:
         ctx.switch(leg).remember(leg, "role")
 
 
-def _answer_into(ctx: Context, leg: Leg, room: Room, role: str | None) -> str:
+def _answer_into(ctx: Context, leg: Leg, room: Room, role: str | None) -> None:
     """Joining a conference answers a call, so an inbound leg in early media is answered as well."""
     leg.target_room = room.id
     ctx.switch(leg).remember(leg, "target_room")
@@ -175,7 +190,6 @@ def _answer_into(ctx: Context, leg: Leg, room: Room, role: str | None) -> str:
         leg.answer_asked = True
         ctx.workers.submit(leg.id, placement.answer, ctx, leg, choose_codec(ctx, leg, ""))
     placement.arm_auto_answer(ctx, leg)
-    return "adding"
 
 
 def _move(ctx: Context, leg: Leg, room: Room, role: str | None, is_new: bool) -> str:
@@ -213,10 +227,9 @@ def _run(ctx: Context, leg: Leg, room: Room | None) -> Any:
 @command(
     "remove_leg_from_room",
     RemoveLegFromRoom,
-    result="removed",
     rest=Rest("DELETE", "/rooms/{room_id}/legs/{leg_id}"),
 )
-def remove_leg_from_room(ctx: Context, room_id: str, leg_id: str) -> dict[str, str]:
+def remove_leg_from_room(ctx: Context, room_id: str, leg_id: str) -> Status[Literal["removed"]]:
     """Take a leg out of a room without hanging it up."""
     room = ctx.rooms.find(room_id)
     if room is None:

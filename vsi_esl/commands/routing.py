@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from marshmallow import ValidationError, fields
 
@@ -10,6 +10,7 @@ from ..calls import lifecycle, placement, routing
 from ..calls.context import Context
 from ..errors import Invalid, NotFound
 from ..events.rooms import LegRoleChanged
+from ..model.leg import LegView
 from ..model.room import Room
 from ..model.routing import Matrix
 from ..protocol.ids import LegId, RoomId
@@ -59,6 +60,12 @@ def _length(matrix: Matrix) -> int:
     return sum(len(role) + sum(map(len, row)) for role, row in matrix.items())
 
 
+class RoutingView(TypedDict):
+    """The matrix of a room."""
+
+    matrix: Annotated[Matrix, "Listening role: the roles it hears."]
+
+
 class SetLegRole(Payload):
     leg_id = LegId()
     role = Label(metadata=about("Its role in the routing of its room; none when empty.", needed=True))
@@ -82,10 +89,9 @@ class RoutingUpdate(Payload):
 @command(
     "set_leg_role",
     SetLegRole,
-    result="LegView",
     rest=Rest("PATCH", "/legs/{leg_id}/role", body=Body.REQUIRED),
 )
-def set_leg_role(ctx: Context, leg_id: str, role: str) -> dict[str, Any]:
+def set_leg_role(ctx: Context, leg_id: str, role: str) -> LegView:
     """Change the leg's role; absent or empty clears it. The role stays with the leg."""
     leg = ctx.legs.find(leg_id)
     if leg is None or leg.ending:
@@ -109,8 +115,8 @@ def _room(ctx: Context, room_id: str) -> Room:
     return room
 
 
-@command("room_routing_get", RoomPayload, result="RoutingView", rest=Rest("GET", "/rooms/{id}/routing"))
-def room_routing_get(ctx: Context, id: str) -> dict[str, Any]:
+@command("room_routing_get", RoomPayload, rest=Rest("GET", "/rooms/{id}/routing"))
+def room_routing_get(ctx: Context, id: str) -> RoutingView:
     """The routing matrix: listener role -> the source roles it hears."""
     return {"matrix": _room(ctx, id).matrix}
 
@@ -118,10 +124,9 @@ def room_routing_get(ctx: Context, id: str) -> dict[str, Any]:
 @command(
     "room_routing_set",
     RoutingSet,
-    result="RoutingView",
     rest=Rest("PUT", "/rooms/{room_id}/routing", body=Body.REQUIRED),
 )
-def room_routing_set(ctx: Context, room_id: str, matrix: Matrix) -> dict[str, Any]:
+def room_routing_set(ctx: Context, room_id: str, matrix: Matrix) -> RoutingView:
     """Replace the whole matrix; an empty one lets everybody hear everybody."""
     room = _room(ctx, room_id)
     _change(ctx, room, matrix)
@@ -132,10 +137,9 @@ def room_routing_set(ctx: Context, room_id: str, matrix: Matrix) -> dict[str, An
 @command(
     "room_routing_update",
     RoutingUpdate,
-    result="RoutingView",
     rest=Rest("PATCH", "/rooms/{room_id}/routing", body=Body.REQUIRED),
 )
-def room_routing_update(ctx: Context, room_id: str, updates: list[dict[str, Any]]) -> dict[str, Any]:
+def room_routing_update(ctx: Context, room_id: str, updates: list[dict[str, Any]]) -> RoutingView:
     """Replace rows, in order, all or none; sources null or absent removes a row. One event for all."""
     room = _room(ctx, room_id)
     matrix = dict(room.matrix)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ..calls import placement
 from ..calls.context import Context
 from ..errors import Conflict, Invalid
 from ..protocol.registry import Body, Rest, command
+from ..protocol.replies import Status
 from ..protocol.schemas import Text, about
 from .legs import LegPayload
 
@@ -16,8 +19,8 @@ class SendRtt(LegPayload):
     text = Text(limit=MAX_TEXT, metadata=about("Sent with a line end behind it.", needed=True))
 
 
-@command("send_leg_rtt", SendRtt, result="sent", rest=Rest("POST", "/legs/{id}/rtt", body=Body.REQUIRED))
-def send_leg_rtt(ctx: Context, id: str, text: str) -> dict[str, str]:
+@command("send_leg_rtt", SendRtt, rest=Rest("POST", "/legs/{id}/rtt", body=Body.REQUIRED))
+def send_leg_rtt(ctx: Context, id: str, text: str) -> Status[Literal["sent"]]:
     """Send text to the peer. The switch sends whole lines: it puts a line end behind the text."""
     leg = ctx.legs.get(id)
     if not text:
@@ -28,20 +31,21 @@ def send_leg_rtt(ctx: Context, id: str, text: str) -> dict[str, str]:
     return {"status": "sent"}
 
 
-@command("accept_leg_rtt", LegPayload, result="rtt_accepting", rest=Rest("POST", "/legs/{id}/rtt/accept"))
-def accept_leg_rtt(ctx: Context, id: str) -> dict[str, str]:
+@command("accept_leg_rtt", LegPayload, rest=Rest("POST", "/legs/{id}/rtt/accept"))
+def accept_leg_rtt(ctx: Context, id: str) -> Status[Literal["rtt_accepting"]]:
     """Report the leg's text, and let it get that of others in its room."""
-    return _accept(ctx, id, True)
+    _accept(ctx, id, True)
+    return {"status": "rtt_accepting"}
 
 
-@command("reject_leg_rtt", LegPayload, result="rtt_rejecting", rest=Rest("POST", "/legs/{id}/rtt/reject"))
-def reject_leg_rtt(ctx: Context, id: str) -> dict[str, str]:
+@command("reject_leg_rtt", LegPayload, rest=Rest("POST", "/legs/{id}/rtt/reject"))
+def reject_leg_rtt(ctx: Context, id: str) -> Status[Literal["rtt_rejecting"]]:
     """Neither report the leg's text nor let it get that of others."""
-    return _accept(ctx, id, False)
+    _accept(ctx, id, False)
+    return {"status": "rtt_rejecting"}
 
 
-def _accept(ctx: Context, leg_id: str, accept: bool) -> dict[str, str]:
+def _accept(ctx: Context, leg_id: str, accept: bool) -> None:
     leg = ctx.legs.get(leg_id)
     leg.accept_rtt = accept
     ctx.switch(leg).remember(leg, "accept_rtt")
-    return {"status": "rtt_accepting" if accept else "rtt_rejecting"}

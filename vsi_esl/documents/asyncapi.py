@@ -63,7 +63,7 @@ def build() -> Schema:
             }
         },
         "operations": operations,
-        "components": {"messages": messages, "schemas": views.VIEWS},
+        "components": {"messages": messages, "schemas": views.views()},
     }
 
 
@@ -123,7 +123,7 @@ def _result(entry: Command) -> Schema:
         "properties": {
             "type": {"const": f"{entry.name}.result"},
             "request_id": REQUEST_ID,
-            "data": described("data", views.of_result(entry.result)),
+            "data": described("data", views.of_reply(entry.reply)),
         },
         "required": ["type", "data"],
     }

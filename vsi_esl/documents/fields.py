@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -88,41 +89,50 @@ def _described(field: fields.Field[Any]) -> Schema:
     return {"description": text} if text else {}
 
 
-def of_class(kind: type[Any]) -> tuple[dict[str, Schema], list[str]]:
+def of_class(kind: type[Any], named: Collection[type[Any]] = ()) -> tuple[dict[str, Schema], list[str]]:
     """The members of a dataclass or TypedDict, and which of them are always there."""
     properties, required = {}, []
     hints = typing.get_type_hints(kind, include_extras=True)
     for hinted, hint in hints.items():
         if typing.get_origin(hint) is typing.ClassVar:
             continue
-        schema, always = of_type(hint)
+        schema, always = of_type(hint, named)
         name = hinted.rstrip("_")  # from_ is "from", which is a word of Python's
         properties[name] = described(name, schema)
-        if always and hinted not in getattr(kind, "__optional_keys__", ()):
+        if always:
             required.append(name)
     return properties, required
 
 
-def of_type(hint: Any) -> tuple[Schema, bool]:
+def of_typed_dict(kind: type[Any], named: Collection[type[Any]] = ()) -> Schema:
+    """A TypedDict; those of `named` are referred to by their names."""
+    properties, required = of_class(kind, named)
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def of_type(hint: Any, named: Collection[type[Any]] = ()) -> tuple[Schema, bool]:
     """A member's type annotation, and whether the member is always there (None means left out)."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
-        schema, always = of_type(arguments[0])
+        schema, always = of_type(arguments[0], named)
         for note in arguments[1:]:
             schema = {**schema, **(note if isinstance(note, dict) else {"description": note})}
         return schema, always
+    if origin is typing.NotRequired:
+        return of_type(arguments[0], named)[0], False
     if origin is typing.Literal:
         return {"type": "string", "enum": list(arguments)}, True
+    if hint in named:
+        return {"$ref": f"#/components/schemas/{hint.__name__}"}, True
     if typing.is_typeddict(hint):
-        properties, required = of_class(hint)
-        return {"type": "object", "properties": properties, "required": required}, True
+        return of_typed_dict(hint, named), True
     if origin in (types.UnionType, typing.Union):
         kinds = [one for one in arguments if one is not type(None)]
-        return of_type(kinds[0])[0], len(kinds) == len(arguments)
+        return of_type(kinds[0], named)[0], len(kinds) == len(arguments)
     if origin is list:
-        return {"type": "array", "items": of_type(arguments[0])[0]}, True
+        return {"type": "array", "items": of_type(arguments[0], named)[0]}, True
     if origin is dict:
-        inner = of_type(arguments[1])[0]
+        inner = of_type(arguments[1], named)[0]
         return {"type": "object", **({"additionalProperties": inner} if inner else {})}, True
     simple = {str: "string", int: "integer", float: "number", bool: "boolean"}
     return ({"type": simple[hint]} if hint in simple else {}), True

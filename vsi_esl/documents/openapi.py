@@ -8,7 +8,7 @@ from apispec import APISpec
 from marshmallow.fields import Field
 
 from .. import __version__
-from ..protocol import registry
+from ..protocol import ids, registry, replies
 from ..protocol.registry import Body, Command, Rest
 from ..protocol.routes import BASE, PLANNED, routes
 from . import examples, fields, views
@@ -31,7 +31,6 @@ ERRORS = {
     503: "No connection to the switch, no answer from it in time, or the service is shutting down.",
 }
 PENDING_ERRORS = (401, 403, 413, 429, 501)
-TAGS = {"leg": "Legs", "room": "Rooms", "bridge": "Bridges", "webrtc": "WebRTC"}
 
 DESCRIPTION = (
     "VSI commands over HTTP. Every command has a twin here, with the same payload and the same errors. A"
@@ -63,7 +62,7 @@ def build() -> Schema:
         "properties": {name: described(name, views.TEXT) for name in ("instance_id", "error")},
         "required": ["instance_id", "error"],
     }
-    for name, schema in {**views.VIEWS, "Error": error}.items():
+    for name, schema in {**views.views(), "Error": error}.items():
         spec.components.schema(name, schema)
     for code, text in ERRORS.items():
         spec.components.response(str(code), _error(code, text))
@@ -103,12 +102,11 @@ def _operation(entry: Command, rest: Rest) -> Schema:
     operation: Schema = {
         "operationId": entry.name,
         "summary": entry.summary,
-        "tags": [_tag(entry.name)],
+        "tags": [_tag(entry)],
         "responses": {str(rest.status): _success(entry), **{str(code): str(code) for code in ERRORS}},
     }
-    text = (entry.handler.__doc__ or "").strip().partition("\n\n")[2]
-    if text:
-        operation["description"] = " ".join(text.split())
+    if entry.description:
+        operation["description"] = entry.description
     if rest.body is not Body.NONE:
         shown = examples.body(entry.name, rest, rest.parameters)
         operation["requestBody"] = {
@@ -133,7 +131,7 @@ def body_of(entry: Command, rest: Rest) -> Schema:
 
 
 def _success(entry: Command) -> Schema:
-    schema = views.of_result(entry.result, rest=True)
+    schema = views.of_reply(entry.reply, rest=True)
     shown = _content(schema, examples.answer(entry.name))
     return {"description": "Done, or begun.", "content": {"application/json": shown}}
 
@@ -146,18 +144,19 @@ def _pending(name: str) -> Schema:
     return {
         "operationId": name,
         "summary": "Part of the protocol, not implemented yet.",
-        "tags": [_tag(name)],
+        "tags": [PLANNED[name].tag],
         "deprecated": False,
         "x-pending": True,
         "responses": {str(code): str(code) for code in PENDING_ERRORS},
     }
 
 
-def _tag(name: str) -> str:
-    for word, tag in TAGS.items():
-        if name.startswith(word):
-            return tag
-    return "Rooms" if name.endswith(("_room", "_rooms")) else "Legs"
+def _tag(entry: Command) -> str:
+    """The group of a command: what it shows, or what it names; the part rather than the whole."""
+    shown = [kind for kind in ids.known() if kind.view is replies.row(entry.reply)]
+    named = ids.kinds(entry.schema) if entry.schema is not None else []
+    about = [kind for kind in (*shown, *named) if kind.tag]
+    return max(about, key=lambda kind: kind.part).tag
 
 
 def _error(code: int, text: str) -> Schema:

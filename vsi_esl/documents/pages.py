@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..audio.tones import TONES
-from ..protocol import registry
+from ..protocol import registry, replies
 from ..protocol.names import COMMANDS, CONNECTION_COMMANDS
 from ..protocol.routes import BASE, routes
 from . import asyncapi, examples, fields, glossary, openapi, views
@@ -62,7 +62,7 @@ def rest_page() -> str:
     for operation in operations:
         groups.setdefault(operation["tags"][0], []).append(operation)
     return _templates.get_template("rest.html").render(
-        title="REST", document=document, groups=groups, errors=openapi.ERRORS, views=views.VIEWS
+        title="REST", document=document, groups=groups, errors=openapi.ERRORS, views=views.views()
     )
 
 
@@ -76,7 +76,7 @@ def vsi_page() -> str:
             {"type": one.type, "example": examples.event(one.type), **_event(one)}
             for one in asyncapi.event_types()
         ],
-        views=views.VIEWS,
+        views=views.views(),
     )
 
 
@@ -107,7 +107,7 @@ def commands() -> list[Schema]:
                 "summary": entry.summary if entry else "Not implemented yet.",
                 "members": payload.get("properties", {}),
                 "required": payload.get("required", []),
-                "result": entry.result if entry else "",
+                "result": replies.shown(entry.reply) if entry else "",
                 "method": paths[name].method,
                 "path": BASE + paths[name].path,
                 "status": paths[name].status,

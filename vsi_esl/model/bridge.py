@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from .channel import DEFAULT_NODE
 
@@ -22,6 +22,15 @@ DIRECTIONS = (BIDIRECTIONAL, SEND, RECEIVE, NONE)
 def channel_name() -> str:
     """The internal channel's id: of our own making, whatever id the client gave the bridge."""
     return f"br-{secrets.token_hex(8)}"
+
+
+class BridgeView(TypedDict):
+    """A bridge as clients see it, from one of its rooms."""
+
+    id: str
+    room_id: Annotated[str, "The other room."]
+    direction: Annotated[str, {"enum": list(DIRECTIONS)}]
+    sample_rate: int
 
 
 @dataclass(slots=True)
@@ -55,8 +64,8 @@ class Bridge:
         """Room B hears A."""
         return self.direction in (BIDIRECTIONAL, A_TO_B)
 
-    def view(self, room_id: str) -> dict[str, Any]:
-        """BridgeView as seen from one of its rooms."""
+    def view(self, room_id: str) -> BridgeView:
+        """As seen from one of its rooms."""
         direction = self.direction
         if direction in (A_TO_B, B_TO_A):
             direction = SEND if (direction == A_TO_B) is (room_id == self.room_a) else RECEIVE

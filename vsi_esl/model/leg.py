@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, NotRequired, TypedDict
 
 from .amd import AmdParameters
 from .channel import Channel
@@ -34,6 +34,23 @@ class Webhook:
 
     url: str
     secret: str = ""
+
+
+class LegView(TypedDict):
+    """A leg as clients see it."""
+
+    id: str
+    type: Annotated[str, {"enum": [SIP_INBOUND, SIP_OUTBOUND]}]
+    state: Annotated[str, {"enum": [RINGING, EARLY_MEDIA, CONNECTED, HELD]}]
+    room_id: NotRequired[str]
+    muted: bool
+    deaf: bool
+    accept_dtmf: bool
+    held: bool
+    role: NotRequired[str]
+    app_id: NotRequired[str]
+    sip_headers: NotRequired[dict[str, str]]
+    headers: Annotated[NotRequired[dict[str, str]], "The same as sip_headers."]
 
 
 @dataclass(slots=True)
@@ -153,21 +170,26 @@ class Leg:
         """Muted by command, or not yet routed."""
         return self.muted or self.silenced
 
-    def view(self) -> dict[str, Any]:
-        """LegView. Empty optional members are left out."""
-        view: dict[str, Any] = {"id": self.id, "type": self.type, "state": self.shown_state}
-        if self.room_id:
-            view["room_id"] = self.room_id
-        view |= {
+    def view(self) -> LegView:
+        """Empty optional members are left out."""
+        view: LegView = {
+            "id": self.id,
+            "type": self.type,
+            "state": self.shown_state,
+            "room_id": self.room_id,
             "muted": self.muted,
             "deaf": self.deaf,
             "accept_dtmf": self.accept_dtmf,
             "held": self.held,
+            "role": self.role,
+            "app_id": self.app_id,
         }
-        if self.role:
-            view["role"] = self.role
-        if self.app_id:
-            view["app_id"] = self.app_id
+        if not self.room_id:
+            del view["room_id"]
+        if not self.role:
+            del view["role"]
+        if not self.app_id:
+            del view["app_id"]
         if self.headers and self.inbound:
             view["sip_headers"] = self.headers
             view["headers"] = self.headers

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypedDict
 
 from .channel import DEFAULT_NODE
 from .owner import Owner, of_leg, of_room
@@ -33,6 +33,14 @@ def file_name(now: float, kind: str = "") -> str:
 def recording_of(part: str) -> str:
     """The id of the recording whose `part_of` gave this path; of another path something that is no id."""
     return os.path.basename(part)[1:].rpartition("-")[0]
+
+
+class ChannelInfo(TypedDict):
+    """One leg's channel of a multi-channel recording."""
+
+    channel: int
+    start_ms: int
+    end_ms: int
 
 
 @dataclass(slots=True)
@@ -140,9 +148,9 @@ class Recording:
                 return track.channel
         return max((track.channel for track in self.tracks), default=-1) + 1
 
-    def channels(self) -> dict[str, dict[str, int]]:
-        """ChannelInfo by leg id: from its first join to its last leave."""
-        found: dict[str, dict[str, int]] = {}
+    def channels(self) -> dict[str, ChannelInfo]:
+        """By leg id: from its first join to its last leave."""
+        found: dict[str, ChannelInfo] = {}
         for track in self.tracks:
             info = found.setdefault(
                 track.leg_id, {"channel": track.channel, "start_ms": track.joined, "end_ms": 0}

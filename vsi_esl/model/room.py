@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, NotRequired, TypedDict
 
-from .leg import Leg, Webhook
+from .leg import Leg, LegView, Webhook
 from .routing import Matrix
 
 SAMPLE_RATES = (8000, 16000, 48000)
@@ -16,6 +16,15 @@ def conference_name() -> str:
     """A conference name of our own. A client's room id never reaches the switch: in a conference name a
     comma starts another dialplan application, `+` the flags, and `${` a variable."""
     return f"vsi-{secrets.token_hex(8)}"
+
+
+class RoomView(TypedDict):
+    """A room as clients see it."""
+
+    id: str
+    app_id: NotRequired[str]
+    sample_rate: Annotated[int, {"enum": list(SAMPLE_RATES)}]
+    participants: list[LegView]
 
 
 @dataclass(slots=True)
@@ -38,11 +47,14 @@ class Room:
     deleting: bool = False
     """room.deleted is out, and its legs are being hung up."""
 
-    def view(self) -> dict[str, Any]:
-        """RoomView. `app_id` is left out when empty."""
-        view: dict[str, Any] = {"id": self.id}
-        if self.app_id:
-            view["app_id"] = self.app_id
-        view["sample_rate"] = self.sample_rate
-        view["participants"] = [leg.view() for leg in self.legs.values()]
+    def view(self) -> RoomView:
+        """`app_id` is left out when empty."""
+        view: RoomView = {
+            "id": self.id,
+            "app_id": self.app_id,
+            "sample_rate": self.sample_rate,
+            "participants": [leg.view() for leg in self.legs.values()],
+        }
+        if not self.app_id:
+            del view["app_id"]
         return view

@@ -15,15 +15,12 @@ from marshmallow import Schema
 
 from ..access.tokens import Access
 from ..errors import Forbidden, NotFound, VsiError
+from . import replies
 from .ids import AppId, Id, LegId, RoomId, RoomToJoin
 
 if TYPE_CHECKING:
     from ..calls.context import Context
     from .registry import Command
-
-LISTS = "array of "
-"""How the results begin of which a confined token gets a part."""
-
 
 Owners = Callable[["Context", str], list[str]]
 
@@ -65,6 +62,11 @@ def check(schemas: Iterable[Schema | None]) -> None:
                 raise ValueError(f"nobody knows whose a {type(field).__name__} is")
 
 
+def _of_apps(reply: Any) -> bool:
+    """Whether it is a list, of which a confined token gets a part."""
+    return replies.is_list(reply) and "app_id" in replies.row(reply).__annotations__
+
+
 class Confinement:
     """One command of a confined token. Forbidden for one that is about everything."""
 
@@ -72,7 +74,7 @@ class Confinement:
         self._ctx, self._access = ctx, access
         self._fields = command.schema.fields if command.schema is not None else {}
         self._filtered = command.schema is None
-        if self._filtered and not command.result.startswith(LISTS):
+        if self._filtered and not _of_apps(command.reply):
             raise Forbidden("not for a token that is confined to an app_id")
         self._replaced: dict[str, str] = {}
 

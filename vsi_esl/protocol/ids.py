@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, fields
 
+from ..model.leg import LegView
+from ..model.room import RoomView
 from .schemas import MAX_ID_LENGTH, NEEDED, Label, Text
 
 
@@ -22,28 +24,43 @@ class Id(Text):
 
     noun: ClassVar[str] = ""
     """What it names, in a word: a log line has it as `leg_id`."""
+    view: ClassVar[Any] = None
+    """What a command answers that shows one."""
+    tag: ClassVar[str] = ""
+    """The group of the commands about it in the REST document."""
+    part: ClassVar[bool] = False
+    """It is a part of something else, which is named along with it."""
 
     def __init__(self, *, metadata: dict[str, Any] | None = None, **more: Any) -> None:
         said = {"description": f"The {self.noun}.", **(metadata or {}), NEEDED: True}
         super().__init__(limit=MAX_ID_LENGTH, metadata=said, **more)
+
+    @property
+    def kind(self) -> type[Id]:
+        """The sort of what it names."""
+        return type(self)
 
 
 class LegId(Id):
     """A leg."""
 
     noun = "leg"
+    view = LegView
+    tag = "Legs"
 
 
 class RoomId(Id):
     """A room."""
 
     noun = "room"
+    view = RoomView
+    tag = "Rooms"
 
 
 class RoomToJoin(Label):
     """A room, which is made when there is none of that name."""
 
-    noun: ClassVar[str] = RoomId.noun
+    kind = RoomId
 
 
 class NewId(Label):
@@ -51,11 +68,19 @@ class NewId(Label):
 
     def __init__(self, kind: type[Id], **more: Any) -> None:
         super().__init__(**more)
-        self.noun = kind.noun
+        self.kind = kind
 
 
 class AppId(Label):
     """The application that what the command makes belongs to."""
+
+
+def known() -> list[type[Id]]:
+    """All sorts of ids that commands name."""
+    return Id.__subclasses__()
+
+
+NAMING = (Id, RoomToJoin, NewId)
 
 
 def check_ids(schema: Schema) -> None:
@@ -70,7 +95,7 @@ def check_ids(schema: Schema) -> None:
 
 def is_typed(field: fields.Field[Any]) -> bool:
     """Whether the field says what it names. `Id` itself does not."""
-    return bool(field.noun) if isinstance(field, Id) else isinstance(field, (RoomToJoin, NewId, AppId))
+    return bool(field.noun) if isinstance(field, Id) else isinstance(field, (*NAMING, AppId))
 
 
 def _refuse_ids(schema: Schema) -> None:
@@ -93,7 +118,12 @@ def logged_as(schema: Schema) -> dict[str, str]:
     that it is one, so it goes by what it is the id of."""
     found: dict[str, str] = {}
     for name, field in schema.fields.items():
-        if noun := getattr(field, "noun", ""):
+        if isinstance(field, NAMING):
             called = field.data_key or name
-            found[called.lower()] = f"{noun}_id" if called == "id" else called
+            found[called.lower()] = f"{field.kind.noun}_id" if called == "id" else called
     return found
+
+
+def kinds(schema: Schema) -> list[type[Id]]:
+    """The sorts of what a payload names, in the order of its members."""
+    return [field.kind for field in schema.fields.values() if isinstance(field, NAMING)]

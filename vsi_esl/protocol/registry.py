@@ -22,7 +22,7 @@ import structlog
 from ..access.tokens import OPEN, Access, Scope
 from ..errors import Invalid, NotSupported, VsiError
 from ..ops import logs
-from . import confinement, ids, schemas
+from . import confinement, ids, replies, schemas
 from .names import COMMANDS, CONNECTION_COMMANDS
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,10 @@ class Command:
     schema: schemas.Payload | None
     handler: Handler
     summary: str
-    result: str
+    description: str
+    """What there is to say besides; may be empty."""
+    reply: Any
+    """The type of what is answered, as `replies` has it."""
     rest: Rest | None
     logged_as: Mapping[str, str] = field(default_factory=dict)
     """Member in lower case -> its name on a log line, for the ids of the payload."""
@@ -95,35 +98,51 @@ _commands: dict[str, Command] = {}
 
 
 def command(
-    name: str, schema: type[schemas.Payload] | None, *, result: str, rest: Rest | None = None
+    name: str, schema: type[schemas.Payload] | None, *, rest: Rest | None = None
 ) -> Callable[[Handler], Handler]:
     """Register the decorated function as the handler of a VSI command.
 
-    It is called as `handler(ctx, **payload)`, returns the reply's data, and raises VsiError to refuse.
-    `result` says what the data is: a status word, or the name of a view.
+    It is called as `handler(ctx, **payload)`, returns the reply's data, of the type that its annotation says,
+    and raises VsiError to refuse. Its docstring is what the documents say of the command.
     """
+
+    def take(handler: Handler) -> Handler:
+        register(name, schema, handler, about=handler.__doc__ or "", rest=rest)
+        return handler
+
+    return take
+
+
+def register(
+    name: str,
+    schema: type[schemas.Payload] | None,
+    handler: Handler,
+    *,
+    about: str,
+    rest: Rest | None,
+    reply: Any = None,
+) -> None:
+    """What `command` does. `about` is a sentence, and behind an empty line more; `reply` the type of the
+    answer, when the handler's annotation is not it."""
+    if name not in COMMANDS:
+        raise ValueError(f"{name!r} is no command of the protocol")
+    if name in _commands:
+        raise ValueError(f"{name!r} is registered twice")
+    summary, _, more = about.strip().partition("\n\n")
+    if not summary:
+        raise ValueError(f"the handler of {name!r} has no docstring")
     loader = schema() if schema else None
-    if loader is not None:
-        try:
+    try:
+        if loader is not None:
             ids.check_ids(loader)
             schemas.check_sizes(loader)
             _check_path(loader, rest)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-
-    def register(handler: Handler) -> Handler:
-        if name not in COMMANDS:
-            raise ValueError(f"{name!r} is no command of the protocol")
-        if name in _commands:
-            raise ValueError(f"{name!r} is registered twice")
-        if not handler.__doc__:
-            raise ValueError(f"the handler of {name!r} has no docstring")
-        summary = handler.__doc__.strip().splitlines()[0]
-        logged_as = {} if loader is None else ids.logged_as(loader)
-        _commands[name] = Command(name, loader, handler, summary, result, rest, logged_as)
-        return handler
-
-    return register
+        reply = reply or replies.of_handler(handler)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    logged_as = {} if loader is None else ids.logged_as(loader)
+    description = " ".join(more.split())
+    _commands[name] = Command(name, loader, handler, summary, description, reply, rest, logged_as)
 
 
 def _check_path(schema: schemas.Payload, rest: Rest | None) -> None:

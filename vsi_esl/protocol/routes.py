@@ -21,6 +21,12 @@ class Planned:
 
     rest: Rest
     about: type[Id] | None = None
+    group: str = ""
+
+    @property
+    def tag(self) -> str:
+        """The group of commands that it is in."""
+        return self.group or (self.about.tag if self.about is not None else "")
 
 
 def _of_both(name: str, method: str, path: str) -> dict[str, Planned]:
@@ -32,9 +38,9 @@ def _of_both(name: str, method: str, path: str) -> dict[str, Planned]:
 
 
 PLANNED: dict[str, Planned] = {
-    "webrtc_offer": Planned(Rest("POST", "/webrtc/offer")),
-    "webrtc_add_candidate": Planned(Rest("POST", "/legs/{id}/ice-candidates"), LegId),
-    "webrtc_get_candidates": Planned(Rest("GET", "/legs/{id}/ice-candidates"), LegId),
+    "webrtc_offer": Planned(Rest("POST", "/webrtc/offer"), group="WebRTC"),
+    "webrtc_add_candidate": Planned(Rest("POST", "/legs/{id}/ice-candidates"), LegId, group="WebRTC"),
+    "webrtc_get_candidates": Planned(Rest("GET", "/legs/{id}/ice-candidates"), LegId, group="WebRTC"),
     "leg_amd_start": Planned(Rest("POST", "/legs/{id}/amd"), LegId),
     "leg_transfer": Planned(Rest("POST", "/legs/{id}/transfer", 202), LegId),
     **_of_both("stt_start", "POST", "stt"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from marshmallow import fields
@@ -162,17 +162,27 @@ class Nested(Payload):
     rows = fields.List(fields.Nested(Inner))
 
 
+class Totals(TypedDict):
+    legs: int
+
+
+def unheard(ctx: Any, **_: Any) -> Totals:
+    """Count."""
+    return {"legs": 0}
+
+
 @pytest.mark.parametrize("schema", [Refused, Unnamed, Several, Spelled, Nested])
 def test_an_id_that_nobody_says_what_it_names_is_refused_at_import(schema):
     """A command whose ids confinement does not know would be open to all tenants."""
-    with pytest.raises(ValueError, match=r"get_leg: .* names nothing that is known"):
-        registry.command("get_leg", schema, result="x")
+    with pytest.raises(ValueError, match=r"leg_tts: .* names nothing that is known"):
+        registry.command("leg_tts", schema)(unheard)
 
 
 def test_what_names_nothing_is_about_everything():
     context: Any = None
     confined = confinement.Confinement(context, Access(pattern="a"), registry.load_commands()["list_legs"])
     assert confined.result([{"id": "1"}, {"id": "2", "app_id": "a"}]) == [{"id": "2", "app_id": "a"}]
-    about_all = replace(registry.load_commands()["list_legs"], result="Totals")
-    with pytest.raises(Forbidden, match="not for a token that is confined to an app_id"):
-        confinement.Confinement(context, Access(pattern="a"), about_all)
+    for reply in (Totals, list[Totals]):
+        about_all = replace(registry.load_commands()["list_legs"], reply=reply)
+        with pytest.raises(Forbidden, match="not for a token that is confined to an app_id"):
+            confinement.Confinement(context, Access(pattern="a"), about_all)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from marshmallow import Schema, fields
 
 from vsi_esl.errors import Invalid
 from vsi_esl.protocol import registry, schemas
+from vsi_esl.protocol.replies import Status
 
 HUGE = "x" * (schemas.MAX_CHARACTERS + 1)
 VALUES = (
@@ -73,8 +74,8 @@ def test_a_member_without_a_limit_is_no_command(field, monkeypatch):
     payload = type("Bad", (schemas.Payload,), {"anything": field})
     assert issubclass(payload, Schema)
 
-    def handler(ctx: Any, anything: Any) -> None:
+    def handler(ctx: Any, anything: Any) -> Status[Literal["taken"]]:
         """Would take it."""
 
     with pytest.raises(ValueError, match="may"):
-        registry.command("list_legs", payload, result="")(handler)
+        registry.command("list_legs", payload)(handler)

@@ -4,25 +4,79 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Literal, TypedDict
 
 import pytest
 import structlog
 
+from vsi_esl.commands.twins import for_leg_and_room
+from vsi_esl.model.owner import Owner
 from vsi_esl.ops import logs
-from vsi_esl.protocol import confinement, names, registry, routes
+from vsi_esl.protocol import confinement, names, registry, routes, schemas
 from vsi_esl.protocol.ids import Id, LegId, NewId
 from vsi_esl.protocol.registry import Rest
+from vsi_esl.protocol.replies import Status
 from vsi_esl.protocol.schemas import Payload, Text
+
+Done = Status[Literal["done"]]
+
+
+def done(ctx: object) -> Done:
+    """Do it."""
+    return {"status": "done"}
 
 
 def test_registry_refuses_strangers_and_doubles():
     registry.load_commands()
     with pytest.raises(ValueError, match="no command of the protocol"):
-        registry.command("brew", None, result="")(lambda ctx: None)
+        registry.command("brew", None)(lambda ctx: None)
     with pytest.raises(ValueError, match="twice"):
-        registry.command("list_legs", None, result="")(lambda ctx: None)
+        registry.command("list_legs", None)(lambda ctx: None)
     with pytest.raises(ValueError, match="docstring"):
-        registry.command("leg_tts", None, result="")(lambda ctx: None)
+        registry.command("leg_tts", None)(lambda ctx: None)
+
+
+def says_nothing(ctx: object):
+    """Answers who knows what."""
+
+
+def says_little(ctx: object) -> dict[str, str]:
+    """Answers some object."""
+    return {}
+
+
+@pytest.mark.parametrize("handler", [says_nothing, says_little])
+def test_a_handler_says_what_it_answers(handler):
+    with pytest.raises(ValueError, match="leg_tts: its handler does not say what it answers"):
+        registry.command("leg_tts", None)(handler)
+
+
+class Spoken(TypedDict):
+    of: str
+    words: int
+
+
+def test_twins_are_one_function_and_two_commands(monkeypatch):
+    monkeypatch.setattr(registry, "_commands", {})
+    payload = type("Tts", (Payload,), {"text": Text()})
+
+    @for_leg_and_room(
+        "tts", payload, rest=Rest("POST", "/tts"), leg="Speak to a leg.", room="Speak to a room.\n\nAt once."
+    )
+    def tts(ctx: object, owner: Owner, text: str) -> Spoken:
+        return {"of": f"{owner.kind} {owner.id}", "words": len(text.split())}
+
+    leg, room = registry._commands["leg_tts"], registry._commands["room_tts"]
+    assert [leg.summary, leg.description] == ["Speak to a leg.", ""]
+    assert [room.summary, room.description] == ["Speak to a room.", "At once."]
+    assert [leg.rest.path, room.rest.path] == ["/legs/{id}/tts", "/rooms/{id}/tts"]
+    assert list(leg.schema.fields) == list(room.schema.fields) == ["id", "text"]
+    assert leg.reply is room.reply is Spoken
+    arguments = schemas.load(leg.schema, {"id": "1", "text": "good morning"})
+    assert leg.handler(None, **arguments) == {"of": "leg 1", "words": 2}
+    assert room.handler(None, **arguments) == {"of": "room 1", "words": 2}
+    with pytest.raises(ValueError, match="twice"):
+        for_leg_and_room("tts", payload, rest=Rest("POST", "/tts"), leg="A.", room="B.")(tts)
 
 
 def test_what_is_not_registered_has_a_route_that_says_so():
@@ -38,8 +92,8 @@ def test_a_registered_command_is_not_pending_any_more(monkeypatch):
     payload = type("Transfer", (Payload,), {"leg": LegId()})
     own = Rest("PUT", "/legs/{leg}/elsewhere")
 
-    @registry.command("leg_transfer", payload, result="done", rest=own)
-    def leg_transfer(ctx: object, leg: str) -> None:
+    @registry.command("leg_transfer", payload, rest=own)
+    def leg_transfer(ctx: object, leg: str) -> Done:
         """Send the peer elsewhere."""
 
     assert "leg_transfer" not in registry.pending()
@@ -49,9 +103,7 @@ def test_a_registered_command_is_not_pending_any_more(monkeypatch):
 @pytest.mark.parametrize("fields", [{"leg": Text()}, {"other": LegId()}])
 def test_a_path_parameter_is_an_id_that_says_what_it_names(fields):
     with pytest.raises(ValueError, match="leg_tts: leg of the path is no id"):
-        registry.command(
-            "leg_tts", type("P", (Payload,), fields), result="", rest=Rest("POST", "/legs/{leg}")
-        )
+        registry.command("leg_tts", type("P", (Payload,), fields), rest=Rest("POST", "/legs/{leg}"))(done)
 
 
 class TrunkId(Id):
@@ -65,8 +117,8 @@ def test_a_feature_brings_its_own_sort_of_id(monkeypatch):
     monkeypatch.setattr(confinement, "OWNERS", dict(confinement.OWNERS))
     payload = type("P", (Payload,), {"id": TrunkId(), "second_id": NewId(TrunkId)})
 
-    @registry.command("leg_tts", payload, result="")
-    def leg_tts(ctx: object, id: str, second_id: str) -> None:
+    @registry.command("leg_tts", payload)
+    def leg_tts(ctx: object, id: str, second_id: str) -> Done:
         """Speak."""
 
     with pytest.raises(ValueError, match="nobody knows whose a TrunkId is"):

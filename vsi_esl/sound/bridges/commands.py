@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Literal
 
 from ...calls import lifecycle
 from ...calls.context import Context
 from ...calls.nodes import Node
 from ...errors import Invalid, NotFound, NotSupported
-from ...model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge
+from ...model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge, BridgeView
 from ...model.room import Room
 from ...model.sound_stores import Bridges
 from ...protocol.ids import Id, NewId, RoomId
 from ...protocol.registry import Body, Rest, command
+from ...protocol.replies import Status
 from ...protocol.schemas import Payload, Text, about
 from . import bridging
 
@@ -22,6 +23,9 @@ class BridgeId(Id):
     """A bridge of a room."""
 
     noun = "bridge"
+    view = BridgeView
+    tag = "Bridges"
+    part = True
 
 
 class BridgeCreate(Payload):
@@ -51,7 +55,6 @@ class BridgeUpdate(BridgePayload):
 @command(
     "bridge_create",
     BridgeCreate,
-    result="BridgeView",
     rest=Rest(
         "POST",
         "/rooms/{room_id}/bridges",
@@ -62,7 +65,7 @@ class BridgeUpdate(BridgePayload):
 )
 def bridge_create(
     ctx: Context, room_id: str, bridge_id: str, peer_room_id: str, direction: str
-) -> dict[str, Any]:
+) -> BridgeView:
     """Connect two rooms of the same sample rate. `send` means that the peer hears this room."""
     if not peer_room_id:
         raise Invalid("room_id is required")
@@ -101,18 +104,14 @@ def _node(ctx: Context, here: Room, there: Room) -> Node:
     return node
 
 
-@command(
-    "bridge_list", BridgeList, result="array of BridgeView", rest=Rest("GET", "/rooms/{room_id}/bridges")
-)
-def bridge_list(ctx: Context, room_id: str) -> list[dict[str, Any]]:
+@command("bridge_list", BridgeList, rest=Rest("GET", "/rooms/{room_id}/bridges"))
+def bridge_list(ctx: Context, room_id: str) -> list[BridgeView]:
     """The bridges of a room, seen from it."""
     return [bridge.view(room_id) for bridge in ctx.get(Bridges).of_room(ctx.rooms.get(room_id).id)]
 
 
-@command(
-    "bridge_get", BridgePayload, result="BridgeView", rest=Rest("GET", "/rooms/{room_id}/bridges/{bridge_id}")
-)
-def bridge_get(ctx: Context, room_id: str, bridge_id: str) -> dict[str, Any]:
+@command("bridge_get", BridgePayload, rest=Rest("GET", "/rooms/{room_id}/bridges/{bridge_id}"))
+def bridge_get(ctx: Context, room_id: str, bridge_id: str) -> BridgeView:
     """One bridge, seen from one of its rooms."""
     return ctx.get(Bridges).get(room_id, bridge_id).view(room_id)
 
@@ -120,10 +119,9 @@ def bridge_get(ctx: Context, room_id: str, bridge_id: str) -> dict[str, Any]:
 @command(
     "bridge_update",
     BridgeUpdate,
-    result="BridgeView",
     rest=Rest("PATCH", "/rooms/{room_id}/bridges/{bridge_id}", body=Body.REQUIRED),
 )
-def bridge_update(ctx: Context, room_id: str, bridge_id: str, direction: str) -> dict[str, Any]:
+def bridge_update(ctx: Context, room_id: str, bridge_id: str, direction: str) -> BridgeView:
     """Change what passes over a bridge, at once."""
     bridge = ctx.get(Bridges).get(room_id, bridge_id)
     if not direction:
@@ -135,10 +133,9 @@ def bridge_update(ctx: Context, room_id: str, bridge_id: str, direction: str) ->
 @command(
     "bridge_delete",
     BridgePayload,
-    result="deleted",
     rest=Rest("DELETE", "/rooms/{room_id}/bridges/{bridge_id}"),
 )
-def bridge_delete(ctx: Context, room_id: str, bridge_id: str) -> dict[str, str]:
+def bridge_delete(ctx: Context, room_id: str, bridge_id: str) -> Status[Literal["deleted"]]:
     """Separate two rooms; the legs stay where they are."""
     bridging.delete(ctx, ctx.get(Bridges).get(room_id, bridge_id))
     return {"status": "deleted"}

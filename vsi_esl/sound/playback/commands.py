@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypedDict
+
 from ...calls.context import Context
-from ...commands.legs import LegPayload
-from ...commands.rooms import RoomPayload
+from ...commands.twins import find, for_leg_and_room
 from ...errors import Conflict, Invalid
 from ...model.leg import RINGING, Leg
-from ...model.owner import Owner, of_leg, of_room
+from ...model.owner import Owner
 from ...model.room import Room
 from ...model.sound_stores import Playbacks
 from ...protocol.ids import Id
-from ...protocol.registry import Body, Rest, command
+from ...protocol.registry import Body, Rest
+from ...protocol.replies import Status
 from ...protocol.schemas import INT32, Payload, Text, Whole, about
 from . import player
 
@@ -39,96 +41,65 @@ class PlayStart(Payload):
     volume = Whole(*INT32, metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
 
 
-class LegPlayStart(LegPayload, PlayStart):
-    pass
-
-
-class RoomPlayStart(RoomPayload, PlayStart):
-    pass
-
-
-class LegPlayStop(LegPayload):
+class PlayStop(Payload):
     playback_id = PlaybackId()
 
 
-class RoomPlayStop(RoomPayload):
-    playback_id = PlaybackId()
-
-
-class LegPlayVolume(LegPlayStop):
+class PlayVolume(PlayStop):
     volume = VOLUME
 
 
-class RoomPlayVolume(RoomPlayStop):
-    volume = VOLUME
+class PlaybackStart(TypedDict):
+    """A playback that has been taken on."""
+
+    playback_id: str
+    status: Literal["playing"]
 
 
-@command(
-    "leg_play_start",
-    LegPlayStart,
-    result="PlaybackStart",
-    rest=Rest("POST", "/legs/{id}/play", body=Body.REQUIRED),
+@for_leg_and_room(
+    "play_start",
+    PlayStart,
+    rest=Rest("POST", "/play", body=Body.REQUIRED),
+    leg="Play a URL or a tone to one leg, wherever it is; others in its room do not hear it.",
+    room="Play a URL or a tone to everybody in a room, whatever its routing.",
 )
-def leg_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
-    """Play a URL or a tone to one leg, wherever it is; others in its room do not hear it."""
-    leg = ctx.legs.get(id)
+def play_start(ctx: Context, owner: Owner, **what: str | int) -> PlaybackStart:
+    listener = find(ctx, owner)
     _check(what)
-    if leg.state == RINGING:
+    if isinstance(listener, Leg) and listener.state == RINGING:
         raise Conflict("leg has no audio writer")
-    return _start(ctx, leg, what)
-
-
-@command(
-    "room_play_start",
-    RoomPlayStart,
-    result="PlaybackStart",
-    rest=Rest("POST", "/rooms/{id}/play", body=Body.REQUIRED),
-)
-def room_play_start(ctx: Context, id: str, **what: str | int) -> dict[str, str]:
-    """Play a URL or a tone to everybody in a room, whatever its routing."""
-    room = ctx.rooms.get(id)
-    _check(what)
-    if not room.legs:
+    if isinstance(listener, Room) and not listener.legs:
         raise Conflict("room has no participants")
-    return _start(ctx, room, what)
+    ctx.node(listener).require("mod_sndfile", "mod_loopback")
+    if int(what["repeat"]) > MAX_REPEAT:
+        what["repeat"] = -1
+    playback = player.start(ctx, listener, **what)  # type: ignore[arg-type]
+    return {"playback_id": playback.id, "status": "playing"}
 
 
-@command("leg_play_stop", LegPlayStop, result="stopped", rest=Rest("DELETE", "/legs/{id}/play/{playback_id}"))
-def leg_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
-    """Stop one playback of a leg."""
-    player.stop(ctx, ctx.get(Playbacks).get(of_leg(id), playback_id, NOT_PLAYING))
+@for_leg_and_room(
+    "play_stop",
+    PlayStop,
+    rest=Rest("DELETE", "/play/{playback_id}"),
+    leg="Stop one playback of a leg.",
+    room="Stop one playback of a room.",
+)
+def play_stop(ctx: Context, owner: Owner, playback_id: str) -> Status[Literal["stopped"]]:
+    player.stop(ctx, ctx.get(Playbacks).get(owner, playback_id, NOT_PLAYING))
     return {"status": "stopped"}
 
 
-@command(
-    "room_play_stop", RoomPlayStop, result="stopped", rest=Rest("DELETE", "/rooms/{id}/play/{playback_id}")
+@for_leg_and_room(
+    "play_volume",
+    PlayVolume,
+    rest=Rest("PATCH", "/play/{playback_id}", body=Body.REQUIRED),
+    leg="Change the volume of a leg's playback while it runs.",
+    room="Change the volume of a room's playback while it runs.",
 )
-def room_play_stop(ctx: Context, id: str, playback_id: str) -> dict[str, str]:
-    """Stop one playback of a room."""
-    player.stop(ctx, ctx.get(Playbacks).get(of_room(id), playback_id, NOT_PLAYING))
-    return {"status": "stopped"}
-
-
-@command(
-    "leg_play_volume",
-    LegPlayVolume,
-    result="ok",
-    rest=Rest("PATCH", "/legs/{id}/play/{playback_id}", body=Body.REQUIRED),
-)
-def leg_play_volume(ctx: Context, id: str, playback_id: str, volume: int) -> dict[str, str]:
-    """Change the volume of a leg's playback while it runs."""
-    return _volume(ctx, of_leg(id), playback_id, volume)
-
-
-@command(
-    "room_play_volume",
-    RoomPlayVolume,
-    result="ok",
-    rest=Rest("PATCH", "/rooms/{id}/play/{playback_id}", body=Body.REQUIRED),
-)
-def room_play_volume(ctx: Context, id: str, playback_id: str, volume: int) -> dict[str, str]:
-    """Change the volume of a room's playback while it runs."""
-    return _volume(ctx, of_room(id), playback_id, volume)
+def play_volume(ctx: Context, owner: Owner, playback_id: str, volume: int) -> Status[Literal["ok"]]:
+    _check_volume(volume)
+    player.set_volume(ctx, ctx.get(Playbacks).get(owner, playback_id, "playback not found"), volume)
+    return {"status": "ok"}
 
 
 def _check(what: dict[str, str | int]) -> None:
@@ -142,17 +113,3 @@ def _check(what: dict[str, str | int]) -> None:
 def _check_volume(volume: int) -> None:
     if abs(volume) > MAX_VOLUME:
         raise Invalid("volume must be between -8 and 8")
-
-
-def _start(ctx: Context, owner: Leg | Room, what: dict[str, str | int]) -> dict[str, str]:
-    ctx.node(owner).require("mod_sndfile", "mod_loopback")
-    if int(what["repeat"]) > MAX_REPEAT:
-        what["repeat"] = -1
-    playback = player.start(ctx, owner, **what)  # type: ignore[arg-type]
-    return {"playback_id": playback.id, "status": "playing"}
-
-
-def _volume(ctx: Context, owner: Owner, playback_id: str, volume: int) -> dict[str, str]:
-    _check_volume(volume)
-    player.set_volume(ctx, ctx.get(Playbacks).get(owner, playback_id, "playback not found"), volume)
-    return {"status": "ok"}

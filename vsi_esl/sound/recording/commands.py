@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 import gevent
 
 from ...calls.context import Context
 from ...calls.nodes import Node
-from ...commands.legs import LegPayload
-from ...commands.rooms import RoomPayload
+from ...commands.twins import find, for_leg_and_room
 from ...errors import Conflict, NotFound, SwitchUnavailable
-from ...model.owner import Owner, of_leg, of_room
-from ...model.recording import Recording
+from ...model.leg import Leg
+from ...model.owner import Owner
+from ...model.recording import ChannelInfo, Recording
 from ...model.room import Room
 from ...model.sound_stores import Recordings
-from ...protocol.registry import Body, Rest, command
+from ...protocol.registry import Body, Rest
+from ...protocol.replies import Status
 from ...protocol.schemas import Flag, Payload, Text, about
 from ...storage import s3
 from ...storage.s3 import S3Target
@@ -39,113 +40,95 @@ class RecordStart(Payload):
     s3_secret_key = Text()
 
 
-class LegRecordStart(LegPayload, RecordStart):
-    pass
+class RecordingStart(TypedDict):
+    """A recording that has begun."""
+
+    status: Literal["recording"]
+    file: str
 
 
-class RoomRecordStart(RoomPayload, RecordStart):
-    pass
+class RecordingStop(TypedDict):
+    """A recording that is finished."""
+
+    status: Literal["stopped"]
+    file: str
 
 
-@command(
-    "leg_record_start",
-    LegRecordStart,
-    result="RecordingStart",
-    rest=Rest("POST", "/legs/{id}/record", body=Body.OPTIONAL),
+class RoomRecordingStop(RecordingStop):
+    """A room's, which may have a channel for each participant."""
+
+    multi_channel_file: NotRequired[str]
+    channels: NotRequired[dict[str, ChannelInfo]]
+    omitted_legs: Annotated[NotRequired[list[str]], "Whose track could not be read."]
+
+
+@for_leg_and_room(
+    "record_start",
+    RecordStart,
+    rest=Rest("POST", "/record", body=Body.OPTIONAL),
+    leg="Record one leg in stereo: left what it says, right what it hears.",
+    room="Record the mix of a room, and with multi_channel one track per participant.",
 )
-def leg_record_start(
-    ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
-) -> dict[str, str]:
-    """Record one leg in stereo: left what it says, right what it hears."""
-    node = ctx.node(ctx.legs.get(id))
-    target = _target(ctx, node, of_leg(id), storage)
-    ctx.legs.get(id)
-    file = naming.place(ctx, of_leg(id), filename)
-    leg = ctx.legs.get(id)  # the bucket and the disk were looked at meanwhile
-    return _started(recorder.start_leg(ctx, leg, target, file))
+def record_start(
+    ctx: Context, owner: Owner, filename: str, multi_channel: bool, **storage: str
+) -> RecordingStart:
+    node = ctx.node(find(ctx, owner))
+    target = _target(ctx, node, owner, storage)
+    _recordable(ctx, owner)
+    file = naming.place(ctx, owner, filename)
+    found = _recordable(ctx, owner)  # the bucket and the disk were looked at meanwhile
+    if isinstance(found, Leg):
+        recording = recorder.start_leg(ctx, found, target, file)
+    else:
+        recording = recorder.start_room(ctx, found, target, file, multi_channel)
+    return {"status": "recording", "file": recording.file}
 
 
-@command(
-    "room_record_start",
-    RoomRecordStart,
-    result="RecordingStart",
-    rest=Rest("POST", "/rooms/{id}/record", body=Body.OPTIONAL),
+@for_leg_and_room(
+    "record_pause",
+    rest=Rest("POST", "/record/pause"),
+    leg="Record silence from now on; the time goes on.",
+    room="Record silence from now on, in the mix and in every track; the time goes on.",
 )
-def room_record_start(
-    ctx: Context, id: str, filename: str, multi_channel: bool, **storage: str
-) -> dict[str, str]:
-    """Record the mix of a room, and with multi_channel one track per participant."""
-    node = ctx.node(ctx.rooms.get(id))
-    target = _target(ctx, node, of_room(id), storage)
-    _with_legs(ctx, id)
-    file = naming.place(ctx, of_room(id), filename)
-    room = _with_legs(ctx, id)  # the bucket and the disk were looked at meanwhile
-    return _started(recorder.start_room(ctx, room, target, file, multi_channel))
+def record_pause(ctx: Context, owner: Owner) -> Status[Literal["paused", "already_paused"]]:
+    changed = recorder.pause(ctx, _running(ctx, owner), True)
+    return {"status": "paused" if changed else "already_paused"}
 
 
-@command(
-    "leg_record_pause",
-    LegPayload,
-    result="paused or already_paused",
-    rest=Rest("POST", "/legs/{id}/record/pause"),
+@for_leg_and_room(
+    "record_resume", rest=Rest("POST", "/record/resume"), leg="End the pause.", room="End the pause."
 )
-def leg_record_pause(ctx: Context, id: str) -> dict[str, str]:
-    """Record silence from now on; the time goes on."""
-    return _pause(ctx, of_leg(id))
+def record_resume(ctx: Context, owner: Owner) -> Status[Literal["resumed", "not_paused"]]:
+    changed = recorder.pause(ctx, _running(ctx, owner), False)
+    return {"status": "resumed" if changed else "not_paused"}
 
 
-@command(
-    "room_record_pause",
-    RoomPayload,
-    result="paused or already_paused",
-    rest=Rest("POST", "/rooms/{id}/record/pause"),
+@for_leg_and_room(
+    "record_stop",
+    rest=Rest("DELETE", "/record"),
+    leg="Finish the leg's recording; the reply says where the file is.",
+    room="Finish the room's recording; the reply says where the files are.",
+    room_reply=RoomRecordingStop,
 )
-def room_record_pause(ctx: Context, id: str) -> dict[str, str]:
-    """Record silence from now on, in the mix and in every track; the time goes on."""
-    return _pause(ctx, of_room(id))
+def record_stop(ctx: Context, owner: Owner) -> RecordingStop:
+    report = recorder.stop(ctx, _running(ctx, owner))
+    limit = FINISH_TIMEOUT_S + ctx.config.section(S3Settings).upload_timeout
+    with gevent.Timeout(limit, SwitchUnavailable(f"not done within {limit:g} s")):
+        recording = report.get()
+    reply: RoomRecordingStop = {"status": "stopped", "file": recording.shown(recording.file)}
+    if recording.multi_file:
+        reply["multi_channel_file"] = recording.shown(recording.multi_file)
+        reply["channels"] = recording.channels()
+        if recording.omitted:
+            reply["omitted_legs"] = recording.omitted
+    return reply
 
 
-@command(
-    "leg_record_resume",
-    LegPayload,
-    result="resumed or not_paused",
-    rest=Rest("POST", "/legs/{id}/record/resume"),
-)
-def leg_record_resume(ctx: Context, id: str) -> dict[str, str]:
-    """End the pause."""
-    return _resume(ctx, of_leg(id))
-
-
-@command(
-    "room_record_resume",
-    RoomPayload,
-    result="resumed or not_paused",
-    rest=Rest("POST", "/rooms/{id}/record/resume"),
-)
-def room_record_resume(ctx: Context, id: str) -> dict[str, str]:
-    """End the pause."""
-    return _resume(ctx, of_room(id))
-
-
-@command("leg_record_stop", LegPayload, result="RecordingStop", rest=Rest("DELETE", "/legs/{id}/record"))
-def leg_record_stop(ctx: Context, id: str) -> dict[str, Any]:
-    """Finish the leg's recording; the reply says where the file is."""
-    return _stop(ctx, of_leg(id))
-
-
-@command(
-    "room_record_stop", RoomPayload, result="RoomRecordingStop", rest=Rest("DELETE", "/rooms/{id}/record")
-)
-def room_record_stop(ctx: Context, id: str) -> dict[str, Any]:
-    """Finish the room's recording; the reply says where the files are."""
-    return _stop(ctx, of_room(id))
-
-
-def _with_legs(ctx: Context, room_id: str) -> Room:
-    room = ctx.rooms.get(room_id)
-    if not room.legs:
+def _recordable(ctx: Context, owner: Owner) -> Leg | Room:
+    found = find(ctx, owner)
+    if isinstance(found, Room) and not found.legs:
         raise Conflict("room has no participants")
-    return room
+    return found
 
 
 def _target(ctx: Context, node: Node, owner: Owner, fields: dict[str, str]) -> S3Target | None:
@@ -164,38 +147,8 @@ def _target(ctx: Context, node: Node, owner: Owner, fields: dict[str, str]) -> S
     return target
 
 
-def _started(recording: Recording) -> dict[str, str]:
-    return {"status": "recording", "file": recording.file}
-
-
 def _running(ctx: Context, owner: Owner) -> Recording:
     recording = ctx.get(Recordings).running(owner)
     if recording is None:
         raise NotFound("no recording in progress")
     return recording
-
-
-def _pause(ctx: Context, owner: Owner) -> dict[str, str]:
-    changed = recorder.pause(ctx, _running(ctx, owner), True)
-    return {"status": "paused" if changed else "already_paused"}
-
-
-def _resume(ctx: Context, owner: Owner) -> dict[str, str]:
-    changed = recorder.pause(ctx, _running(ctx, owner), False)
-    return {"status": "resumed" if changed else "not_paused"}
-
-
-def _stop(ctx: Context, owner: Owner) -> dict[str, Any]:
-    report = recorder.stop(ctx, _running(ctx, owner))
-    limit = FINISH_TIMEOUT_S + ctx.config.section(S3Settings).upload_timeout
-    with gevent.Timeout(limit, SwitchUnavailable(f"not done within {limit:g} s")):
-        recording = report.get()
-    reply: dict[str, Any] = {"status": "stopped", "file": recording.shown(recording.file)}
-    if recording.multi_file:
-        reply |= {
-            "multi_channel_file": recording.shown(recording.multi_file),
-            "channels": recording.channels(),
-        }
-        if recording.omitted:
-            reply["omitted_legs"] = recording.omitted
-    return reply

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from ...events.base import OwnedEvent
-from ...model.recording import Recording
-
-
-class Track(TypedDict):
-    """One leg's channel of a multi-channel recording."""
-
-    channel: int
-    start_ms: int
-    end_ms: int
+from ...model.recording import ChannelInfo, Recording
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -61,6 +53,6 @@ class RecordingFinished(RecordingEvent):
 
     type = "recording.finished"
     multi_channel_file: str | None = None
-    channels: dict[str, Track] | None = None
+    channels: dict[str, ChannelInfo] | None = None
     omitted_legs: list[str] | None = None
     error: str | None = None
