@@ -277,6 +277,10 @@ class ServiceCollector:
         yield totals("vsi_esl_switch_refreshes", refreshed, each(lambda node: node.refreshes))
         lost = "Commands nobody waits for that could not be sent; what they set is set again."
         yield totals("vsi_esl_switch_commands_lost", lost, each(lambda node: node.posts_lost))
+        unanswered = "Commands that the switch has not answered, those not sent yet included."
+        yield gauges("vsi_esl_switch_commands_pending", unanswered, each(lambda node: node.traffic.pending))
+        too_late = "Commands that were not sent at all: whoever waited had given up before."
+        yield totals("vsi_esl_switch_commands_withdrawn", too_late, each(lambda node: node.traffic.withdrawn))
         handled = "Events of the switch handled."
         yield totals("vsi_esl_switch_events", handled, each(lambda node: node.events_handled))
         jobs = "Background jobs under way."
@@ -290,6 +294,8 @@ class ServiceCollector:
         ctx = self._ctx
         yield gauge("vsi_esl_work_queued", "Work that waits for its leg or room.", len(ctx.workers))
         yield total("vsi_esl_work_refused", "Work refused: too much was waiting.", ctx.workers.refused)
+        too_late = "Work that was not begun in time, and not done later."
+        yield total("vsi_esl_work_withdrawn", too_late, ctx.workers.withdrawn)
 
     def _events(self) -> Iterator[Metric]:
         bus = self._ctx.bus

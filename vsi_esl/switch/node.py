@@ -29,6 +29,7 @@ from .esl.hurry import Hurry
 from .esl.jobs import Jobs
 from .esl.lanes import Lanes
 from .esl.pulse import PATIENCE_S, TICK_S, Pulse, longest_still, wait_until_answered
+from .esl.writer import Traffic
 from .facts import SwitchFacts, learn, warn
 from .lines import builder
 from .unavailable import as_unavailable
@@ -77,7 +78,7 @@ class SwitchNode:
         backoff_max: float = 10.0,
     ) -> None:
         self._address = (host, port, password)
-        self._subscription = subscription(events)
+        self._subscription = builder.subscription(OWN_EVENTS.union(events))
         self._on_event = on_event
         self._resync = resync
         self._on_lost = on_lost
@@ -100,6 +101,7 @@ class SwitchNode:
         """Why the calls are to be looked at anew; empty when they need not be."""
         self._logged = "", 0.0
         self.jobs = Jobs()
+        self.traffic = Traffic()
         self.hurry = Hurry(lambda: self._events)
         self.facts = SwitchFacts()
         self.clock = SwitchClock()
@@ -162,19 +164,24 @@ class SwitchNode:
     def post(self, *lines: str) -> None:
         """Send api commands without waiting, and without failing.
 
-        What cannot be sent is counted, and what it would have set is set again when the calls are next
-        re-adopted: at the connect that follows, or soon when the connection is there.
+        What cannot be sent, or not by when a command has to be answered, is counted, and what it would have
+        set is set again when the calls are next re-adopted: at the connect that follows, or soon when the
+        connection is there.
         """
         if not lines:
             return
         client = self._commands
         if client is not None and (self.ready or self._resyncing):
             try:
-                client.post(*[f"api {line}" for line in lines])
+                posted = [f"api {line}" for line in lines]
+                client.post(*posted, timeout=self._command_timeout, not_sent=self._post_lost)
                 return
             except NotConnectedError as error:
                 log.debug("not sent", error=str(error))
-        self.posts_lost += len(lines)
+        self._post_lost(len(lines))
+
+    def _post_lost(self, count: int = 1) -> None:
+        self.posts_lost += count
         self._refresh_due = "commands could not be sent"
 
     def execute(self, channel: str, application: str, argument: str) -> str:
@@ -267,13 +274,14 @@ class SwitchNode:
     def _connect(self) -> None:
         self._lost.clear()
         options: dict[str, Any] = {"timeout": self._connect_timeout, "on_close": self._closed}
+        options["traffic"] = self.traffic
         self._commands = EslClient(*self._address, **options)
         self._commands.connect()
         self._lanes = Lanes(partial(EslClient, *self._address, **options))
         self._lanes.connect()
         self._events = EslClient(*self._address, on_event=self._handle, **options)
         self._events.connect()
-        reply = self._events.send(f"event json {self._subscription}")
+        reply = self._events.send(self._subscription)
         if not reply.startswith("+OK"):
             raise NotConnectedError(f"the switch refused our events: {reply}")
         self._adopt_calls()
@@ -390,10 +398,3 @@ class SwitchNode:
                 client.stop() if goodbye else client.close()
         self._events = self._lanes = self._commands = None
         self.jobs.fail_all(NotConnectedError(self.last_error))
-
-
-def subscription(events: Iterable[str]) -> str:
-    """The names of `event json`: events, then CUSTOM and the subclasses, which are not in capitals."""
-    names = OWN_EVENTS.union(events)
-    subclasses = sorted(name for name in names if not name.isupper())
-    return " ".join([*sorted(names.difference(subclasses)), *(["CUSTOM", *subclasses] if subclasses else [])])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import gevent
 import structlog
@@ -18,7 +19,13 @@ log = structlog.get_logger(__name__)
 MAX_QUEUED_PER_KEY = 256
 
 
-Job: TypeAlias = "tuple[AsyncResult[Any], Callable[..., Any], tuple[Any, ...]]"
+@dataclass(slots=True, eq=False)
+class Job:
+    """Work that waits for its turn, and where its outcome goes."""
+
+    result: AsyncResult[Any]
+    work: Callable[..., Any]
+    arguments: tuple[Any, ...]
 
 
 class Workers:
@@ -28,28 +35,48 @@ class Workers:
         self._queues: dict[str, deque[Job]] = {}
         self._greenlets: dict[str, gevent.Greenlet] = {}
         self.refused = 0
+        self.withdrawn = 0
+        """Work that was not begun in time, and therefore not done."""
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
     def submit(self, key: str, work: Callable[..., Any], *args: Any) -> AsyncResult[Any]:
         """Queue `work(*args)` behind what is queued for the key. The result carries its value or error."""
-        result: AsyncResult[Any] = AsyncResult()
+        return self._queue(key, work, args).result
+
+    def run(self, key: str, timeout: float, work: Callable[..., Any], *args: Any) -> Any:
+        """Like `submit`, and wait for it: at most `timeout` seconds, then SwitchUnavailable. What has not
+        begun by then is not done later, when whoever asked for it believes that it was not."""
+        job = self._queue(key, work, args)
+        deadline = gevent.Timeout(timeout)
+        try:
+            with deadline:
+                return job.result.get()
+        except gevent.Timeout as expired:
+            if expired is not deadline:
+                raise
+            self._withdraw(key, job)
+            raise SwitchUnavailable(f"not done within {timeout:g} s") from None
+
+    def _queue(self, key: str, work: Callable[..., Any], args: tuple[Any, ...]) -> Job:
+        job = Job(AsyncResult(), logs.carry(work), args)
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = deque()
             self._greenlets[key] = gevent.spawn(self._run, key, queue)
         if len(queue) >= MAX_QUEUED_PER_KEY:
             self.refused += 1
-            result.set_exception(SwitchUnavailable("too many commands are waiting for this leg or room"))
-            return result
-        queue.append((result, logs.carry(work), args))
-        return result
+            job.result.set_exception(SwitchUnavailable("too many commands are waiting for this leg or room"))
+        else:
+            queue.append(job)
+        return job
 
-    def run(self, key: str, timeout: float, work: Callable[..., Any], *args: Any) -> Any:
-        """Like `submit`, and wait for it: at most `timeout` seconds, then SwitchUnavailable."""
-        with gevent.Timeout(timeout, SwitchUnavailable(f"not done within {timeout:g} s")):
-            return self.submit(key, work, *args).get()
+    def _withdraw(self, key: str, job: Job) -> None:
+        queue = self._queues.get(key)
+        if queue is not None and job in queue:
+            queue.remove(job)
+            self.withdrawn += 1
 
     def stop(self) -> None:
         """Drop what is queued and end what is under way."""
@@ -60,17 +87,17 @@ class Workers:
     def _run(self, key: str, queue: deque[Job]) -> None:
         try:
             while queue:
-                result, work, args = queue.popleft()
+                job = queue.popleft()
                 try:
-                    result.set(work(*args))
+                    job.result.set(job.work(*job.arguments))
                 except VsiError as error:
-                    result.set_exception(error)
+                    job.result.set_exception(error)
                 except Exception as error:
-                    log.exception("work failed", key=key, work=getattr(work, "__name__", str(work)))
-                    result.set_exception(error)
+                    log.exception("work failed", key=key, work=getattr(job.work, "__name__", str(job.work)))
+                    job.result.set_exception(error)
         except gevent.GreenletExit:
-            for result, _, _ in queue:
-                result.set_exception(SwitchUnavailable("the service is shutting down"))
+            for job in queue:
+                job.result.set_exception(SwitchUnavailable("the service is shutting down"))
         finally:
             if self._queues.get(key) is queue:
                 del self._queues[key]

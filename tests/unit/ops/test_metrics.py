@@ -191,7 +191,8 @@ def test_the_state_of_the_service(service):
         Recording(id="a", file="/a.wav", rate=8000, leg_id="1", state=RUNNING, paused=True)
     )
     ctx.get(Recordings).add(Recording(id="b", file="/b.wav", rate=8000, leg_id="2", state=RUNNING))
-    ctx.workers.refused = 3
+    ctx.workers.refused, ctx.workers.withdrawn = 3, 7
+    ctx.nodes.default.traffic.pending, ctx.nodes.default.traffic.withdrawn = 8, 9
     ctx.nodes.default.sound.gone_astray = 2
     ctx.get(Uploads).failures = 4
     ctx.bus.dropped = 5
@@ -207,7 +208,9 @@ def test_the_state_of_the_service(service):
     states = {"armed": 0, "running": 1, "paused": 1, "closing": 0, "reported": 0}
     assert {state: of("vsi_esl_recordings", state=state) for state in states} == states
     assert (of("vsi_esl_switch_up"), of("vsi_esl_ready"), of("vsi_esl_vsi_clients")) == (0, 0, 0)
-    assert of("vsi_esl_work_refused_total") == 3
+    assert (of("vsi_esl_work_refused_total"), of("vsi_esl_work_withdrawn_total")) == (3, 7)
+    assert of("vsi_esl_switch_commands_pending") == 8
+    assert of("vsi_esl_switch_commands_withdrawn_total") == 9
     assert of("vsi_esl_internal_channels_astray_total") == 2
     assert of("vsi_esl_upload_failures_total") == 4
     assert of("voiceblender_vsi_events_dropped_total") == 5

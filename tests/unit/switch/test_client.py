@@ -18,7 +18,7 @@ from vsi_esl.switch.esl import writer as writer_module
 from vsi_esl.switch.esl.client import AuthenticationFailed, CommandTimeout, EslClient
 from vsi_esl.switch.esl.codec import CodecError
 from vsi_esl.switch.esl.jobs import Jobs
-from vsi_esl.switch.esl.writer import TooManyCommands
+from vsi_esl.switch.esl.writer import TooManyCommands, Traffic
 
 HELLO = b"Content-Type: auth/request\n\n"
 ACCEPTED = b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n"
@@ -293,7 +293,8 @@ def test_a_post_too_many_is_refused():
 
 
 def test_a_command_that_was_given_up_before_it_went_out_never_does():
-    with deaf_peer() as (port, received, read), connected(port) as client:
+    traffic = Traffic()
+    with deaf_peer() as (port, received, read), connected(port, traffic=traffic) as client:
         fill(client)
         with pytest.raises(CommandTimeout):
             client.send("api too-late", timeout=0.1)
@@ -303,7 +304,26 @@ def test_a_command_that_was_given_up_before_it_went_out_never_does():
             while b"behind-it" not in b"".join(received[-3:]):
                 gevent.sleep(0.005)
         assert b"too-late" not in b"".join(received)
-        assert client.owing == 0
+        assert (client.owing, traffic.withdrawn) == (0, 1)
+
+
+def test_a_post_that_could_not_go_out_in_time_never_does():
+    lost: list[bool] = []
+    traffic = Traffic()
+    with deaf_peer() as (port, received, read), connected(port, traffic=traffic) as client:
+        fill(client)
+        waiting = traffic.pending
+        client.post("api too-late", "api too-late", timeout=0.0, not_sent=lambda: lost.append(True))
+        client.post("api in-time", timeout=30.0, not_sent=lambda: lost.append(False))
+        assert traffic.pending == waiting + 3
+        read.set()
+        with gevent.Timeout(10):
+            while b"in-time" not in b"".join(received[-3:]):
+                gevent.sleep(0.005)
+        assert b"too-late" not in b"".join(received)
+        assert lost == [True, True]
+        assert (traffic.pending, traffic.withdrawn) == (waiting + 1, 2)
+    assert traffic.pending == 0
 
 
 def test_a_switch_that_takes_nothing_for_too_long_loses_the_connection(monkeypatch):

@@ -34,6 +34,40 @@ def test_work_that_takes_too_long_or_fails():
     workers.stop()
 
 
+def test_what_was_not_begun_in_time_is_not_done_later():
+    workers, gate, done = Workers(), Flag(), []
+    first = workers.submit("a", gate.wait, 5)
+    with pytest.raises(SwitchUnavailable, match=r"not done within 0\.01 s"):
+        workers.run("a", 0.01, done.append, "late")
+    assert (len(workers), workers.withdrawn) == (0, 1)
+    behind = workers.submit("a", done.append, "behind")
+    gate.set()
+    behind.get(timeout=5)
+    assert first.get() and done == ["behind"]
+
+
+def test_what_was_begun_in_time_is_finished():
+    workers, gate, done = Workers(), Flag(), []
+
+    def work() -> None:
+        gate.wait(5)
+        done.append("it")
+
+    with pytest.raises(SwitchUnavailable):
+        workers.run("a", 0.01, work)
+    gate.set()
+    workers.run("a", 5, gate.is_set)
+    assert (done, workers.withdrawn) == (["it"], 0)
+
+
+def test_a_deadline_around_it_is_not_its_own():
+    workers, gate = Workers(), Flag()
+    with pytest.raises(gevent.Timeout), gevent.Timeout(0.01):
+        workers.run("a", 5, gate.wait, 5)
+    assert workers.withdrawn == 0
+    workers.stop()
+
+
 def test_a_full_queue_refuses():
     workers, gate = Workers(), Flag()
     for _ in range(MAX_QUEUED_PER_KEY):

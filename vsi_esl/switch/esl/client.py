@@ -9,6 +9,7 @@ here has a deadline.
 
 from __future__ import annotations
 
+import math
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from greenswitch.esl import NotConnectedError
 
 from ...work import clock
 from .codec import CodecError, Decoder, Frame, decode_event, encode_command
-from .writer import Command, Resolve, Writer
+from .writer import Command, NotSent, Resolve, Traffic, Writer
 
 log = structlog.get_logger(__name__)
 
@@ -68,10 +69,12 @@ class EslClient(greenswitch.InboundESL):
         timeout: float = 5.0,
         on_event: Callable[[dict[str, Any]], None] | None = None,
         on_close: Callable[[Exception], None] | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         super().__init__(host, port, password, timeout)
         self._on_event = on_event
         self._on_close = on_close
+        self._traffic = traffic
         self._decoder = Decoder()
         self._writer: Writer | None = None
         self._hello: AsyncResult[None] = AsyncResult()
@@ -92,7 +95,7 @@ class EslClient(greenswitch.InboundESL):
             try:
                 self.sock = gevent.socket.create_connection((self.host, self.port))
                 self.sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-                self._writer = Writer(self.sock, self.close)
+                self._writer = Writer(self.sock, self.close, self._traffic)
                 self.last_event_at = time.monotonic()
                 self.connected = True
                 self._receive_events_greenlet = gevent.spawn(self.receive_events)
@@ -170,12 +173,16 @@ class EslClient(greenswitch.InboundESL):
             writer.give_up(batch)
             raise
 
-    def post(self, *commands: str) -> None:
+    def post(
+        self, *commands: str, timeout: float = math.inf, not_sent: Callable[[], None] | None = None
+    ) -> None:
         """Send without waiting, neither for the answers nor for the socket.
 
+        What the socket does not take within `timeout` seconds is not sent, and told by a call each. Raises
         NotConnectedError when there is no connection, or too much waits to be sent.
         """
-        self._open().put([Command(encode_command(command), _ignore) for command in commands])
+        until, resolve = time.monotonic() + timeout, _not_sent_resolver(not_sent)
+        self._open().put([Command(encode_command(command), resolve, until) for command in commands])
 
     def ask(self, question: str, answered: Callable[[], None]) -> None:
         """Send a command of which only matters that it is answered; that is told by a call."""
@@ -307,6 +314,14 @@ def reply_text(frame: Frame) -> str:
 
 def _ignore(_: Frame | Exception) -> None:
     """For commands whose failure changes nothing: the state they would leave is sent again when needed."""
+
+
+def _not_sent_resolver(not_sent: Callable[[], None] | None) -> Resolve:
+    def resolve(outcome: Frame | Exception) -> None:
+        if isinstance(outcome, NotSent) and not_sent is not None:
+            not_sent()
+
+    return resolve
 
 
 def _timed_resolver(result: AsyncResult[tuple[str, float]]) -> Resolve:

@@ -1,12 +1,14 @@
 """The way out of one event socket connection: commands in order, none of whose senders waits for the socket.
 
 What the socket takes at once goes out at once. The rest waits in a bounded queue for a writer of its own,
-and a command whose sender gives up before it has gone out is never sent.
+and a command whose sender gives up before it has gone out, or for which it is too late then, is never sent.
 """
 
 from __future__ import annotations
 
+import math
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,10 @@ MAX_WRITE_BYTES = 64 * 1024
 Resolve = Callable[[Frame | Exception], None]
 
 
+class NotSent(NotConnectedError):
+    """The switch took nothing for so long that the command was not sent, and will not be."""
+
+
 class TooManyCommands(NotConnectedError):
     """More waits for the switch than it can be expected to answer."""
 
@@ -37,10 +43,22 @@ class Command:
 
     block: bytes
     resolve: Resolve
+    until: float = math.inf
+    """By the monotonic clock; what has not begun to go out by then does not."""
     out: bool = False
     """Part of it may have reached the switch."""
     done: bool = False
     given_up: bool = False
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What is under way to a switch, over all of its connections."""
+
+    pending: int = 0
+    """Commands without an answer, those not sent yet included."""
+    withdrawn: int = 0
+    """Commands that never went out: their senders had given up, or it had become too late."""
 
 
 class Writer:
@@ -49,8 +67,11 @@ class Writer:
     `on_broken` is called with the cause when the socket fails or takes nothing for too long.
     """
 
-    def __init__(self, sock: socket.socket, on_broken: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, on_broken: Callable[[Exception], None], traffic: Traffic | None = None
+    ) -> None:
         self._socket = sock
+        self._traffic = traffic or Traffic()
         self._on_broken = on_broken
         self._unsent: deque[Command] = deque()
         self._unsent_bytes = 0
@@ -76,6 +97,7 @@ class Writer:
         if full and not urgent:
             raise TooManyCommands("too many commands under way")
         self._unsent.extend(commands)
+        self._traffic.pending += len(commands)
         self._unsent_bytes += size
         if self._blocked.is_set():
             return
@@ -99,6 +121,7 @@ class Writer:
             return None
         command = self._sent.popleft()
         command.done = True
+        self._traffic.pending -= 1
         self.given_up -= command.given_up
         return command
 
@@ -106,6 +129,7 @@ class Writer:
         """The connection is gone: tell everybody who waits, and stop writing."""
         writer, self._greenlet = self._greenlet, None
         waiting = [*self._sent, *self._unsent]
+        self._traffic.pending -= len(waiting)
         self._sent.clear()
         self._unsent.clear()
         self._unsent_bytes = self.given_up = 0
@@ -128,12 +152,12 @@ class Writer:
     def _take(self) -> bool:
         """Fetch the next blocks from the queue. From now on they count as sent, as part of them may be."""
         blocks: list[bytes] = []
-        size = 0
+        size, now = 0, time.monotonic()
         while self._unsent and size < MAX_WRITE_BYTES:
             command = self._unsent.popleft()
             self._unsent_bytes -= len(command.block)
-            if command.given_up:
-                command.done = True
+            if command.given_up or command.until < now:
+                self._withdraw(command)
                 continue
             command.out = True
             blocks.append(command.block)
@@ -141,6 +165,13 @@ class Writer:
             self._sent.append(command)
         self._going_out = memoryview(b"".join(blocks))
         return bool(blocks)
+
+    def _withdraw(self, command: Command) -> None:
+        command.done = True
+        self._traffic.pending -= 1
+        self._traffic.withdrawn += 1
+        if not command.given_up:
+            command.resolve(NotSent("the switch took no commands for too long"))
 
     def _leave_to_greenlet(self) -> None:
         self._blocked.set()

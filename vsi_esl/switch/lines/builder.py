@@ -15,6 +15,7 @@ that it holds nothing any parser of the switch reacts to.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from functools import cache
 from urllib.parse import quote, unquote
 
@@ -288,3 +289,10 @@ def sandbox(request: str) -> str:
 
 def module_exists(module: str) -> str:
     return f"module_exists {name(module)}"
+
+
+def subscription(names: Set[str]) -> str:
+    """`event json` for these events, and the subclasses, which are not in capitals, of CUSTOM ones."""
+    subclasses = sorted(name for name in names if not name.isupper())
+    custom = ["CUSTOM", *subclasses] if subclasses else []
+    return f"event json {' '.join([*sorted(names - set(subclasses)), *custom])}"
