@@ -19,12 +19,12 @@ from gevent.monkey import get_original
 
 from tests.support.drivers import eventually
 from tests.support.webserver import tone
-from vsi_esl.audio.spool import Spool
 from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.model.owner import of_leg, of_room
 from vsi_esl.model.sound_stores import Bridges, Playbacks, Recordings
+from vsi_esl.sound.host import files
 from vsi_esl.sound.playback import player as player_module
-from vsi_esl.sound.recording import files, recorder
+from vsi_esl.sound.recording import recorder
 from vsi_esl.sound.recording.publisher import Publisher
 from vsi_esl.sound.recording.settings import RecordingSettings
 from vsi_esl.storage import uploads
@@ -346,7 +346,7 @@ def test_audio_that_cannot_be_prepared_for_reasons_of_ours(client, service, swit
     def broken(*_: Any) -> None:
         raise ValueError("decoder")
 
-    monkeypatch.setattr(service.ctx.get(Spool), "tone_clip", broken)
+    monkeypatch.setattr(service.ctx.nodes.default.host, "tone_clip", broken)
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
     client.event("playback.error", playback_id=playback, error="fetch audio: internal error")

@@ -23,7 +23,6 @@ from tests.support.s3server import (
     scripted,
 )
 from vsi_esl.model.sound_stores import Recordings
-from vsi_esl.storage.uploads import Uploads
 
 from .test_inbound import answered
 from .test_metrics import Scrape
@@ -243,7 +242,7 @@ def test_an_endpoint_that_says_nothing_does_not_prevent_a_recording(switch, conn
         client = connect(service)
         _, leg = answered(switch, client)
         file = record(client, leg)
-        assert service.ctx.get(Uploads).unverified == 1
+        assert service.ctx.nodes.default.host.uploads.unverified == 1
         assert client.ok("leg_record_stop", id=leg)["file"] == file
 
 

@@ -17,6 +17,7 @@ from ..switch.actions.calls import Switch
 from ..switch.actions.sound import SwitchSound
 from ..work.timers import Timers
 from ..work.workers import Workers
+from .host import Host
 from .moments import Moments
 from .nodes import Node, Nodes, OnNode
 
@@ -54,6 +55,10 @@ class Context:
     def sound(self, one: OnNode) -> SwitchSound:
         """What can be done with sound on that switch."""
         return self.nodes.of(one).sound
+
+    def host(self, one: OnNode) -> Host:
+        """What can be done with files where that switch is."""
+        return self.nodes.of(one).host
 
     def emit(self, event: Event) -> None:
         """Publish a VSI event."""

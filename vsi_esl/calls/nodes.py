@@ -17,6 +17,7 @@ from ..switch.actions.calls import Switch
 from ..switch.actions.sound import SwitchSound
 from ..switch.node import SwitchNode
 from ..work.waits import Waits
+from .host import Host
 
 
 class OnNode(Protocol):
@@ -64,6 +65,8 @@ class Node(SwitchNode):
         self.waits = Waits(self.hurry.begin)
         self.switch = Switch(self, self.waits, media_timeout)
         self.sound = SwitchSound(self)
+        self.host: Host
+        """Given by the feature that has it, when it registers."""
 
 
 class Nodes:

@@ -31,7 +31,6 @@ from vsi_esl.ops.metrics import Metrics, known_reason, register
 from vsi_esl.protocol import registry
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
-from vsi_esl.storage.uploads import Uploads
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -194,7 +193,7 @@ def test_the_state_of_the_service(service):
     ctx.workers.refused, ctx.workers.withdrawn = 3, 7
     ctx.nodes.default.traffic.pending, ctx.nodes.default.traffic.withdrawn = 8, 9
     ctx.nodes.default.sound.gone_astray = 2
-    ctx.get(Uploads).failures = 4
+    ctx.nodes.default.host.uploads.failures = 4
     ctx.bus.dropped = 5
     ctx.nodes.default.events_handled = 6
     found = samples(ctx.metrics)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vsi_esl.sound.recording.holds import aligned, note, stretches
+from vsi_esl.sound.host.timeline import aligned, stretches
+from vsi_esl.sound.recording.holds import note
 
 
 @pytest.mark.parametrize(

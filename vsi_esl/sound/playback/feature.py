@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import Metric
 
-from ...audio.fetch import Fetcher
-from ...audio.spool import Spool
 from ...calls.context import Context
 from ...calls.moments import Awaited
 from ...calls.nodes import Node
@@ -15,8 +13,7 @@ from ...model.leg import Leg
 from ...model.owner import of_leg, of_room
 from ...model.room import Room
 from ...model.sound_stores import Playbacks
-from ...net.guard import AddressGuard
-from ...ops.series import gauge, total
+from ...ops.series import gauge
 from ...protocol.confinement import owned
 from ...storage import folders
 from ...switch.facts import need
@@ -32,15 +29,11 @@ __all__ = ["commands", "doctor", "register", "translators"]
 need("mod_sndfile", "playback")
 need("mod_loopback", "playback")
 
-LONGEST_AUDIO_S = 3600.0
-"""Of one file: decoded it takes 350 MB at 48 kHz."""
-
 
 def register(ctx: Context) -> None:
     """Make playbacks a part of the service."""
     folders.warn(ctx.config.section(PlaybackSettings).spool_dir)
     ctx.provide(Playbacks())
-    ctx.provide(_spool(ctx))
     ctx.provide(Fetches())
     ctx.provide(Failures(ctx.metrics))
     ctx.metrics.show(lambda: _series(ctx))
@@ -51,7 +44,6 @@ def register(ctx: Context) -> None:
     moments.room_deleted.subscribe(_stop_in_room)
     moments.ended.subscribe(_stop_with_leg)
     moments.adopt.subscribe(_adopt)
-    moments.reload.subscribe(_reload)
     moments.stop.subscribe(_stop)
 
 
@@ -59,13 +51,6 @@ def register(ctx: Context) -> None:
 def _owner(ctx: Context, playback_id: str) -> list[str]:
     playback = ctx.get(Playbacks).find(playback_id)
     return [] if playback is None else [playback.app_id]
-
-
-def _spool(ctx: Context) -> Spool:
-    settings = ctx.config.section(PlaybackSettings)
-    guard = AddressGuard(settings.allow_private_urls, settings.allowed_networks)
-    fetcher = Fetcher(guard, timeout=settings.fetch_timeout, max_bytes=settings.max_bytes)
-    return Spool(settings.spool_dir, fetcher, max_bytes=settings.spool_bytes, max_seconds=LONGEST_AUDIO_S)
 
 
 def _stop_in_room(ctx: Context, room: Room) -> None:
@@ -82,11 +67,6 @@ def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:
     return [playback.channel for playback in ctx.get(Playbacks) if ctx.node(playback) is node]
 
 
-def _reload(ctx: Context) -> None:
-    settings = ctx.config.section(PlaybackSettings)
-    ctx.get(Spool).fetcher.guard.allow(settings.allow_private_urls, settings.allowed_networks)
-
-
 def _stop(ctx: Context) -> None:
     ctx.get(Fetches).kill(block=False)
 
@@ -94,4 +74,3 @@ def _stop(ctx: Context) -> None:
 def _series(ctx: Context) -> Iterator[Metric]:
     yield gauge("vsi_esl_playbacks", "Playbacks that have not ended.", len(ctx.get(Playbacks)))
     yield gauge("vsi_esl_fetches", "Playbacks whose audio is being fetched.", len(ctx.get(Fetches)))
-    yield total("vsi_esl_fetches_refused", "Fetches that got no turn in time.", ctx.get(Spool).refused)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from ...audio import MediaError
-from ...audio.spool import Clip, Spool
+from ...audio.spool import Clip
 from ...calls import alone, internal
 from ...calls.context import Context
 from ...calls.nodes import Node
@@ -63,7 +63,8 @@ def start(
 
 def _prepare(ctx: Context, playback: Playback, tone: str, source: tuple[str, str, int]) -> None:
     try:
-        clip = ctx.get(Spool).tone_clip(tone) if tone else ctx.get(Spool).url_clip(*source)
+        host = ctx.host(playback)
+        clip = host.tone_clip(tone) if tone else host.url_clip(*source)
     except MediaError as error:
         fail(ctx, playback, error.message)
         return
@@ -73,7 +74,7 @@ def _prepare(ctx: Context, playback: Playback, tone: str, source: tuple[str, str
         return
     if playback.ended:
         return
-    ctx.get(Spool).hold(clip)
+    host.hold(clip)
     playback.path, playback.loop = clip.path, clip.loop
     playback.file_ms, playback.total_ms = clip.duration_ms, clip.total_ms
     begin_soon(ctx, playback)
@@ -261,7 +262,7 @@ def _forget(ctx: Context, playback: Playback) -> None:
     ctx.timers.cancel(playback.id)
     ctx.state.forget_item(KIND, playback.id)
     if playback.path:
-        ctx.get(Spool).release(playback.path)
+        ctx.host(playback).release(playback.path)
     _dismiss(ctx, playback)
 
 
@@ -352,7 +353,7 @@ def _restore(ctx: Context, playback: Playback) -> None:
     ctx.get(Playbacks).add(playback)
     owner = ctx.legs.find(playback.leg_id) if playback.leg_id else ctx.rooms.find(playback.room_id)
     if playback.path:
-        ctx.get(Spool).hold(Clip(playback.path, playback.file_ms, playback.total_ms, playback.loop))
+        ctx.host(playback).hold(Clip(playback.path, playback.file_ms, playback.total_ms, playback.loop))
         if owner is None:
             finish(ctx, playback, STOPPED)
     else:

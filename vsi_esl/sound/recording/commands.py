@@ -20,7 +20,6 @@ from ...protocol.replies import Status
 from ...protocol.schemas import Flag, Payload, Text, about
 from ...storage import s3
 from ...storage.s3 import S3Target
-from ...storage.uploads import Uploads
 from . import buckets, naming, recorder
 from .settings import S3Settings
 
@@ -75,7 +74,7 @@ def record_start(
     node = ctx.node(find(ctx, owner))
     target = _target(ctx, node, owner, storage)
     _recordable(ctx, owner)
-    file = naming.place(ctx, owner, filename)
+    file = naming.place(ctx, node.host, owner, filename)
     found = _recordable(ctx, owner)  # the bucket and the disk were looked at meanwhile
     if isinstance(found, Leg):
         recording = recorder.start_leg(ctx, found, target, file)
@@ -143,7 +142,7 @@ def _target(ctx: Context, node: Node, owner: Owner, fields: dict[str, str]) -> S
         **fields,
     )
     if target is not None and ctx.get(Recordings).running(owner) is None:
-        ctx.get(Uploads).probe(target, settings.request_preflight_timeout)
+        node.host.probe(target, settings.request_preflight_timeout)
     return target
 
 

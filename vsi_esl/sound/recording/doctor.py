@@ -13,8 +13,9 @@ from ...model.recording import Part, Recording
 from ...ops.findings import FAIL, OK, WARN, Ask, Check, machine_check, switch_check, writable
 from ...storage import s3
 from ...switch.lines import audio, builder
+from ..host import files
 from ..trial import ENOUGH_MS, HINT, LENGTH_S, RATE, attempt, folder, wait_for
-from . import buckets, files
+from . import buckets
 from .settings import RecordingSettings, S3Settings
 
 PROBE_S = 10.0

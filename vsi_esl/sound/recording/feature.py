@@ -13,9 +13,8 @@ from ...calls.nodes import Node
 from ...model.leg import Leg
 from ...model.recording import ARMED, CLOSING, REPORTED, RUNNING, UNPUBLISHED
 from ...model.sound_stores import Recordings
-from ...ops.series import by_state, gauge, total
+from ...ops.series import by_state, gauge
 from ...storage import folders
-from ...storage.uploads import Uploads
 from ...switch.facts import need
 from ...switch.snapshot import Snapshot
 from . import commands, doctor, holds, recorder, tracks, translators
@@ -35,10 +34,8 @@ STATES = (ARMED, RUNNING, PAUSED, CLOSING, REPORTED, UNPUBLISHED)
 
 def register(ctx: Context) -> None:
     """Make recordings a part of the service."""
-    s3 = ctx.config.section(S3Settings)
     folders.warn(ctx.config.section(RecordingSettings).dir)
     ctx.provide(Recordings())
-    ctx.provide(Uploads(lambda *_: None, attempt_timeout=s3.attempt_timeout, guard=s3.guard()))
     ctx.provide(Publisher())
     ctx.provide(Failures(ctx.metrics))
     ctx.metrics.show(lambda: _series(ctx))
@@ -65,18 +62,10 @@ def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:
 
 def _stop(ctx: Context) -> None:
     ctx.get(Publisher).stop()
-    ctx.get(Uploads).stop()
 
 
 def _series(ctx: Context) -> Iterator[Metric]:
-    recordings, uploads = ctx.get(Recordings), ctx.get(Uploads)
-    states = Counter(PAUSED if one.paused and one.running else one.state for one in recordings)
+    states = Counter(PAUSED if one.paused and one.running else one.state for one in ctx.get(Recordings))
     yield by_state("vsi_esl_recordings", "Recordings by state.", STATES, states)
-    yield gauge("vsi_esl_uploads", "Uploads not done.", len(uploads))
-    yield total("vsi_esl_upload_attempts", "Attempts to upload.", uploads.attempts)
-    yield total("vsi_esl_upload_failures", "Attempts that failed.", uploads.failures)
-    unverified = "Recordings begun although their S3 bucket could not be verified."
-    yield total("vsi_esl_s3_buckets_unverified", unverified, uploads.unverified)
-    yield total("vsi_esl_uploads_refused", "Uploads refused: too many waited.", uploads.refused)
     waiting = "Recordings whose end somebody waits for."
     yield gauge("vsi_esl_recordings_awaited", waiting, len(ctx.get(Publisher)))

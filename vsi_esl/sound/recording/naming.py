@@ -11,28 +11,26 @@ import gevent
 import structlog
 
 from ...calls.context import Context
+from ...calls.host import Host
 from ...errors import Conflict, Internal, Invalid
 from ...model.leg import Leg
 from ...model.owner import Owner, of_leg, of_room
 from ...model.recording import Part, Recording, file_name
 from ...model.room import Room
 from ...model.sound_stores import Recordings
-from ...storage import folders
 from ...storage.s3 import S3Target
 from .failures import Failures
-from .publisher import Publisher
 from .settings import RecordingSettings
 
 log = structlog.get_logger(__name__)
 
-MIN_FREE_BYTES = 1 << 20
 MAX_NAME_BYTES = 128
 """With the `.wav`, as in the reference."""
 DISK_TIMEOUT_S = 5.0
 EXISTS = "recording file already exists"
 
 
-def place(ctx: Context, owner: Owner, name: str) -> str:
+def place(ctx: Context, host: Host, owner: Owner, name: str) -> str:
     """The file for a recording that is to be begun, with a directory that can take it. Waits for the disk.
 
     Conflict when the leg or room is being recorded, or when the file exists; Invalid for a name that cannot
@@ -43,7 +41,7 @@ def place(ctx: Context, owner: Owner, name: str) -> str:
     file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
     try:
         with gevent.Timeout(DISK_TIMEOUT_S, Internal("create recording dir: the disk does not answer")):
-            taken = ctx.get(Publisher).look(_look, directory, file)
+            taken = host.place(directory, file)
     except Internal as error:
         ctx.get(Failures).count("start")
         log.error("recording not started", directory=directory, error=error.message)
@@ -92,21 +90,3 @@ def checked_name(name: str) -> str:
 def _may_stand(character: str) -> bool:
     category = unicodedata.category(character)
     return character in "-_." or category == "Nd" or category.startswith("L")
-
-
-def _look(directory: str, file: str) -> bool:
-    """Whether the file is there already; the directory is made. Internal when nothing can be written there.
-
-    Runs in a native thread: a network file system may take its time.
-    """
-    try:
-        folders.make(directory)
-        space = os.statvfs(directory)
-    except OSError as error:
-        raise Internal(f"create recording dir: {error.strerror}") from error
-    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
-        # the switch could write there perhaps, but nothing of it could be published
-        raise Internal("create recording dir: the service cannot write to it")
-    if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
-        raise Internal("create recording file: no space left on device")
-    return os.path.lexists(file)

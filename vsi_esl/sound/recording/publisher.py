@@ -1,6 +1,6 @@
 """From the end of a recording to its recording.finished, and beyond: publication, merging, upload.
 
-Nothing of this runs in the way of events: files are handled in native threads, uploads by `storage.uploads`.
+Nothing of this runs in the way of events: files are handled, and uploaded, by the host of the switch.
 The report waits for the upload, but not for ever: after S3_UPLOAD_TIMEOUT it names the local file, which
 then stays, and the upload goes on. A file that cannot be published, since the switch's user keeps it from us
 or the disk is full, is reported as missing, and tried again for as long as it takes.
@@ -10,36 +10,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import gevent
 import structlog
 from gevent.event import AsyncResult
 from gevent.pool import Group
-from gevent.threadpool import ThreadPool
 
 from ...calls.context import Context
 from ...errors import Internal, VsiError
 from ...model.recording import CLOSING, REPORTED, UNPUBLISHED, Recording
 from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target, UploadError
-from ...storage.uploads import Uploads
 from ...work import clock
-from . import files, kept
+from . import kept
 from .events import RecordingFinished
 from .failures import Failures
 from .settings import S3Settings
 
 log = structlog.get_logger(__name__)
 
-THREADS = 4
-LOOKS = 2
-"""Threads for what a command waits for; the others may merge files for minutes."""
 RETRY_S = 60.0
 """Between two attempts to publish what could not be published."""
 
-Done = TypeVar("Done")
 Uploading: TypeAlias = "dict[str, AsyncResult[str]]"
 """Published file -> its location, when it is uploaded."""
 
@@ -51,8 +44,6 @@ class Publisher:
         self._reports: dict[str, AsyncResult[Recording]] = {}
         self._working: set[str] = set()
         self._greenlets = Group()
-        self._threads = ThreadPool(THREADS)
-        self._looks = ThreadPool(LOOKS)
 
     def __len__(self) -> int:
         return len(self._reports)
@@ -74,17 +65,10 @@ class Publisher:
             self._working.add(recording.id)
             self._greenlets.spawn(self._run, ctx, recording)
 
-    def discard(self, paths: list[str]) -> None:
-        """Delete files that will never be published. Returns at once."""
-        for path in paths:
-            self._greenlets.spawn(self._thread, files.remove, path)
-
-    def look(self, work: Callable[..., Done], *args: object) -> Done:
-        """`work(*args)`, something short about files, in a native thread. Raises its VsiError."""
-        outcome: Done | VsiError = self._looks.apply(_outcome, (work, args))
-        if isinstance(outcome, VsiError):
-            raise outcome
-        return outcome
+    def discard(self, ctx: Context, recording: Recording) -> None:
+        """Delete the files of a recording that will never be published. Returns at once."""
+        for _, path in recording.opened:
+            self._greenlets.spawn(ctx.host(recording).remove, path)
 
     def stop(self) -> None:
         """What is not done is taken up by the next process."""
@@ -130,7 +114,7 @@ class Publisher:
     def _publish(self, ctx: Context, recording: Recording) -> None:
         """One attempt. What failed for good is given up, the rest stays in `unpublished`."""
         again = recording.state == UNPUBLISHED
-        result = self._thread(files.publish, recording)
+        result = ctx.host(recording).publish(recording)
         recording.published = not result.again
         recording.unpublished = result.again
         names = (*result.published, *result.again)
@@ -186,7 +170,7 @@ class Publisher:
                 log.error("upload given up", recording=recording.id, file=path, error=str(error))
                 del late[path]
         for path in recording.locations:
-            self._thread(files.remove, path)
+            ctx.host(recording).remove(path)
         return late
 
     def _see_late_ones(self, recording: Recording, late: Uploading) -> None:
@@ -203,21 +187,9 @@ class Publisher:
             return {}
         target = S3Target.from_dict(recording.s3)
         return {
-            path: ctx.get(Uploads).submit(
+            path: ctx.host(recording).upload(
                 f"{recording.id}:{os.path.basename(path)}", target, path, os.path.basename(path)
             )
             for path in recording.files()
             if path not in recording.locations
         }
-
-    def _thread(self, work: Callable[..., Done], *args: object) -> Done:
-        done: Done = self._threads.apply(work, args)
-        return done
-
-
-def _outcome(work: Callable[..., Done], args: tuple[object, ...]) -> Done | VsiError:
-    """gevent prints a traceback of the errors that leave a thread."""
-    try:
-        return work(*args)
-    except VsiError as error:
-        return error

@@ -109,7 +109,7 @@ def _abandon(ctx: Context, recording: Recording) -> None:
     if recording.recorder:
         ctx.sound(recording).dismiss(recording.recorder)
     kept.forget(ctx, recording)
-    ctx.get(Publisher).discard([path for _, path in recording.opened])
+    ctx.get(Publisher).discard(ctx, recording)
 
 
 def _began(recording: Recording, when: float) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import shutil
-from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import structlog
@@ -19,9 +18,10 @@ import structlog
 from ...audio import MediaError
 from ...audio.merge import Piece, Stretch, join, merge
 from ...audio.wav import examine, header, intact, read_info, repair
+from ...calls.host import Published
 from ...model.recording import Recording
 from ...storage import folders
-from .holds import aligned, stretches
+from .timeline import aligned, stretches
 
 log = structlog.get_logger(__name__)
 
@@ -30,51 +30,37 @@ SLACK = 0.02
 """How much shorter than by the clock a recording may be: a second, and two hundredths."""
 
 
-@dataclass(slots=True)
-class Result:
-    """What became of the files."""
-
-    published: list[str] = field(default_factory=list)
-    """The final names under which there are files now."""
-    again: list[str] = field(default_factory=list)
-    """Final names that can be tried again: what failed may be mended, such as a file that cannot be read."""
-    ends: dict[str, int] = field(default_factory=dict)
-    """Track file -> its length in ms, for tracks whose end nobody saw."""
-    omitted: list[str] = field(default_factory=list)
-    """Legs whose track could not be read."""
-    error: str = ""
-
-    def failed(self, what: str, name: str, error: MediaError | OSError) -> None:
-        if isinstance(error, OSError):
-            self.again.append(name)
-        reason = error.message if isinstance(error, MediaError) else error.strerror or type(error).__name__
-        self.error = self.error or f"{what}: {reason}"
-
-
-def publish(recording: Recording) -> Result:
+def publish(recording: Recording) -> Published:
     """Give the files their final names: complete, on the disk, and never over another file.
 
     Running it again after a crash in the middle, or after a failure, completes it.
     """
-    result = Result()
+    result = Published()
     duration = 0
     if recording.started_at:
         try:
             duration = _publish_mix(recording, result)
             result.published.append(recording.file)
         except (MediaError, OSError) as error:
-            result.failed("recording not published", recording.file, error)
+            _failed(result, "recording not published", recording.file, error)
     if recording.multi_file:
         try:
             _publish_tracks(recording, result, duration)
             result.published.append(recording.multi_file)
         except (MediaError, OSError) as error:
             # the tracks stay, for somebody to put together by hand
-            result.failed("tracks not merged", recording.multi_file, error)
+            _failed(result, "tracks not merged", recording.multi_file, error)
     return result
 
 
-def _publish_mix(recording: Recording, result: Result) -> int:
+def _failed(result: Published, what: str, name: str, error: MediaError | OSError) -> None:
+    if isinstance(error, OSError):
+        result.again.append(name)
+    reason = error.message if isinstance(error, MediaError) else error.strerror or type(error).__name__
+    result.error = result.error or f"{what}: {reason}"
+
+
+def _publish_mix(recording: Recording, result: Published) -> int:
     """Returns the length in ms. Raises MediaError, OSError."""
     paths = [part.path for part in recording.parts]
     own = f"{paths[0]}.own"
@@ -184,7 +170,7 @@ def _mended(path: str) -> bool:
     return True
 
 
-def _publish_tracks(recording: Recording, result: Result, mix_ms: int) -> None:
+def _publish_tracks(recording: Recording, result: Published, mix_ms: int) -> None:
     """Raises MediaError, OSError."""
     if not os.path.exists(recording.multi_part) and os.path.exists(recording.multi_file):
         return
