@@ -78,7 +78,7 @@ def test_a_move_that_is_never_reported_is_given_up(service, monkeypatch):
     leg, room = service.leg(), service.room()
     service.switch.answers("uuid_transfer", "+OK")
     moving = service.ctx.workers.submit("a", placement.move, service.ctx, leg, room)
-    with pytest.raises(SwitchUnavailable, match="did not report a join"):
+    with pytest.raises(SwitchUnavailable, match="did not report it joined"):
         moving.get(timeout=5)
     assert (leg.target_room, service.types) == ("", [])
 
