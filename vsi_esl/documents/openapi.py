@@ -8,7 +8,7 @@ from apispec import APISpec
 from marshmallow.fields import Field
 
 from .. import __version__
-from ..protocol import ids, registry, replies
+from ..protocol import ids, registry, replies, streams
 from ..protocol.registry import Body, Command, Rest
 from ..protocol.routes import BASE, PLANNED, routes
 from . import examples, fields, views
@@ -30,6 +30,7 @@ ERRORS = {
     501: "Not implemented by this server, or not by the connected switch.",
     503: "No connection to the switch, no answer from it in time, or the service is shutting down.",
 }
+STREAM_ERRORS = (400, 401, 403, 404, 409, 429, 503)
 PENDING_ERRORS = (401, 403, 413, 429, 501)
 
 DESCRIPTION = (
@@ -73,7 +74,21 @@ def build() -> Schema:
         spec.path(BASE + rest.path, operations={rest.method.lower(): operation})
     for path, operations in _others().items():
         spec.path(path, operations=operations)
+    for one in streams.registered().values():
+        spec.path(BASE + one.path, operations={"get": _stream(one)})
     return dict(spec.to_dict())
+
+
+def _stream(one: streams.Stream) -> Schema:
+    return {
+        "summary": one.summary,
+        "tags": ["WebSockets"],
+        "parameters": [_parameter(name, kind()) for name, kind in one.ids.items()],
+        "responses": {
+            "101": {"description": "Upgraded."},
+            **{str(code): str(code) for code in STREAM_ERRORS},
+        },
+    }
 
 
 def _field(command: str, parameter: str) -> Field[Any]:

@@ -67,6 +67,11 @@ def _of_apps(reply: Any) -> bool:
     return replies.is_list(reply) and "app_id" in replies.row(reply).__annotations__
 
 
+def allowed(ctx: Context, access: Access, kind: type[Id], value: str) -> bool:
+    """Whether a confined token may see what an id names."""
+    return any(map(access.allows_app, OWNERS[kind](ctx, value)))
+
+
 class Confinement:
     """One command of a confined token. Forbidden for one that is about everything."""
 
@@ -93,8 +98,7 @@ class Confinement:
             raise NotFound("room not found")
         if not isinstance(field, Id) or not value:
             return value
-        owners = OWNERS[type(field)](self._ctx, value)
-        if any(map(self._access.allows_app, owners)):
+        if allowed(self._ctx, self._access, type(field), value):
             return value
         return self._replaced.setdefault(value, str(uuid.uuid4()))
 

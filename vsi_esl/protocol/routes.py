@@ -5,7 +5,6 @@ The latter answer 501 by name. A command that is registered brings its own route
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from . import registry
@@ -55,23 +54,9 @@ PLANNED: dict[str, Planned] = {
 }
 """What nobody has registered is looked up here."""
 
-STREAMS = {
-    "/legs/websocket": "legs over a WebSocket",
-    "/rooms/{id}/ws": "room participants over a WebSocket",
-}
-"""WebSocket endpoints of the reference server that carry media."""
-
 
 def routes() -> dict[str, Rest]:
     """Command -> its route, for all commands of the protocol that have one."""
     registered = registry.load_commands()
     found = {name: entry.rest for name, entry in registered.items() if entry.rest is not None}
     return {**{name: PLANNED[name].rest for name in registry.pending()}, **found}
-
-
-def stream(path: str) -> str:
-    """What a path below /v1 would be the stream of; empty for none."""
-    for pattern, what in STREAMS.items():
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), path):
-            return what
-    return ""

@@ -21,9 +21,12 @@ from ..delivery.filters import ConfinedFilter
 from ..documents import routes as documents
 from ..errors import Invalid, SwitchUnavailable, VsiError
 from ..ops import metrics
+from ..protocol import streams
+from ..protocol.routes import BASE
 from . import auth, connections, replay, rest
 from .connections import Connection, Connections
 from .handler import HardenedHandler, last_answer
+from .streams import Streams
 from .vsi import VsiSession
 
 log = structlog.get_logger(__name__)
@@ -32,6 +35,7 @@ VSI_PATH = "/v1/vsi"
 GOING_AWAY = 1001
 POLICY = 1008
 """RFC 6455, 7.4.1: what the client does is not allowed to it."""
+WITHDRAWN = "the token was withdrawn or changed"
 CLOSE_TIMEOUT_S = 2.0
 
 HTTP_CONNECTIONS = 256
@@ -49,6 +53,7 @@ class HttpFace:
     def __init__(self, ctx: Context, host: str) -> None:
         self._ctx = ctx
         self._sessions: set[VsiSession] = set()
+        self._streams = Streams(ctx)
         self._access = auth.Gate(ctx.config)
         self.host = host
         self._turns = replay.Turns()
@@ -86,12 +91,14 @@ class HttpFace:
         self._access.reload(config)
         for session in list(self._sessions):
             if not self._access.holds(session.access):
-                gevent.spawn(session.close, POLICY, "the token was withdrawn or changed")
+                gevent.spawn(session.close, POLICY, WITHDRAWN)
+        self._streams.close(POLICY, WITHDRAWN, all_but=self._access.holds)
 
     def close_sessions(self) -> None:
         """Tell every VSI client that the server goes away; one that does not read holds up no other."""
         text = "server shutting down"
         closing = [gevent.spawn(session.close, GOING_AWAY, text) for session in list(self._sessions)]
+        closing += self._streams.close(GOING_AWAY, text)
         gevent.joinall(closing, timeout=CLOSE_TIMEOUT_S)
 
     def stop(self, timeout: float) -> None:
@@ -102,13 +109,16 @@ class HttpFace:
         """Decide on an upgrade before it happens: None to go on, or the refusal."""
         try:
             access = environ["vsi_esl.access.tokens"] = self._access.admit(environ)
-            if (path := rest.raw_path(environ)) != VSI_PATH:
+            path = rest.raw_path(environ)
+            if path != VSI_PATH and streams.find(path.removeprefix(BASE)) is None:
                 raise rest.no_websocket(path)
             if self._ctx.draining:
                 raise SwitchUnavailable("the service is shutting down")
-            if len(self._sessions) >= self._max_sessions:
+            if len(self._sessions) + len(self._streams) >= self._max_sessions:
                 raise SwitchUnavailable("too many VSI connections")
             query = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32)
+            if self._streams.admit(environ, path, query, access):
+                return None
             environ["vsi_esl.app_filter"] = ConfinedFilter(query.get("app_id", [""])[0], access)
             environ["vsi_esl.since"] = replay.since(self._ctx.history, query.get("since", [""])[0])
         except VsiError as error:
@@ -138,12 +148,23 @@ class HttpFace:
             self._serve(environ)
             return Response()
 
-        @app.get(VSI_PATH)
-        def vsi_without_upgrade() -> Response:
+        def stream(**_: str) -> Response:
+            environ = request.environ
+            access = environ["vsi_esl.access.tokens"]
+            self._streams.serve(environ, access, self._access.sender(environ))
+            return Response()
+
+        def without_upgrade(**_: str) -> Response:
             body = self._body({"error": "this is a WebSocket endpoint"})
             answer = Response(body, 426, {"Upgrade": "websocket", "Connection": "Upgrade"})
             answer.content_type = "application/json"
             return answer
+
+        app.add_url_rule(VSI_PATH, "without upgrade", without_upgrade, methods=["GET"])
+        for path in streams.registered():
+            rule = rest.rule_of(path)
+            app.add_url_rule(rule, f"stream {path}", stream, methods=["GET"], websocket=True)
+            app.add_url_rule(rule, f"{path} without upgrade", without_upgrade, methods=["GET"])
 
         @app.get("/healthz")
         def healthz() -> Response:

@@ -19,9 +19,9 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 
 from ..calls.context import Context
 from ..errors import Invalid, NotFound, NotSupported, VsiError
-from ..protocol import registry
+from ..protocol import registry, streams
 from ..protocol.registry import Body, Rest
-from ..protocol.routes import BASE, STREAMS, routes, stream
+from ..protocol.routes import BASE, routes
 from . import jsontext
 
 log = structlog.get_logger(__name__)
@@ -38,21 +38,28 @@ def register(app: Flask, ctx: Context) -> None:
     app.before_request(_give_request_id)
     app.after_request(_show_request_id)
     for name, rest in routes().items():
-        path = re.sub(r"\{(\w+)\}", r"<\1>", BASE + rest.path)
         app.add_url_rule(
-            path, name, _view(ctx, name, rest), methods=[rest.method], provide_automatic_options=False
+            rule_of(rest.path),
+            name,
+            _view(ctx, name, rest),
+            methods=[rest.method],
+            provide_automatic_options=False,
         )
-    for pattern in STREAMS:
-        path = BASE + re.sub(r"\{(\w+)\}", r"<\1>", pattern)
-        app.add_url_rule(path, pattern, _no_stream, methods=["GET"])
+    for pattern in streams.PLANNED.keys() - streams.registered().keys():
+        app.add_url_rule(rule_of(pattern), pattern, _no_stream, methods=["GET"])
     app.register_error_handler(VsiError, lambda error: error_reply(ctx, error.code, error.message))
     app.register_error_handler(HTTPException, lambda error: _http_error(ctx, error))
     app.register_error_handler(Exception, lambda error: _failed(ctx, error))
 
 
+def rule_of(path: str) -> str:
+    """A path below /v1 as Flask writes it."""
+    return BASE + re.sub(r"\{(\w+)\}", r"<\1>", path)
+
+
 def no_websocket(path: str) -> VsiError:
     """Why there is none at this path."""
-    if what := stream(path.removeprefix(BASE)):
+    if what := streams.planned(path.removeprefix(BASE)):
         return NotSupported(f"{what} are not implemented by this server yet")
     return NotFound("no WebSocket here")
 
