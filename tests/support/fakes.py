@@ -16,7 +16,7 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from vsi_esl import features
 from vsi_esl.calls import endings, placement
@@ -124,9 +124,9 @@ class FakeSwitch:
         """From now on, what begins so is answered so (or by what a call with the line returns), or fails."""
         self._answers.insert(0, (start, answer))
 
-    def late(self, start: str) -> Flag:
+    def late(self, start: str) -> Signal:
         """From now on, what begins so is carried out when the flag is set that is returned."""
-        gate = Flag()
+        gate = Signal()
 
         def wait(line: str) -> str:
             assert gate.wait(DEADLINE_S), f"nobody let it go on: {line}"

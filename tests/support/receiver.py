@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gevent
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from gevent.server import StreamServer
 
 TIMEOUT_S = 8.0
@@ -47,8 +47,8 @@ class Receiver:
         self.taken: list[Received] = []
         self.behave: dict[str, str | Callable[[Received], str]] = {}
         self.connections = 0
-        self._changed = Flag()
-        self.released = Flag()
+        self._changed = Signal()
+        self.released = Signal()
         """Set: those that hang go on."""
         self._sockets: set[socket.socket] = set()
         self._server = StreamServer(("127.0.0.1", port), self._serve)

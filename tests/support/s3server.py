@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
 
@@ -190,7 +190,7 @@ def scripted(*statuses: int, certificate: str = "", location: str = "") -> Itera
 @contextmanager
 def hung() -> Iterator[str]:
     """The URL of a server that accepts and never answers."""
-    never = Flag()
+    never = Signal()
 
     def wait(connection: Any, _: Any) -> None:
         with connection:

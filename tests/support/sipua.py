@@ -11,7 +11,7 @@ from typing import Any
 
 import gevent
 from gevent import socket as gsocket
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from .rtp import RtpStream
 from .rtptext import TextStream
@@ -53,7 +53,7 @@ class Call:
         self.ended = False
         self.hold_code = 0
         self.holding = ""
-        self._changed = Flag()
+        self._changed = Signal()
         self._answered_sdp = ""
         self._branch = ""
         self._sdp_version = 1

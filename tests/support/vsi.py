@@ -7,7 +7,7 @@ from typing import Any
 
 import gevent
 import websocket
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 TIMEOUT_S = 8.0
 
@@ -22,10 +22,10 @@ class VsiClient:
         self.replies: dict[str, dict[str, Any]] = {}
         self.frames: list[dict[str, Any]] = []
         self.close_code: int | None = None
-        self.closed = Flag()
+        self.closed = Signal()
         self._position = 0
         self._number = 0
-        self._changed = Flag()
+        self._changed = Signal()
         self.ws.settimeout(None)
         self._reader = gevent.spawn(self._read)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 import gevent
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
 from ..sandbox import SandboxSwitch, demo_caller
@@ -30,7 +30,7 @@ def sandbox(context: click.Context, port: int, password: str, demo: bool) -> Non
     click.echo(f"sandbox switch on {switch.address[0]}:{switch.address[1]}")
     if demo:
         demo_caller(switch)
-    stop = Flag()
+    stop = Signal()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop.set)
     stop.wait()

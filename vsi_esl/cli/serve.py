@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import click
 import gevent
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from ..app import Service
 from ..config import Config, load
@@ -51,7 +51,7 @@ def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
         switch, config = _with_sandbox(config)
     service = Service(config)
     _settle_memory()
-    stop = Flag()
+    stop = Signal()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, _asked_to_stop, stop)
     on_terminal = sys.stdin is not None and sys.stdin.isatty()
@@ -77,13 +77,13 @@ def _settle_memory() -> None:
     gc.freeze()
 
 
-def _asked_to_stop(stop: Flag) -> None:
+def _asked_to_stop(stop: Signal) -> None:
     if stop.is_set():
         os._exit(1)  # asked twice: at once, as the calls do not depend on us
     stop.set()
 
 
-def _hung_up(stop: Flag, reload: Callable[[], None], on_terminal: bool) -> None:
+def _hung_up(stop: Signal, reload: Callable[[], None], on_terminal: bool) -> None:
     """SIGHUP: read the settings again, or stop, as the terminal that it ran on is gone."""
     if on_terminal and not os.isatty(0):
         stop.set()

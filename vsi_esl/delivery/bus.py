@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import orjson
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from ..events.base import Event
 from .filters import AppFilter
@@ -38,7 +38,7 @@ class Subscription:
         self._filter = app_filter
         self._frames: deque[bytes] = deque()
         self._lost = 0
-        self.ready = Flag()
+        self.ready = Signal()
         self.dropped_total = 0
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ from operator import attrgetter
 
 import gevent
 import structlog
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from gevent.lock import BoundedSemaphore
 
 from ..events.base import Event
@@ -79,7 +79,7 @@ class History:
         self._written = self._tail[-1].cursor if self._tail else self._sealed
         self._reserved = self.newest
         self._turn = BoundedSemaphore(1)
-        self._work = Flag()
+        self._work = Signal()
         self._failing = False
         self._more = False
         self._reserve()

@@ -15,7 +15,7 @@ from typing import Any
 
 import gevent
 import structlog
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from ..events.base import Event
 from ..events.legs import LegDisconnected
@@ -32,7 +32,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._lines: deque[tuple[Context, dict[str, Any]]] = deque()
-        self._waiting = Flag()
+        self._waiting = Signal()
         self._writer = gevent.spawn(self._write_on)
 
     def keep(self, event: Event, event_id: str, frame: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import gevent
 import structlog
 from gevent.event import AsyncResult
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from . import api, sip, wire
 from .calls import STEP_S
@@ -71,7 +71,7 @@ class Connection:
         self._switch = switch
         self._socket = sock
         self._output: deque[bytes] = deque()
-        self._has_output = Flag()
+        self._has_output = Signal()
         self._authenticated = False
         self._closing = False
         self.unsent_bytes = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import gevent
 import orjson
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from gevent.server import StreamServer
 
 from . import api, wire
@@ -60,7 +60,7 @@ class SandboxSwitch:
         self.far_ends = FarEnds(self)
         self.recordings = Recordings(self)
         self.dropped_clients = 0
-        self.moving = Flag()
+        self.moving = Signal()
         """Cleared while it stands still."""
         self.moving.set()
         self.astray: list[str] = []

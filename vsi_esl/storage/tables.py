@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import gevent
 import orjson
 import structlog
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from gevent.lock import BoundedSemaphore
 
 from ..errors import StorageFailed
@@ -68,7 +68,7 @@ class Tables:
                 whole = (*row, *defaults[name][len(row) :]) if row is not None else None
                 self._apply(name, tuple(of), whole)
         self._turn = BoundedSemaphore(1)
-        self._work = Flag()
+        self._work = Signal()
         if self._changes:
             self._work.set()
         self.error = ""

@@ -18,7 +18,7 @@ from typing import Any
 
 import gevent
 import structlog
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
 from ..errors import NotSupported, SwitchUnavailable
@@ -90,8 +90,8 @@ class SwitchNode:
         self._commands: EslClient | None = None
         self._events: EslClient | None = None
         self._lanes: Lanes | None = None
-        self._lost = Flag()
-        self._ready = Flag()
+        self._lost = Signal()
+        self._ready = Signal()
         self._resyncing = False
         self._heartbeat = DEFAULT_HEARTBEAT_S
         self._supervisor: gevent.Greenlet | None = None

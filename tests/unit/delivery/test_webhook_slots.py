@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gevent
 import pytest
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from vsi_esl.delivery.webhooks.slots import Slots
 
@@ -17,7 +17,7 @@ class Requests:
     def __init__(self, limit: int, per_host: int) -> None:
         self.slots = Slots(limit, per_host)
         self.under_way: list[str] = []
-        self._ends: dict[str, list[Flag]] = {}
+        self._ends: dict[str, list[Signal]] = {}
         self._all: list[gevent.Greenlet] = []
 
     def begin(self, endpoint: str, count: int = 1, proven: bool = True) -> list[gevent.Greenlet]:
@@ -38,7 +38,7 @@ class Requests:
 
     def _run(self, endpoint: str, proven: bool) -> None:
         with self.slots.place(endpoint, proven):
-            end = Flag()
+            end = Signal()
             self._ends.setdefault(endpoint, []).append(end)
             self.under_way.append(endpoint)
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gevent
 import pytest
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from vsi_esl.net.race import interleaved, race
 
@@ -19,7 +19,7 @@ class Hosts:
         self.tried: list[str] = []
         self.closed: list[str] = []
         self.ended: list[str] = []
-        self.go = Flag()
+        self.go = Signal()
 
     def connect(self, address: str) -> str:
         self.tried.append(address)

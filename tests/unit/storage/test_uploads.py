@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gevent
 import pytest
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from structlog.testing import capture_logs
 
 from tests.support.drivers import eventually
@@ -247,7 +247,7 @@ def test_stop_ends_everything_soon(make, ends, wav):
 
 
 def test_a_failing_on_done_stops_nothing(make, wav):
-    second = Flag()
+    second = Signal()
 
     def on_done(upload_id: str, _: str | None) -> None:
         if upload_id == "1":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from vsi_esl.work.timers import Timers
 
 
 def test_timers_replace_and_cancel():
-    timers, fired, flag = Timers(), [], Flag()
+    timers, fired, flag = Timers(), [], Signal()
     now = time.time()
     timers.at("leg", "x", now + 60, fired.append, "late")
     timers.at("leg", "x", now, fired.append, "now")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gevent
 import pytest
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from vsi_esl.errors import Conflict, SwitchUnavailable
 from vsi_esl.work.workers import MAX_QUEUED_PER_KEY, Workers
@@ -15,7 +15,7 @@ def _raise(error: Exception) -> None:
 
 
 def test_work_is_in_order_per_key_and_concurrent_between_keys():
-    workers, done, gate = Workers(), [], Flag()
+    workers, done, gate = Workers(), [], Signal()
     workers.submit("a", lambda: (gate.wait(5), done.append("a1")))
     second = workers.submit("a", lambda: done.append("a2"))
     workers.run("b", 5, lambda: done.append("b1"))
@@ -28,7 +28,7 @@ def test_work_is_in_order_per_key_and_concurrent_between_keys():
 def test_work_that_takes_too_long_or_fails():
     workers = Workers()
     with pytest.raises(SwitchUnavailable):
-        workers.run("a", 0.01, Flag().wait, 5)
+        workers.run("a", 0.01, Signal().wait, 5)
     with pytest.raises(Conflict):
         workers.run("b", 5, _raise, Conflict("x"))
     workers.stop()
@@ -69,7 +69,7 @@ def test_a_deadline_around_it_is_not_its_own():
 
 
 def test_a_full_queue_refuses():
-    workers, gate = Workers(), Flag()
+    workers, gate = Workers(), Signal()
     for _ in range(MAX_QUEUED_PER_KEY):
         workers.submit("a", gate.wait, 5)
     with pytest.raises(SwitchUnavailable, match="too many"):

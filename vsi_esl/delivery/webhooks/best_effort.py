@@ -6,7 +6,7 @@ from collections import deque
 
 import gevent
 import structlog
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from ...work import clock
 from .counts import Counts
@@ -32,9 +32,9 @@ class BestEffort:
         self._counts = counts
         self._queue: deque[Job] = deque()
         self._under_way: dict[gevent.Greenlet, Job] = {}
-        self._there = Flag()
+        self._there = Signal()
         self._workers: list[gevent.Greenlet] = []
-        self._done = Flag()
+        self._done = Signal()
 
     def start(self) -> None:
         self._workers = [gevent.spawn(self._work) for _ in range(WORKERS)]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import gevent
 import structlog
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from gevent.lock import BoundedSemaphore
 
 from ...storage.database import Alone, StateError
@@ -66,7 +66,7 @@ class Desk:
             opened.pop_all()
         self._thread = StorageThread()
         self._turn = BoundedSemaphore(1)
-        self._work, self._arrived = Flag(), Flag()
+        self._work, self._arrived = Signal(), Signal()
         self._refusing = ""
         self._greenlets: list[gevent.Greenlet] = []
 

@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 
 import gevent
 import structlog
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from gevent.pool import Group
 
 from ...config.web import WebhookSettings
@@ -56,7 +56,7 @@ class Durable:
         self._breakers: dict[str, Breaker] = {}
         """Of endpoints that are left alone, or about to be tried again."""
         self._due: list[tuple[float, str]] = []
-        self._earlier = Flag()
+        self._earlier = Signal()
         self._alarm: gevent.Greenlet | None = None
         self._stopped = False
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import gevent
 import structlog
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from ...work import clock
 from .breaker import Backoff, Breaker
@@ -83,7 +83,7 @@ class Receiver:
         self._backoff = backoff
         self._give_up_after = give_up_after
         self._started = started
-        self._wake = Flag()
+        self._wake = Signal()
         self._more = True
         self._emptied = False
         self._workers = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import gevent
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
 from ..lines import builder
@@ -88,7 +88,7 @@ def longest_still(pulses: Sequence[Pulse]) -> float:
     return max((pulse.quiet_s for pulse in pulses if pulse.still), default=0.0)
 
 
-def wait_until_answered(pulses: Sequence[Pulse], lost: Flag, connection: Callable[..., EslClient]) -> bool:
+def wait_until_answered(pulses: Sequence[Pulse], lost: Signal, connection: Callable[..., EslClient]) -> bool:
     """Wait until a switch that stands still has answered on each of its connections, for as long as it takes.
 
     Returns at once when `lost` is set. False when it answers, but only on a new `connection`, as after a
@@ -104,7 +104,7 @@ def wait_until_answered(pulses: Sequence[Pulse], lost: Flag, connection: Callabl
         fresh.kill(block=False)
 
 
-def _answered_by_all(pulses: Sequence[Pulse], lost: Flag, fresh: gevent.Greenlet) -> bool:
+def _answered_by_all(pulses: Sequence[Pulse], lost: Signal, fresh: gevent.Greenlet) -> bool:
     silent = 0.0
     frames = -1
     for pulse in pulses:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import gevent
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
 from .codec import Frame
@@ -77,7 +77,7 @@ class Writer:
         self._unsent_bytes = 0
         self._going_out = memoryview(b"")
         self._sent: deque[Command] = deque()
-        self._blocked = Flag()
+        self._blocked = Signal()
         self._greenlet: gevent.Greenlet | None = None
         self.given_up = 0
         """Commands that went out, have no answer yet, and whose senders do not wait any more."""
