@@ -12,12 +12,12 @@ from ..model.codecs import CODEC_MODULES, codec_name
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..protocol.registry import Body, Rest, command
 from ..protocol.replies import Status
-from ..protocol.schemas import Flag, Text
+from ..protocol.schemas import Boolean, Text
 from .legs import LegPayload
 
 
 class AnswerLeg(LegPayload):
-    speech_detection = Flag()
+    speech_detection = Boolean()
     codec = Text()
 
 

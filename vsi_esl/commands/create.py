@@ -21,7 +21,7 @@ from ..model.leg import SIP_OUTBOUND, Leg, LegView
 from ..model.sipuri import sip_uri
 from ..protocol.ids import AppId, RoomToJoin
 from ..protocol.registry import Body, Rest, command
-from ..protocol.schemas import INT32, Flag, Nested, Payload, Text, TextList, TextMap, Whole, about
+from ..protocol.schemas import INT32, Boolean, Integer, Nested, Payload, Text, TextList, TextMap, about
 from ..switch.lines import builder, headers, identity
 from ..work import clock
 from .answering import require_codec, usable_codecs
@@ -43,9 +43,9 @@ class Auth(Payload):
     password = Text(limit=256, metadata=about("Password; it is in no log, and not kept."))
 
 
-def _milliseconds(text: str) -> Whole:
+def _milliseconds(text: str) -> Integer:
     """A threshold, of which the detection's own rules say more."""
-    return Whole(*INT32, metadata=about(text, minimum=0))
+    return Integer(*INT32, metadata=about(text, minimum=0))
 
 
 class Amd(Payload):
@@ -74,10 +74,10 @@ class CreateLeg(Payload):
         ),
     )
     privacy = Text(limit=128, metadata=about("Value of the Privacy header, such as id."))
-    ring_timeout = Whole(
+    ring_timeout = Integer(
         -LONGEST_S, LONGEST_S, metadata=about("Longest ringing in seconds; 0 or less for no limit.")
     )
-    max_duration = Whole(
+    max_duration = Integer(
         -LONGEST_S,
         LONGEST_S,
         metadata=about("Longest call in seconds, from the answer; 0 or less for no limit."),
@@ -89,10 +89,10 @@ class CreateLeg(Payload):
     webhook_url = Text(metadata=about("Where the events of this leg go."))
     webhook_secret = Text(metadata=about("Signs them."))
     amd = Nested(Amd, metadata=about("Answering machine detection; checked, without effect yet."))
-    accept_dtmf = Flag(default=True, metadata=about("Whether it gets digits of others in its room."))
+    accept_dtmf = Boolean(default=True, metadata=about("Whether it gets digits of others in its room."))
     app_id = AppId(metadata=about("The application it belongs to."))
-    speech_detection = Flag(metadata=about("Whether speaking events are wanted."))
-    rtt = Flag(default=False, metadata=about("Offer real-time text."))
+    speech_detection = Boolean(metadata=about("Whether speaking events are wanted."))
+    rtt = Boolean(default=False, metadata=about("Offer real-time text."))
 
 
 @command("create_leg", CreateLeg, rest=Rest("POST", "/legs", 201, body=Body.REQUIRED))

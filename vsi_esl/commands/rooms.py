@@ -16,7 +16,7 @@ from ..model.room import SAMPLE_RATES, Room, RoomView
 from ..protocol.ids import AppId, LegId, NewId, RoomId, RoomToJoin
 from ..protocol.registry import Body, Rest, command
 from ..protocol.replies import Status
-from ..protocol.schemas import INT32, Flag, Label, Payload, Text, Whole, about
+from ..protocol.schemas import INT32, Boolean, Integer, Label, Payload, Text, about
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
 
@@ -30,15 +30,17 @@ class CreateRoom(Payload):
     webhook_url = Text(metadata=about("Where the room's events go."))
     webhook_secret = Text(metadata=about("Signs them."))
     app_id = AppId(metadata=about("The application it belongs to."))
-    sample_rate = Whole(*INT32, metadata=about("Hz; 0 for the configured one.", enum=[0, 8000, 16000, 48000]))
+    sample_rate = Integer(
+        *INT32, metadata=about("Hz; 0 for the configured one.", enum=[0, 8000, 16000, 48000])
+    )
 
 
 class AddLegToRoom(Payload):
     room_id = RoomToJoin(metadata=about("Made when there is none of that id.", needed=True))
     leg_id = LegId()
-    mute = Flag()
-    deaf = Flag()
-    accept_dtmf = Flag()
+    mute = Boolean()
+    deaf = Boolean()
+    accept_dtmf = Boolean()
     role = Label(default=None, metadata=about("Role in the room's routing matrix."))
 
 

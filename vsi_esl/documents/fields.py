@@ -36,9 +36,9 @@ def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
     """What apispec cannot know of a field class of ours."""
     if isinstance(field, schemas.Text):
         return {"type": "string", "maxLength": field.limit}
-    if isinstance(field, schemas.Whole):
-        return _whole(field)
-    if isinstance(field, schemas.Flag):
+    if isinstance(field, schemas.Integer):
+        return _integer(field)
+    if isinstance(field, schemas.Boolean):
         return {"type": "boolean"}
     if isinstance(field, schemas.TextList):
         return {"type": "array", "items": STRINGS, "maxItems": field.limit}
@@ -51,7 +51,7 @@ def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
     return {}
 
 
-def _whole(field: schemas.Whole) -> Schema:
+def _integer(field: schemas.Integer) -> Schema:
     """The field's range, unless its metadata has a narrower one, or the values there are."""
     if "enum" in field.metadata:
         return {"type": "integer"}

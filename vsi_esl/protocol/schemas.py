@@ -79,7 +79,7 @@ class Label(Text):
         super().__init__(limit=MAX_ID_LENGTH, **more)
 
 
-class Whole(fields.Field[int]):
+class Integer(fields.Field[int]):
     """A JSON integer from `low` to `high`, both allowed: the range of what takes it.
 
     Where the reference has words of its own for a narrower range, the command checks that, and the documents
@@ -101,7 +101,7 @@ class Whole(fields.Field[int]):
         return value
 
 
-class Flag(fields.Field[bool]):
+class Boolean(fields.Field[bool]):
     """A JSON boolean; None when absent, for "leave as it is"."""
 
     characters = 5

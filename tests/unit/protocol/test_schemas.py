@@ -7,11 +7,11 @@ import pytest
 from vsi_esl.documents import fields as documents
 from vsi_esl.errors import Invalid
 from vsi_esl.protocol import registry, schemas
-from vsi_esl.protocol.schemas import Payload, Whole
+from vsi_esl.protocol.schemas import Integer, Payload
 
 
 class Number(Payload):
-    some = Whole(-3, 1000)
+    some = Integer(-3, 1000)
 
 
 @pytest.mark.parametrize("value", [-3, 0, 1000])
@@ -27,23 +27,23 @@ def test_a_number_out_of_its_range(value):
 
 def test_a_number_without_a_range_cannot_be_declared():
     with pytest.raises(TypeError):
-        Whole()
+        Integer()
 
 
-def whole_numbers(schema, path=""):
+def integers(schema, path=""):
     for name, field in schema.fields.items():
         inner = getattr(field, "inner", field)
-        if isinstance(inner, Whole):
+        if isinstance(inner, Integer):
             yield f"{path}{name}", inner
         elif hasattr(inner, "schema"):
-            yield from whole_numbers(inner.schema, f"{path}{name}.")
+            yield from integers(inner.schema, f"{path}{name}.")
 
 
 ALL_NUMBERS = [
     pytest.param(field, id=f"{name} {path}")
     for name, command in registry.load_commands().items()
     if command.schema is not None
-    for path, field in whole_numbers(command.schema)
+    for path, field in integers(command.schema)
 ]
 
 

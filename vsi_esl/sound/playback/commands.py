@@ -14,7 +14,7 @@ from ...model.sound_stores import Playbacks
 from ...protocol.ids import Id
 from ...protocol.registry import Body, Rest
 from ...protocol.replies import Status
-from ...protocol.schemas import INT32, Payload, Text, Whole, about
+from ...protocol.schemas import INT32, Integer, Payload, Text, about
 from . import player
 
 MAX_VOLUME = 8
@@ -24,7 +24,7 @@ MAX_REPEAT = 1_000_000
 NOT_PLAYING = "no playback in progress"
 
 
-VOLUME = Whole(*INT32, metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
+VOLUME = Integer(*INT32, metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
 
 
 class PlaybackId(Id):
@@ -37,8 +37,8 @@ class PlayStart(Payload):
     url = Text(limit=MAX_URL, metadata=about("WAV or MP3 by http or https; or `tone`."))
     tone = Text(metadata=about("A tone such as dial or us_ringback; or `url`."))
     mime_type = Text(metadata=about("What the URL holds, when its server does not say."))
-    repeat = Whole(*INT32, metadata=about("How often; 0 and 1 once, -1 for ever."))
-    volume = Whole(*INT32, metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
+    repeat = Integer(*INT32, metadata=about("How often; 0 and 1 once, -1 for ever."))
+    volume = Integer(*INT32, metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
 
 
 class PlayStop(Payload):

@@ -17,7 +17,7 @@ from ...model.room import Room
 from ...model.sound_stores import Recordings
 from ...protocol.registry import Body, Rest
 from ...protocol.replies import Status
-from ...protocol.schemas import Flag, Payload, Text, about
+from ...protocol.schemas import Boolean, Payload, Text, about
 from ...storage import s3
 from ...storage.s3 import S3Target
 from . import buckets, naming, recorder
@@ -30,7 +30,7 @@ FINISH_TIMEOUT_S = 300.0
 class RecordStart(Payload):
     storage = Text(metadata=about("Where it goes: file (when empty) or s3.", enum=["", "file", "s3"]))
     filename = Text(metadata=about("Name of the file; made up when empty."))
-    multi_channel = Flag(default=False, metadata=about("One track per participant as well; rooms only."))
+    multi_channel = Boolean(default=False, metadata=about("One track per participant as well; rooms only."))
     s3_bucket = Text()
     s3_region = Text()
     s3_endpoint = Text()
