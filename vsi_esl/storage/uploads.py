@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import gevent
@@ -41,10 +40,8 @@ class _Upload:
 class Uploads:
     """Uploads `workers` files at a time; one that failed waits without holding up the others.
 
-    `on_done(upload_id, location)` is called once for each upload that arrived, and with None for each given
-    up; not for those refused by `submit` or ended by `stop`. It should not wait: it holds up a worker. Times
-    are seconds: one attempt may take `attempt_timeout`; between attempts passes a random time below a bound
-    that doubles from `backoff_min` to `backoff_max`; after `give_up_after` there is no further attempt.
+    Times are seconds: one attempt may take `attempt_timeout`; between attempts passes a random time below a
+    bound that doubles from `backoff_min` to `backoff_max`; after `give_up_after` there is no further attempt.
 
     `attempts`, `failures` (failed attempts), `refused` (submitted when full) and `unverified` (probes that
     could not tell) count since the start. `guard` is for endpoints that requests name.
@@ -52,7 +49,6 @@ class Uploads:
 
     def __init__(
         self,
-        on_done: Callable[[str, str | None], None],
         *,
         workers: int = 4,
         attempt_timeout: float,
@@ -61,7 +57,6 @@ class Uploads:
         backoff_max: float = 60.0,
         give_up_after: float = 24 * 3600,
     ) -> None:
-        self._on_done = on_done
         self._workers = workers
         self._attempt_timeout = attempt_timeout
         self._guard = guard or AddressGuard(False)
@@ -195,7 +190,3 @@ class Uploads:
             upload.result.set_exception(UploadError(reason, final=True))
         else:
             upload.result.set(location)
-        try:
-            self._on_done(upload.id, location)
-        except Exception:
-            log.exception("the end of an upload could not be noted", upload_id=upload.id)

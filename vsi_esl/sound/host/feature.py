@@ -50,7 +50,7 @@ def _spool(ctx: Context) -> Spool:
 
 def _uploads(ctx: Context) -> Uploads:
     settings = ctx.config.section(S3Settings)
-    return Uploads(lambda *_: None, attempt_timeout=settings.attempt_timeout, guard=settings.guard())
+    return Uploads(attempt_timeout=settings.attempt_timeout, guard=settings.guard())
 
 
 def _series(ctx: Context) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ...errors import BadArgument
-from .builder import name, originate_variables, setvar, text_argument, transfer, uuid
+from .builder import name, originate_variables, text_argument, transfer, uuid
 
 PATH = re.compile(r"/[A-Za-z0-9._/-]{1,1024}\Z")
 TEXT_LINE_END = re.compile("\r\n|[\r\n\u2028\u2029]")
@@ -145,8 +145,3 @@ def text_line(text: str) -> str:
     if not lines[-1]:
         lines.pop()
     return LINE_SEPARATOR.join(lines) if "".join(lines).strip(" ") else ""
-
-
-def want_text(channel: str) -> str:
-    """Report the peer's real-time text; only honoured when set before media starts."""
-    return setvar(channel, "fire_text_events", "true")
