@@ -245,7 +245,7 @@ def test_connections_outlive_the_pauses_between_events_but_not_long_ones(publish
     for number in (1, 2):
         one.digits("a", number)
         receiver.wait(lambda wanted=number: len(receiver.taken) == wanted, "delivery")
-        eventually(lambda: not one.webhooks._delivery._receivers, "nothing to do")
+        eventually(lambda: not one.webhooks._delivery._senders, "nothing to do")
     assert receiver.connections == 1
     monkeypatch.setattr(posting, "IDLE_S", 0.05)
     eventually(lambda: not receiver._sockets, "closed")

@@ -44,7 +44,7 @@ OLD_GAPS = 1_000_000
 
 
 @dataclass(slots=True, frozen=True)
-class Kept:
+class StoredEvent:
     """One event. `at` is Unix time in seconds."""
 
     cursor: int
@@ -74,7 +74,7 @@ class Known:
     newest: int
     gaps: list[tuple[int, int]]
     sealed: int = 0
-    tail: list[Kept] = field(default_factory=list)
+    tail: list[StoredEvent] = field(default_factory=list)
 
 
 class Blocks:
@@ -104,7 +104,7 @@ class Blocks:
             self._db.close()
             raise
 
-    def write(self, behind: int, blocks: list[list[Kept]], limits: Limits, reserved: int) -> bool:
+    def write(self, behind: int, blocks: list[list[StoredEvent]], limits: Limits, reserved: int) -> bool:
         """Have these blocks in the place of whatever there is behind a cursor, and let go of some of what may
         go; whether there may be more of that. Cursors up to `reserved` may be given out from then on. Raises
         sqlite3.Error, with nothing done.
@@ -117,7 +117,7 @@ class Blocks:
             self._begin_anew(error)
             return self._write(behind, blocks, limits, reserved)
 
-    def _write(self, behind: int, blocks: list[list[Kept]], limits: Limits, reserved: int) -> bool:
+    def _write(self, behind: int, blocks: list[list[StoredEvent]], limits: Limits, reserved: int) -> bool:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -152,7 +152,7 @@ class Blocks:
         )
         return int((pages - free) * size)
 
-    def read(self, cursor: int) -> list[Kept]:
+    def read(self, cursor: int) -> list[StoredEvent]:
         """The first block that has events after this one; empty when there is none. Raises sqlite3.Error."""
         query = "SELECT first, heads, frames FROM blocks WHERE last > ? ORDER BY last LIMIT 1"
         try:
@@ -232,14 +232,16 @@ class Blocks:
         log.warning("event history cannot be read; begun anew", error=str(error), put_aside_as=aside)
 
 
-def _row(block: list[Kept]) -> tuple[int, int, float, bytes, bytes]:
+def _row(block: list[StoredEvent]) -> tuple[int, int, float, bytes, bytes]:
     last = block[-1]
     heads = orjson.dumps([(one.at, one.app_id) for one in block])
     # JSON has no line end within
     return last.cursor, block[0].cursor, last.at, heads, b"\n".join([one.frame for one in block])
 
 
-def _events(first: int, heads: bytes, frames: bytes) -> list[Kept]:
+def _events(first: int, heads: bytes, frames: bytes) -> list[StoredEvent]:
     """ValueError when it is not what `_row` made."""
     found = zip(orjson.loads(heads), frames.split(b"\n"), strict=True)
-    return [Kept(first + index, at, app_id, frame) for index, ((at, app_id), frame) in enumerate(found)]
+    return [
+        StoredEvent(first + index, at, app_id, frame) for index, ((at, app_id), frame) in enumerate(found)
+    ]

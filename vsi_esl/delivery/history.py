@@ -28,7 +28,7 @@ from ..events.base import Event
 from ..storage.database import StateError
 from ..storage.thread import StorageThread
 from ..work import clock
-from .blocks import EPOCH_BITS, Blocks, Kept, Limits
+from .blocks import EPOCH_BITS, Blocks, Limits, StoredEvent
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Page:
     are not kept, `last` the cursor to go on with."""
 
     lost: int
-    events: list[Kept]
+    events: list[StoredEvent]
     last: int
 
 
@@ -122,7 +122,7 @@ class History:
         """Remember an event. A sink of the bus; does not wait."""
         if not self._max_events:
             return
-        self._tail.append(Kept(self.newest, clock.now(), event.app_id or "", frame))
+        self._tail.append(StoredEvent(self.newest, clock.now(), event.app_id or "", frame))
         self._bytes += len(frame)
         if len(self._tail) > MAX_UNWRITTEN or self._bytes > MAX_UNWRITTEN_BYTES:
             self._drop(len(self._tail) // 2)
@@ -211,7 +211,7 @@ class History:
         lost = self._lost(cursor + 1, self.newest)
         return Page(lost, [], self.newest) if lost else None
 
-    def _read(self, position: int) -> list[Kept]:
+    def _read(self, position: int) -> list[StoredEvent]:
         while True:
             try:
                 return self._thread.run(self._file.read, position)
@@ -219,13 +219,13 @@ class History:
                 log.warning("event history not read", error=str(error))
                 gevent.sleep(RETRY_S)
 
-    def _from_memory(self, position: int) -> list[Kept]:
+    def _from_memory(self, position: int) -> list[StoredEvent]:
         start = bisect_right(self._tail, position, key=_cursor)
         for block in _blocks(self._still_kept(self._tail[start : start + BLOCK_EVENTS], position)):
             return block
         return []
 
-    def _still_kept(self, events: list[Kept], position: int) -> list[Kept]:
+    def _still_kept(self, events: list[StoredEvent], position: int) -> list[StoredEvent]:
         """Those after a cursor, without what is too old but not yet deleted."""
         before = clock.now() - self._max_age
         return [one for one in events if one.cursor > position and one.at >= before]
@@ -238,9 +238,9 @@ class History:
         return max(0, last - first + 1 - never)
 
 
-def _blocks(events: list[Kept]) -> Iterator[list[Kept]]:
+def _blocks(events: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
     """Cut into blocks, each without a hole and no longer than it should be."""
-    block: list[Kept] = []
+    block: list[StoredEvent] = []
     size = 0
     for event in events:
         hole = block and event.cursor != block[-1].cursor + 1

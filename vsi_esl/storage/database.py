@@ -52,7 +52,7 @@ def open_database(
     return db
 
 
-class Alone:
+class ExclusiveLock:
     """The right to `path`, `called` so in errors, until `release` or the end of the process (flock(2)).
 
     Two services on the same files would each answer for the calls, and send everything twice. The lock is

@@ -19,7 +19,7 @@ import orjson
 from ..model.channel import DEFAULT_NODE
 from ..model.leg import Leg, Webhook
 from ..model.room import Room
-from .database import Alone, StateError, open_database
+from .database import ExclusiveLock, StateError, open_database
 from .tables import FACTS, Row, Tables
 from .thread import StorageThread
 
@@ -88,7 +88,7 @@ class StateStore:
     """
 
     def __init__(self, path: str, thread: StorageThread) -> None:
-        self._alone = Alone(path, "state database")
+        self._lock = ExclusiveLock(path, "state database")
         schema = SCHEMA + ITEMS + ENDS + NODES
         older = {2: ITEMS + ENDS + NODES, 3: ENDS + NODES, 4: NODES}
         try:
@@ -100,18 +100,18 @@ class StateStore:
                 self._db.close()
                 raise StateError(f"cannot read the state database {path}: {error}") from error
         except StateError:
-            self._alone.release()
+            self._lock.release()
             raise
 
     def close(self) -> None:
         """Write what is not written yet, for a few seconds at most, and let the next one have it."""
         self._tables.close()
-        self._alone.release()
+        self._lock.release()
 
     def abandon(self) -> None:
         """Let go of the files as they are, as a crash would."""
         self._tables.abandon()
-        self._alone.release()
+        self._lock.release()
 
     def flush(self) -> None:
         """Write what changed now; it waits."""

@@ -18,9 +18,9 @@ import pytest
 
 from tests.support.vsi import VsiClient
 from vsi_esl.cli import COMMANDS, cli, main
-from vsi_esl.delivery.webhooks.arrivals import Arrival
 from vsi_esl.delivery.webhooks.outbox import Changes, Outbox
 from vsi_esl.delivery.webhooks.targets import Target
+from vsi_esl.delivery.webhooks.write_ahead import Arrival
 from vsi_esl.documents import fields
 from vsi_esl.ops import logs
 from vsi_esl.protocol import registry

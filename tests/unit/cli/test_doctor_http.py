@@ -13,9 +13,9 @@ from vsi_esl.cli.doctor_http import http_checks
 from vsi_esl.config import Config
 from vsi_esl.config.settings import StateSettings
 from vsi_esl.config.web import AccessSettings, WebhookSettings
-from vsi_esl.delivery.webhooks.arrivals import Arrival
 from vsi_esl.delivery.webhooks.outbox import Changes, Outbox
 from vsi_esl.delivery.webhooks.targets import Target
+from vsi_esl.delivery.webhooks.write_ahead import Arrival
 from vsi_esl.ops.findings import FAIL, OK, WARN
 from vsi_esl.sound.recording.doctor import bucket
 from vsi_esl.sound.recording.settings import S3Settings

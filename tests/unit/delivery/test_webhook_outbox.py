@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from vsi_esl.delivery.webhooks import outbox as boxes
-from vsi_esl.delivery.webhooks.arrivals import Arrival, Arrivals
 from vsi_esl.delivery.webhooks.outbox import Changes, Outbox
 from vsi_esl.delivery.webhooks.targets import Target
+from vsi_esl.delivery.webhooks.write_ahead import Arrival, WriteAhead
 from vsi_esl.storage import segments
 from vsi_esl.storage.database import StateError
 
@@ -42,16 +42,16 @@ def ids(rows) -> list[str]:
 
 
 def test_what_was_appended_is_found_by_the_next_process(path):
-    first = Arrivals(path)
+    first = WriteAhead(path)
     for number in range(1, 4):
         first.append(arrival(number, key="schlüssel\n"))
-    assert list(Arrivals(path).recover()) == [arrival(number, key="schlüssel\n") for number in range(1, 4)]
+    assert list(WriteAhead(path).recover()) == [arrival(number, key="schlüssel\n") for number in range(1, 4)]
     first.close(0)
 
 
 @pytest.mark.parametrize("keep", [1, 20, 60, -2, -1])
 def test_half_a_record_at_the_end_is_no_event(path, tmp_path, keep):
-    first = Arrivals(path)
+    first = WriteAhead(path)
     first.append(arrival(1))
     first.append(arrival(2))
     first.close(0)
@@ -59,37 +59,37 @@ def test_half_a_record_at_the_end_is_no_event(path, tmp_path, keep):
     data = file.read_bytes()
     one = len(data) // 2
     file.write_bytes(data[: one + keep] if keep > 0 else data[:keep])
-    assert [each.number for each in Arrivals(path).recover()] == [1]
+    assert [each.number for each in WriteAhead(path).recover()] == [1]
 
 
 def test_rubbish_ends_the_reading_of_its_file_only(path, tmp_path):
     for start in (1, 3):
-        one = Arrivals(path)
+        one = WriteAhead(path)
         list(one.recover())
         one.append(arrival(start))
         one.append(arrival(start + 1))
         one.close(0)
     first = min(tmp_path.glob("*.arrivals.*"))
     first.write_bytes(first.read_bytes().splitlines(True)[0] + b"{}\n" + bytes(100) + b"\n\n")
-    assert [each.number for each in Arrivals(path).recover()] == [1, 3, 4]
+    assert [each.number for each in WriteAhead(path).recover()] == [1, 3, 4]
 
 
 def test_files_are_deleted_when_the_outbox_has_their_events(path, tmp_path, monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 300)
-    one = Arrivals(path)
+    one = WriteAhead(path)
     for number in range(1, 10):
         one.append(arrival(number))
     assert len(list(tmp_path.glob("*.arrivals.*"))) == 3
     one.committed(6)
-    assert next(each.number for each in Arrivals(path).recover()) > 3
+    assert next(each.number for each in WriteAhead(path).recover()) > 3
     one.close(9)
     assert list(tmp_path.glob("*.arrivals.*")) == []
 
 
 def test_a_file_is_never_appended_to_by_two_processes(path, tmp_path):
-    one = Arrivals(path)
+    one = WriteAhead(path)
     one.append(arrival(1))
-    two = Arrivals(path)
+    two = WriteAhead(path)
     list(two.recover())
     two.append(arrival(2))
     assert len(list(tmp_path.glob("*.arrivals.*"))) == 2

@@ -1,6 +1,6 @@
-"""The durable mode: from the outbox, a `Receiver` for each endpoint that has something to receive now.
+"""The durable mode: from the outbox, a `Sender` for each endpoint that has something to receive now.
 
-There may be as many endpoints as there are calls, when an application gives each its own path. Receivers are
+There may be as many endpoints as there are calls, when an application gives each its own path. Senders are
 therefore few and short-lived: one that is left alone for now (`breaker`) leaves only its breaker here, and
 when there are too many of a host, or of all, the others wait for their turn.
 """
@@ -20,18 +20,18 @@ from ...config.web import WebhookSettings
 from ...work import clock
 from .breaker import Backoff, Breaker
 from .counts import Counts
-from .desk import Desk
 from .outbox import Waiting
+from .outbox_client import OutboxClient
 from .post import Poster
-from .sender import Receiver
+from .sender import Sender
 from .slots import Slots
 from .targets import Target, host_of
 
 log = structlog.get_logger(__name__)
 
-MAX_RECEIVERS = 4000
+MAX_SENDERS = 4000
 MAX_PER_HOST = 500
-"""Receivers of one host: the paths of one that hang must not take the room of all."""
+"""Senders for one host: the paths of one that hang must not take the room of all."""
 STOP_S = 3.0
 """How long requests under way may take at a shutdown; what is cut off is repeated after the start."""
 CLOSE_S = 1.0
@@ -44,15 +44,17 @@ class Durable:
     def __init__(self, settings: WebhookSettings, path: str, counts: Counts, poster: Poster) -> None:
         self._settings = settings
         self._poster = poster
-        self._desk = Desk(path, (settings.max_pending, settings.max_bytes), counts, self._there_is_more)
+        self._outbox = OutboxClient(
+            path, (settings.max_pending, settings.max_bytes), counts, self._there_is_more
+        )
         self._backoff = Backoff(settings.backoff_min, settings.backoff_max)
         self._started = clock.now()
         self._slots = Slots()
         self._workers = Group()
-        self._receivers: dict[str, tuple[Receiver, gevent.Greenlet]] = {}
+        self._senders: dict[str, tuple[Sender, gevent.Greenlet]] = {}
         self._per_host: Counter[str] = Counter()
         self._waiting: dict[str, OrderedDict[str, None]] = {}
-        """Endpoints without a receiver that want one, by host. Each has events in the outbox."""
+        """Endpoints without a sender that want one, by host. Each has events in the outbox."""
         self._breakers: dict[str, Breaker] = {}
         """Of endpoints that are left alone, or about to be tried again."""
         self._due: list[tuple[float, str]] = []
@@ -61,55 +63,55 @@ class Durable:
         self._stopped = False
 
     def start(self) -> None:
-        self._desk.start()
+        self._outbox.start()
         self._alarm = gevent.spawn(self._watch)
 
     def offer(self, target: Target, event_id: str, kind: str, frame: bytes) -> None:
-        self._desk.take(target, event_id, kind, frame)
+        self._outbox.take(target, event_id, kind, frame)
 
     def stop(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        self._end_receivers()
+        self._end_senders()
         self._workers.join(timeout=max(0.0, min(STOP_S, timeout - CLOSE_S)))
         self._workers.kill(block=False)
-        self._desk.stop(max(0.2, deadline - time.monotonic()))
+        self._outbox.stop(max(0.2, deadline - time.monotonic()))
 
     def abandon(self) -> None:
-        self._end_receivers()
+        self._end_senders()
         self._workers.kill(block=False)
-        self._desk.abandon()
+        self._outbox.abandon()
 
     def left_alone(self, endpoint: str) -> bool:
         """Whether nothing is sent to an endpoint at the moment, nor anything of it in memory."""
-        return endpoint in self._breakers and endpoint not in self._receivers
+        return endpoint in self._breakers and endpoint not in self._senders
 
-    def _end_receivers(self) -> None:
+    def _end_senders(self) -> None:
         self._stopped = True
         if self._alarm is not None:
             self._alarm.kill(block=False)
-        for receiver, greenlet in self._receivers.values():
-            receiver.stop()
+        for sender, greenlet in self._senders.values():
+            sender.stop()
             greenlet.kill(block=False)
 
     def _there_is_more(self, endpoint: str) -> None:
-        known = self._receivers.get(endpoint)
+        known = self._senders.get(endpoint)
         if known is not None:
             known[0].there_is_more()
         elif endpoint not in self._breakers or not self._breakers[endpoint].open:  # else it has its time
             self._want(endpoint)
 
     def _want(self, endpoint: str) -> None:
-        """Have a receiver for this endpoint, at once or in its turn."""
-        if self._stopped or endpoint in self._receivers:
+        """Have a sender for this endpoint, at once or in its turn."""
+        if self._stopped or endpoint in self._senders:
             return
         host = host_of(endpoint)
         if not self._has_room(host):
             self._waiting.setdefault(host, OrderedDict())[endpoint] = None
             return
         breaker = self._breakers.pop(endpoint) if endpoint in self._breakers else Breaker(self._backoff)
-        receiver = Receiver(
+        sender = Sender(
             endpoint,
-            self._desk,
+            self._outbox,
             self._attempt,
             slots=self._slots,
             backoff=self._backoff,
@@ -120,23 +122,23 @@ class Durable:
             crowded=lambda: bool(self._waiting),
         )
         self._per_host[host] += 1
-        self._receivers[endpoint] = receiver, gevent.spawn(self._serve, receiver, host)
+        self._senders[endpoint] = sender, gevent.spawn(self._serve, sender, host)
 
     def _has_room(self, host: str) -> bool:
-        return len(self._receivers) < MAX_RECEIVERS and self._per_host[host] < MAX_PER_HOST
+        return len(self._senders) < MAX_SENDERS and self._per_host[host] < MAX_PER_HOST
 
-    def _serve(self, receiver: Receiver, host: str) -> None:
+    def _serve(self, sender: Sender, host: str) -> None:
         until = None
         try:
-            until = receiver.run()
+            until = sender.run()
         finally:
-            del self._receivers[receiver.endpoint]
+            del self._senders[sender.endpoint]
             self._per_host[host] -= 1
             if not self._per_host[host]:
                 del self._per_host[host]
         if until is not None:
-            self._breakers[receiver.endpoint] = receiver.breaker
-            heapq.heappush(self._due, (until, receiver.endpoint))
+            self._breakers[sender.endpoint] = sender.breaker
+            heapq.heappush(self._due, (until, sender.endpoint))
             self._earlier.set()
         self._next(host)
 

@@ -1,7 +1,7 @@
 """The webhook outbox: an SQLite file with the events to be delivered, and the dead letters.
 
-Used from one thread at a time. The service has it in a native thread of its own (`desk.py`), because a commit
-waits for the disk. The command line opens the same file beside it.
+Used from one thread at a time. The service has it in a native thread of its own (`outbox_client.py`), because
+a commit waits for the disk. The command line opens the same file beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from ...storage.database import StateError, open_database
 from ...work import clock
-from .arrivals import Arrival
+from .write_ahead import Arrival
 
 SCHEMA_VERSION = 1
 

@@ -22,9 +22,9 @@ from gevent.event import Event as Signal
 
 from ...work import clock
 from .breaker import Backoff, Breaker
-from .desk import Desk
 from .failure import ANSWERED, Undelivered
 from .outbox import Outbox, Waiting
+from .outbox_client import OutboxClient
 from .slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -50,18 +50,18 @@ class Lane:
     """The event of this lane that was last dealt with."""
 
 
-class Receiver:
+class Sender:
     """Delivers what the outbox has for `endpoint`; `run` in a greenlet of its own.
 
-    `attempt(row)` raises Undelivered. `slots` are shared with the other receivers. `breaker` is what the last
-    receiver of this endpoint left. `started` is when the service began (Unix time), `give_up_after` in
+    `attempt(row)` raises Undelivered. `slots` are shared with the other senders. `breaker` is what the last
+    sender of this endpoint left. `started` is when the service began (Unix time), `give_up_after` in
     seconds. `spawn` begins a worker. `crowded` says whether others wait for this one to make room.
     """
 
     def __init__(
         self,
         endpoint: str,
-        desk: Desk,
+        outbox: OutboxClient,
         attempt: Callable[[Waiting], None],
         *,
         slots: Slots,
@@ -74,7 +74,7 @@ class Receiver:
     ) -> None:
         self.endpoint = endpoint
         self.breaker = breaker
-        self._desk = desk
+        self._outbox = outbox
         self._attempt = attempt
         self._slots = slots
         self._spawn = spawn
@@ -121,7 +121,7 @@ class Receiver:
         """Deliver until there has been nothing to do for a while.
 
         An endpoint that is left alone, or has nothing but lanes that wait while others want the room, needs
-        no receiver until then: the time (monotonic) is returned.
+        no sender until then: the time (monotonic) is returned.
         """
         while True:
             if (until := self._needless_until()) is not None:
@@ -178,12 +178,12 @@ class Receiver:
         while self._wants_more and not self.breaker.open:
             self._more = False  # it may become true again meanwhile
             limit = WINDOW - self._loaded
-            rows = self._desk.run(Outbox.page, self.endpoint, self._cursor, limit)
+            rows = self._outbox.run(Outbox.page, self.endpoint, self._cursor, limit)
             self._more = self._more or len(rows) == limit
             self._take_in(rows)
 
     def _catch_up(self, lane: Lane) -> None:
-        rows = self._desk.run(Outbox.lane, self.endpoint, lane.key, lane.last, WINDOW // 8)
+        rows = self._outbox.run(Outbox.lane, self.endpoint, lane.key, lane.last, WINDOW // 8)
         if self._lanes.get(lane.key) is not lane:
             return  # the window was given up meanwhile
         if not rows:
@@ -273,7 +273,7 @@ class Receiver:
         self._emptied = True
 
     def _probe(self) -> None:
-        row = self._desk.run(Outbox.probe, self.endpoint, tuple(self.breaker.avoided))
+        row = self._outbox.run(Outbox.probe, self.endpoint, tuple(self.breaker.avoided))
         if row is None:
             self.breaker.succeeded()
             return
@@ -285,7 +285,7 @@ class Receiver:
             return
         self.breaker.failed(row.key, failure)
         if self._started + self._give_up_after < clock.now():
-            self._desk.expire(self.endpoint, clock.now() - self._give_up_after)
+            self._outbox.expire(self.endpoint, clock.now() - self._give_up_after)
 
     def _try(self, row: Waiting) -> Undelivered | None:
         with self._slots.place(self.endpoint, self._proven):
@@ -306,9 +306,9 @@ class Receiver:
 
     def _report(self, row: Waiting, failure: Undelivered | None, expired: bool) -> None:
         if failure is None:
-            self._desk.delivered(row.id)
+            self._outbox.delivered(row.id)
             return
-        self._desk.failed(row.id, str(failure), final=expired)
+        self._outbox.failed(row.id, str(failure), final=expired)
         tell = log.error if expired else log.info
         tell(
             "webhook given up" if expired else "webhook not delivered",

@@ -15,13 +15,13 @@ import structlog
 from gevent.event import Event as Signal
 from gevent.lock import BoundedSemaphore
 
-from ...storage.database import Alone, StateError
+from ...storage.database import ExclusiveLock, StateError
 from ...storage.thread import StorageThread
 from ...work import clock
-from .arrivals import Arrival, Arrivals
 from .counts import Counts
 from .outbox import Changes, Outbox
 from .targets import Target
+from .write_ahead import Arrival, WriteAhead
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ RETRY_S = 1.0
 T = TypeVar("T")
 
 
-class Desk:
+class OutboxClient:
     """The outbox at `path`. `on_waiting(endpoint)` is called when there are new events for an endpoint.
 
     Raises StateError when the file cannot be opened, or another process has it.
@@ -54,11 +54,11 @@ class Desk:
         self._on_waiting = on_waiting
         self._changes = Changes()
         with ExitStack() as opened:
-            self._alone = Alone(path, "webhook outbox")
-            opened.callback(self._alone.release)
+            self._lock = ExclusiveLock(path, "webhook outbox")
+            opened.callback(self._lock.release)
             self._outbox = Outbox(path, max_bytes=self._max_bytes)
             opened.callback(self._outbox.close)
-            self._arrivals = Arrivals(path)
+            self._write_ahead = WriteAhead(path)
             try:
                 self._take_over()
             except (sqlite3.Error, OSError) as error:
@@ -72,11 +72,11 @@ class Desk:
 
     def _take_over(self) -> None:
         """What the process before left."""
-        self._outbox.write(Changes(added=list(self._arrivals.recover())))
+        self._outbox.write(Changes(added=list(self._write_ahead.recover())))
         self._used, self._unwritten = self._outbox.used(), 0
         """Bytes of the outbox's file that hold something, and of events that are not in it yet."""
         self._number = self._committed = self._outbox.taken
-        self._arrivals.committed(self._committed)
+        self._write_ahead.committed(self._committed)
         self.counts.pending = self._outbox.counts()[0]
         self.counts.oldest = self._outbox.oldest()
 
@@ -97,13 +97,13 @@ class Desk:
     def abandon(self) -> None:
         """Let go of the files as they are, as a crash would."""
         gevent.killall(self._greenlets, block=False)
-        if not self._alone.held:
+        if not self._lock.held:
             return
-        self._arrivals.close(self._committed)
+        self._write_ahead.close(self._committed)
         with gevent.Timeout(1, False):
             self._thread.run(self._outbox.close)
         self._thread.stop(1)
-        self._alone.release()
+        self._lock.release()
 
     def take(self, target: Target, event_id: str, kind: str, frame: bytes) -> bool:
         """Keep an event for delivery; False when it is dropped. Does not wait."""
@@ -114,7 +114,7 @@ class Desk:
             return self._refuse("the events that wait take too many bytes")
         arrival = Arrival(self._number + 1, target, event_id, kind, clock.now(), frame)
         try:
-            self._arrivals.append(arrival)
+            self._write_ahead.append(arrival)
         except OSError as error:
             return self._refuse(error.strerror or str(error))
         self._number += 1
@@ -175,7 +175,7 @@ class Desk:
             self._unwritten = sum(len(one.frame) for one in self._changes.added)
             if changes.added:
                 self._committed = changes.added[-1].number
-                self._arrivals.committed(self._committed)
+                self._write_ahead.committed(self._committed)
         for endpoint in {one.target.endpoint for one in changes.added}:
             self._on_waiting(endpoint)
         return result

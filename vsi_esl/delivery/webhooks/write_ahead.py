@@ -31,7 +31,7 @@ class Arrival:
     frame: bytes
 
 
-class Arrivals:
+class WriteAhead:
     """Files beside the outbox at `path`; none for `:memory:`."""
 
     def __init__(self, path: str) -> None:
