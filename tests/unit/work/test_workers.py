@@ -35,7 +35,7 @@ def test_work_that_takes_too_long_or_fails():
 
 
 def test_what_was_not_begun_in_time_is_not_done_later():
-    workers, gate, done = Workers(), Flag(), []
+    workers, gate, done = Workers(), Signal(), []
     first = workers.submit("a", gate.wait, 5)
     with pytest.raises(SwitchUnavailable, match=r"not done within 0\.01 s"):
         workers.run("a", 0.01, done.append, "late")
@@ -47,7 +47,7 @@ def test_what_was_not_begun_in_time_is_not_done_later():
 
 
 def test_what_was_begun_in_time_is_finished():
-    workers, gate, done = Workers(), Flag(), []
+    workers, gate, done = Workers(), Signal(), []
 
     def work() -> None:
         gate.wait(5)
@@ -61,7 +61,7 @@ def test_what_was_begun_in_time_is_finished():
 
 
 def test_a_deadline_around_it_is_not_its_own():
-    workers, gate = Workers(), Flag()
+    workers, gate = Workers(), Signal()
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.01):
         workers.run("a", 5, gate.wait, 5)
     assert workers.withdrawn == 0
