@@ -199,6 +199,9 @@ class FakeSwitch:
         if found := CONFERENCE.search(line):
             made = re.search(r"origination_uuid=([\w-]+)", line)
             self.moved(made[1] if made else name, found[1])
+        elif verb == "uuid_transfer" and "park" in rest:
+            self.moved(name, "")
+            gevent.spawn(self.report, self.channels[name] | {"Event-Name": "CHANNEL_PARK"})
         return "+OK"
 
     def moved(self, id: str, conference: str) -> None:

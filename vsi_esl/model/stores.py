@@ -49,6 +49,13 @@ class Legs:
         if self._live.pop(leg.id, None) is not None:
             self._ending[leg.id] = leg
 
+    def seen(self, leg: Leg) -> None:
+        """The switch has its call. One that was hidden because it seemed to be gone is shown again."""
+        if leg.unseen:
+            leg.unseen = False
+            if not leg.ending and self._ending.pop(leg.id, None) is not None:
+                self._live[leg.id] = leg
+
     def remove(self, leg: Leg) -> bool:
         """Forget a leg. False when it was forgotten already: of two endings only the first is reported."""
         live, ending = self._live.pop(leg.id, None), self._ending.pop(leg.id, None)

@@ -110,7 +110,7 @@ def adopt(
             translate.arrived(ctx, leg, dump)
         else:
             _recall(ctx, leg, record)
-    leg.unseen = False
+    ctx.legs.seen(leg)
     if over:
         return
     if leg.ending:
@@ -219,7 +219,7 @@ def _report_gone(ctx: Context, missing: list[Leg], reason: str, ends: dict[str, 
     """Give the events that were held back a moment to tell why they ended, then report the rest."""
     gevent.sleep(UNSEEN_GRACE_S)
     for leg in missing:
-        if leg.unseen:
+        if leg.unseen and ctx.legs.find(leg.id) is leg:
             if (known := ends.get(leg.id)) is not None:
                 lifecycle.disconnected(ctx, leg, reason, clock.now(), known=known)
             else:

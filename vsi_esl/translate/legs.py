@@ -94,7 +94,7 @@ def channel_park(ctx: Context, node: Node, event: SwitchEvent) -> None:
             arrived(ctx, leg_from(ctx, node, event), event)
         return
     leg.channel.parked = True
-    leg.unseen = False
+    ctx.legs.seen(leg)
     dialling.parked(ctx, leg)
     ctx.node(leg).waits.fulfil("parked", leg.id)
     if leg.state == CONNECTED or leg.target_room:
@@ -120,6 +120,7 @@ def channel_progress_media(ctx: Context, node: Node, event: SwitchEvent) -> None
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None or leg.state != RINGING:
         return
+    ctx.legs.seen(leg)
     if leg.inbound and (leg.answer_asked or not leg.early_media_asked):
         return
     learn_codec(leg, event)
@@ -133,6 +134,7 @@ def channel_answer(ctx: Context, node: Node, event: SwitchEvent) -> None:
     if leg is None:
         endings.refuse(ctx, node, event.get("Unique-ID", ""))
         return
+    ctx.legs.seen(leg)
     if leg.state not in (RINGING, EARLY_MEDIA) or leg.ending:
         return
     learn_codec(leg, event)
