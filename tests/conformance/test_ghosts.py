@@ -217,6 +217,7 @@ def test_a_look_at_the_switch_changes_nothing_that_is_as_it_should_be(switch, st
     switch.call()
     client.event("leg.ringing", leg_type="sip_inbound")
     before = client.types()
-    sweep.look(service.ctx, sweep.look(service.ctx))
+    node = service.ctx.nodes.default
+    sweep.look(service.ctx, node, sweep.look(service.ctx, node))
     assert client.types() == before
     assert [strays(service, outcome) for outcome in ("adopted", "ended", "gone")] == [0, 0, 0]
