@@ -311,13 +311,13 @@ class Bench:
 
     def events(self) -> Row:
         """Whether every connection got every event of its application, and nothing else."""
-        expected = len(self.legs) * TURNS
+        expected = {kind: len(self.legs) * (TURNS + kind.startswith("playback")) for kind in EVENTS}
 
         def received(kind: str) -> int:
             return sum(len(client.seen(kind)) for client in self.clients)
 
         with gevent.Timeout(10, False):
-            while any(received(kind) < expected for kind in EVENTS):
+            while any(received(kind) < expected[kind] for kind in EVENTS):
                 gevent.sleep(0.05)
         counts = ", ".join(f"{received(kind):,} {kind}" for kind in EVENTS)
         dropped = sum(
@@ -327,11 +327,12 @@ class Bench:
             if frame["type"] == "events_dropped"
         )
         finished = [event for client in self.clients for event in client.seen("playback.finished")]
+        wanted = ", ".join(f"{count:,}" for count in expected.values())
         failed = received("playback.error") + received("leg.disconnected")
         return (
             "events of it",
             counts,
-            f"expected {expected:,} each; {failed} playback.error or leg.disconnected, {dropped} dropped;"
+            f"expected {wanted}; {failed} playback.error or leg.disconnected, {dropped} dropped;"
             f" finished: {', '.join({event['reason'] for event in finished})}",
         )
 
@@ -368,6 +369,9 @@ def _measure(bench: Bench) -> list[Row]:
     raw_directory = bench.directory / "raw"
     raw_directory.mkdir()
     idle = bench.idle()
+    # each takes its leg out of park, into a conference that the leg then keeps
+    first = bench.over_vsi(bench.play)
+    bench.over_vsi(bench.stop_playing)
     kinds = ("leg_record_start", "leg_record_stop", "leg_play_start", "leg_play_stop")
     vsi: dict[str, list[Phase]] = {kind: [] for kind in kinds}
     raw: dict[str, list[Phase]] = {kind: [] for kind in kinds}
@@ -379,7 +383,9 @@ def _measure(bench: Bench) -> list[Row]:
         for kind, phase in zip(kinds, _raw(bench, str(raw_directory), turn), strict=True):
             raw[kind].append(phase)
     rows = [row for kind in kinds for row in _rows(bench, kind, vsi[kind], raw[kind])]
-    return [idle, *rows, bench.events(), bench.files()]
+    figure = f"{first.rate:,.0f}/s, p50 {first.percentile(50):.1f} ms, p99 {first.percentile(99):.1f} ms"
+    waits = ("the first playback to each leg, which waits parked", figure, first.load)
+    return [idle, waits, *rows, bench.events(), bench.files()]
 
 
 def _raw(bench: Bench, directory: str, turn: int) -> Iterator[Phase]:
