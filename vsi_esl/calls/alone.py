@@ -1,9 +1,9 @@
 """A leg that is answered and in no room.
 
-It waits parked, sending silence: that takes one thread of the switch and 0.25 % of a core, where a conference
-of its own takes three and 0.40 %, and 3 ms to enter and to leave again. It gets that conference when there is
-something to hear of it (speaking events) or to play to it, and before it is put on hold: a leg on hold is not
-moved, because its peer would notice.
+It waits parked, sending silence: that takes one thread of the switch and 0.3 % of a core, where a conference
+of its own takes three and 0.48 %, and 4 ms of CPU to make. It gets that conference when there is something to
+hear of it (speaking events) or to play to it, and before it is put on hold: a leg on hold is not moved,
+because its peer would notice. freeswitch_conf/README.md has the figures.
 """
 
 from __future__ import annotations
