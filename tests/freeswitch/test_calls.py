@@ -121,6 +121,22 @@ def test_who_hears_whom(client, agent):
         call.bye()
 
 
+def test_a_leg_in_no_room_is_sent_silence(client, agent):
+    """Its peer, and what lies between, would take the call for dead."""
+    call, leg = in_room(client, agent, 440)
+    client.ok("remove_leg_from_room", room_id="r", leg_id=leg)
+    call.rtp.forget()
+    received = call.rtp.received
+    eventually(lambda: call.rtp.received - received >= 50, "50 packets")
+    assert call.rtp.level(440) < SILENT
+    other = agent.call(codecs=["PCMU"])
+    client.ok("answer_leg", id=client.event("leg.ringing")["leg_id"])
+    other.wait("200")
+    eventually(lambda: other.rtp.received >= 50, "50 packets")
+    for one in (call, other):
+        one.bye()
+
+
 def test_digits_do_not_control_the_conference(client, agent):
     first, one = in_room(client, agent, 440)
     second, _ = in_room(client, agent, 700)
