@@ -21,7 +21,7 @@ from tests.support.http import HttpClient
 from vsi_esl.audio.tones import TONES
 from vsi_esl.cli import cli
 from vsi_esl.documents import asyncapi, glossary, openapi, pages
-from vsi_esl.protocol import registry
+from vsi_esl.protocol import registry, streams
 from vsi_esl.switch.actions.calls import HANGUP_CAUSES
 from vsi_esl.translate import adoption
 from vsi_esl.translate.hangup import SIP_REASONS
@@ -43,10 +43,24 @@ def ours() -> dict[str, facts.Facts]:
 def found(ours: dict[str, facts.Facts]) -> list[str]:
     pinned = json.loads(facts.PINNED.read_text())
     return [
-        line
+        f"{line.removesuffix('missing')}not implemented" if is_to_come(line) else line
         for name, there in pinned.items()
         for line in facts.differences(name, there, ours[name.partition(" ")[0]])
     ]
+
+
+def is_to_come(line: str) -> bool:
+    """Whether what is missing is an event of a command that is not implemented yet, or such a WebSocket."""
+    match = re.fullmatch(r"(openapi|asyncapi) \S+: (.*): missing", line)
+    if match is None:
+        return False
+    document, entry = match.groups()
+    if document == "openapi":
+        planned = streams.PLANNED.keys() - streams.registered().keys()
+        return entry in {f"GET {re.sub(r'{[^}]+}', '{}', path)}" for path in planned}
+    subject, _, what = entry.partition(".")
+    word = what.partition("_")[0] if subject in ("leg", "room") else subject
+    return bool(what) and any(word in command.split("_") for command in registry.pending())
 
 
 def test_every_difference_is_listed(found):
