@@ -20,6 +20,7 @@ from ..model.codecs import SWITCH_NAMES, codec_name
 from ..model.leg import SIP_OUTBOUND, Leg, LegView
 from ..model.sipuri import sip_uri
 from ..protocol.ids import AppId, RoomToJoin
+from ..protocol.limits import Range
 from ..protocol.registry import Body, Rest, command
 from ..protocol.schemas import INT32, Boolean, Integer, Nested, Payload, Text, TextList, TextMap, about
 from ..switch.lines import builder, headers, identity
@@ -45,15 +46,24 @@ class Auth(Payload):
 
 def _milliseconds(text: str) -> Integer:
     """A threshold, of which the detection's own rules say more."""
-    return Integer(*INT32, metadata=about(text, minimum=0))
+    return Integer(*INT32, checked=Range("threshold", 0, INT32[1]), metadata=about(text))
+
+
+AMD = AmdParameters()
 
 
 class Amd(Payload):
-    initial_silence_timeout = _milliseconds("Silence in ms that means no_speech; 0 for 2500.")
-    greeting_duration = _milliseconds("Speech in ms that means machine; 0 for 1500.")
-    after_greeting_silence = _milliseconds("Silence in ms behind speech that means human; 0 for 800.")
-    total_analysis_time = _milliseconds("Longest analysis in ms, then not_sure; 0 for 5000.")
-    minimum_word_length = _milliseconds("Bursts of fewer ms are noise; 0 for 100.")
+    initial_silence_timeout = _milliseconds(
+        f"Silence in ms that means no_speech; 0 for {AMD.initial_silence_timeout}."
+    )
+    greeting_duration = _milliseconds(f"Speech in ms that means machine; 0 for {AMD.greeting_duration}.")
+    after_greeting_silence = _milliseconds(
+        f"Silence in ms behind speech that means human; 0 for {AMD.after_greeting_silence}."
+    )
+    total_analysis_time = _milliseconds(
+        f"Longest analysis in ms, then not_sure; 0 for {AMD.total_analysis_time}."
+    )
+    minimum_word_length = _milliseconds(f"Bursts of fewer ms are noise; 0 for {AMD.minimum_word_length}.")
     beep_timeout = _milliseconds("How long in ms a machine's beep is waited for; 0 for not at all.")
 
 

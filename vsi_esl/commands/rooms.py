@@ -14,11 +14,14 @@ from ..events.rooms import LegLeftRoom, LegRoleChanged, RoomDeleted
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room, RoomView
 from ..protocol.ids import AppId, LegId, NewId, RoomId, RoomToJoin
+from ..protocol.limits import Choice
 from ..protocol.registry import Body, Rest, command
 from ..protocol.replies import Status
 from ..protocol.schemas import INT32, Boolean, Integer, Label, Payload, Text, about
 from .answering import choose_codec
 from .audio import set_deaf, set_muted
+
+SAMPLE_RATE = Choice("sample_rate", SAMPLE_RATES)
 
 
 class RoomPayload(Payload):
@@ -30,9 +33,7 @@ class CreateRoom(Payload):
     webhook_url = Text(metadata=about("Where the room's events go."))
     webhook_secret = Text(metadata=about("Signs them."))
     app_id = AppId(metadata=about("The application it belongs to."))
-    sample_rate = Integer(
-        *INT32, metadata=about("Hz; 0 for the configured one.", enum=[0, 8000, 16000, 48000])
-    )
+    sample_rate = Integer(*INT32, checked=SAMPLE_RATE, metadata=about("Hz; 0 for the configured one."))
 
 
 class AddLegToRoom(Payload):
@@ -78,11 +79,11 @@ def create_room(
     ctx: Context, *, id: str, app_id: str, sample_rate: int, webhook_url: str, webhook_secret: str
 ) -> RoomView:
     """Create an empty room; it stays until it is deleted."""
-    if sample_rate not in (0, *SAMPLE_RATES):
-        raise Invalid("invalid sample_rate: must be 8000, 16000, or 48000")
+    sample_rate = sample_rate or ctx.config.rooms.default_sample_rate
+    SAMPLE_RATE.check(sample_rate)
     room = Room(
         id or str(uuid.uuid4()),
-        sample_rate or ctx.config.rooms.default_sample_rate,
+        sample_rate,
         app_id=app_id,
         webhook=requested(webhook_url, webhook_secret, ctx.webhooks.guard),
     )

@@ -15,6 +15,7 @@ from marshmallow import fields
 
 from ..commands.routing import MAX_ROLES, MatrixField, Roles
 from ..protocol import schemas
+from ..protocol.limits import Choice
 from .glossary import described
 
 Schema = dict[str, Any]
@@ -35,7 +36,7 @@ def _converter() -> OpenAPIConverter:
 def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
     """What apispec cannot know of a field class of ours."""
     if isinstance(field, schemas.Text):
-        return {"type": "string", "maxLength": field.limit}
+        return {"type": "string", "maxLength": field.limit, **_enum(field, field.choice)}
     if isinstance(field, schemas.Integer):
         return _integer(field)
     if isinstance(field, schemas.Boolean):
@@ -52,11 +53,19 @@ def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
 
 
 def _integer(field: schemas.Integer) -> Schema:
-    """The field's range, unless its metadata has a narrower one, or the values there are."""
-    if "enum" in field.metadata:
-        return {"type": "integer"}
-    low, high = field.metadata.get("minimum", field.low), field.metadata.get("maximum", field.high)
-    return {"type": "integer", "minimum": low, "maximum": high}
+    """The field's range, or what the command takes of it."""
+    checked = field.checked or field
+    if isinstance(checked, Choice):
+        return {"type": "integer", **_enum(field, checked)}
+    return {"type": "integer", "minimum": checked.low, "maximum": checked.high}
+
+
+def _enum(field: fields.Field[Any], choice: Choice | None) -> Schema:
+    """The values there are; what an absent one counts as is one of them, unless it is needed."""
+    if choice is None:
+        return {}
+    absent = [] if schemas.needed(field) else [field.load_default]
+    return {"enum": [*absent, *choice.values]}
 
 
 def payload(schema: marshmallow.Schema | None) -> Schema:

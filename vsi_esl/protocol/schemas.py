@@ -14,6 +14,7 @@ from typing import Any, cast
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from ..errors import Invalid
+from .limits import Choice, Range
 
 MAX_ID_LENGTH = 256
 """Longest id, role or app_id in characters. Each is kept in a channel variable that every event carries."""
@@ -58,11 +59,14 @@ def needed(field: fields.Field[Any]) -> bool:
 
 
 class Text(fields.Field[str]):
-    """A JSON string of a bounded length; empty when absent."""
+    """A JSON string of a bounded length; empty when absent. The command checks that it is of the `choice`."""
 
-    def __init__(self, *, limit: int = 4096, default: str | None = "", **more: Any) -> None:
+    def __init__(
+        self, *, limit: int = 4096, default: str | None = "", choice: Choice | None = None, **more: Any
+    ) -> None:
         super().__init__(load_default=default, **more)
         self.limit = self.characters = limit
+        self.choice = choice
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
         if not isinstance(value, str):
@@ -82,16 +86,18 @@ class Label(Text):
 class Integer(fields.Field[int]):
     """A JSON integer from `low` to `high`, both allowed: the range of what takes it.
 
-    Where the reference has words of its own for a narrower range, the command checks that, and the documents
-    have it as `minimum` and `maximum` of the field's metadata.
+    Where the reference has words of its own for a narrower one, that is `checked` by the command.
     """
 
     characters = 20
 
-    def __init__(self, low: int, high: int, *, default: int = 0, **more: Any) -> None:
+    def __init__(
+        self, low: int, high: int, *, default: int = 0, checked: Range | Choice | None = None, **more: Any
+    ) -> None:
         super().__init__(load_default=default, **more)
         self.low = low
         self.high = high
+        self.checked = checked
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):

@@ -83,6 +83,10 @@ class S3Target:
         return f"s3://{self.bucket}/{self.key(name)}"
 
 
+FILE, S3 = STORAGES = ("file", "s3")
+"""Where a recording can go."""
+
+
 def resolve(
     storage: str,
     server: S3Target | None,
@@ -102,11 +106,11 @@ def resolve(
     that cannot work or must not be used, NotSupported for gcs. Nothing is contacted; see `probe`, which finds
     out where the name of an endpoint leads.
     """
-    if storage in ("", "file"):
+    if storage in ("", FILE):
         return None
     if storage == "gcs":
         raise NotSupported("storage type gcs is not implemented by this server")
-    if storage != "s3":
+    if storage != S3:
         raise Invalid(f"unknown storage type: {storage}")
     if s3_bucket:
         keys = (s3_access_key, s3_secret_key) if s3_access_key and s3_secret_key else ("", "")

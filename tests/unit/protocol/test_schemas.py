@@ -7,7 +7,8 @@ import pytest
 from vsi_esl.documents import fields as documents
 from vsi_esl.errors import Invalid
 from vsi_esl.protocol import registry, schemas
-from vsi_esl.protocol.schemas import Integer, Payload
+from vsi_esl.protocol.limits import Choice, Range
+from vsi_esl.protocol.schemas import INT32, Integer, Payload, Text, about
 
 
 class Number(Payload):
@@ -55,3 +56,42 @@ def test_no_number_passes_32_bits_and_the_documents_say_so(field):
         assert all(field.low <= value <= field.high for value in shown["enum"])
     else:
         assert field.low <= shown["minimum"] < shown["maximum"] <= field.high
+
+
+VOLUME = Range("volume", -8, 8)
+RATE = Choice("rate", (8000, 16000, 48000))
+MODE = Choice("mode", ("fast", "slow", "none"))
+
+
+class Checked(Payload):
+    volume = Integer(*INT32, checked=VOLUME)
+    rate = Integer(*INT32, checked=RATE)
+    mode = Text(choice=MODE)
+    chosen = Text(choice=MODE, metadata=about("Which.", needed=True))
+
+
+def test_what_a_command_checks_is_shown_and_let_through_to_it():
+    shown = documents.payload(Checked())["properties"]
+    assert (shown["volume"]["minimum"], shown["volume"]["maximum"]) == (-8, 8)
+    assert shown["rate"]["enum"] == [0, 8000, 16000, 48000]
+    assert shown["mode"]["enum"] == ["", "fast", "slow", "none"]
+    assert shown["chosen"]["enum"] == ["fast", "slow", "none"]
+    given = {"volume": 9, "rate": 7, "mode": "x", "chosen": ""}
+    assert schemas.load(Checked(), given) == given
+
+
+@pytest.mark.parametrize(
+    ("limit", "good", "bad", "words"),
+    [
+        (VOLUME, (-8, 0, 8), (-9, 9), "volume must be between -8 and 8"),
+        (RATE, (8000, 48000), (0, 8001), "invalid rate: must be 8000, 16000, or 48000"),
+        (MODE, ("fast", "none"), ("", "FAST"), "invalid mode: must be fast, slow, or none"),
+    ],
+)
+def test_a_limit_is_checked_in_the_words_of_the_reference(limit, good, bad, words):
+    for value in good:
+        limit.check(value)
+    for value in bad:
+        with pytest.raises(Invalid) as refused:
+            limit.check(value)
+        assert refused.value.message == words

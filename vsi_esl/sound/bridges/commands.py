@@ -13,10 +13,13 @@ from ...model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge, BridgeView
 from ...model.room import Room
 from ...model.sound_stores import Bridges
 from ...protocol.ids import Id, NewId, RoomId
+from ...protocol.limits import Choice
 from ...protocol.registry import Body, Rest, command
 from ...protocol.replies import Status
 from ...protocol.schemas import Payload, Text, about
 from . import bridging
+
+DIRECTION = Choice("direction", DIRECTIONS)
 
 
 class BridgeId(Id):
@@ -32,9 +35,7 @@ class BridgeCreate(Payload):
     room_id = RoomId(metadata=about("The room that the direction is relative to."))
     bridge_id = NewId(BridgeId, metadata=about("Made up when empty."))
     peer_room_id = RoomId(metadata=about("The other room."))
-    direction = Text(
-        metadata=about("bidirectional when empty.", enum=["", "bidirectional", "send", "receive", "none"])
-    )
+    direction = Text(choice=DIRECTION, metadata=about("bidirectional when empty."))
 
 
 class BridgeList(Payload):
@@ -47,9 +48,7 @@ class BridgePayload(Payload):
 
 
 class BridgeUpdate(BridgePayload):
-    direction = Text(
-        metadata=about("The new direction.", needed=True, enum=["bidirectional", "send", "receive", "none"])
-    )
+    direction = Text(choice=DIRECTION, metadata=about("The new direction.", needed=True))
 
 
 @command(
@@ -69,7 +68,8 @@ def bridge_create(
     """Connect two rooms of the same sample rate. `send` means that the peer hears this room."""
     if not peer_room_id:
         raise Invalid("room_id is required")
-    direction = _checked(direction or BIDIRECTIONAL)
+    direction = direction or BIDIRECTIONAL
+    DIRECTION.check(direction)
     if room_id == peer_room_id:
         raise Invalid("cannot bridge a room to itself")
     rooms = []
@@ -126,7 +126,8 @@ def bridge_update(ctx: Context, room_id: str, bridge_id: str, direction: str) ->
     bridge = ctx.get(Bridges).get(room_id, bridge_id)
     if not direction:
         raise Invalid("direction is required")
-    bridging.set_direction(ctx, bridge, bridge.canonical(_checked(direction), room_id))
+    DIRECTION.check(direction)
+    bridging.set_direction(ctx, bridge, bridge.canonical(direction, room_id))
     return bridge.view(room_id)
 
 
@@ -139,9 +140,3 @@ def bridge_delete(ctx: Context, room_id: str, bridge_id: str) -> Status[Literal[
     """Separate two rooms; the legs stay where they are."""
     bridging.delete(ctx, ctx.get(Bridges).get(room_id, bridge_id))
     return {"status": "deleted"}
-
-
-def _checked(direction: str) -> str:
-    if direction not in DIRECTIONS:
-        raise Invalid("invalid direction: must be bidirectional, send, receive, or none")
-    return direction

@@ -12,19 +12,19 @@ from ...model.owner import Owner
 from ...model.room import Room
 from ...model.sound_stores import Playbacks
 from ...protocol.ids import Id
+from ...protocol.limits import Range
 from ...protocol.registry import Body, Rest
 from ...protocol.replies import Status
 from ...protocol.schemas import INT32, Integer, Payload, Text, about
 from . import player
 
-MAX_VOLUME = 8
 MAX_URL = 8192
 MAX_REPEAT = 1_000_000
 """More is for ever."""
 NOT_PLAYING = "no playback in progress"
 
 
-VOLUME = Integer(*INT32, metadata=about("Steps of 3 dB.", needed=True, minimum=-8, maximum=8))
+VOLUME = Range("volume", -8, 8)
 
 
 class PlaybackId(Id):
@@ -38,7 +38,7 @@ class PlayStart(Payload):
     tone = Text(metadata=about("A tone such as dial or us_ringback; or `url`."))
     mime_type = Text(metadata=about("What the URL holds, when its server does not say."))
     repeat = Integer(*INT32, metadata=about("How often; 0 and 1 once, -1 for ever."))
-    volume = Integer(*INT32, metadata=about("Steps of 3 dB.", minimum=-8, maximum=8))
+    volume = Integer(*INT32, checked=VOLUME, metadata=about("Steps of 3 dB."))
 
 
 class PlayStop(Payload):
@@ -46,7 +46,7 @@ class PlayStop(Payload):
 
 
 class PlayVolume(PlayStop):
-    volume = VOLUME
+    volume = Integer(*INT32, checked=VOLUME, metadata=about("Steps of 3 dB.", needed=True))
 
 
 class PlaybackStart(TypedDict):
@@ -97,7 +97,7 @@ def play_stop(ctx: Context, owner: Owner, playback_id: str) -> Status[Literal["s
     room="Change the volume of a room's playback while it runs.",
 )
 def play_volume(ctx: Context, owner: Owner, playback_id: str, volume: int) -> Status[Literal["ok"]]:
-    _check_volume(volume)
+    VOLUME.check(volume)
     player.set_volume(ctx, ctx.get(Playbacks).get(owner, playback_id, "playback not found"), volume)
     return {"status": "ok"}
 
@@ -107,9 +107,4 @@ def _check(what: dict[str, str | int]) -> None:
         raise Invalid("url and tone are mutually exclusive")
     if not (what["url"] or what["tone"]):
         raise Invalid("url or tone is required")
-    _check_volume(int(what["volume"]))
-
-
-def _check_volume(volume: int) -> None:
-    if abs(volume) > MAX_VOLUME:
-        raise Invalid("volume must be between -8 and 8")
+    VOLUME.check(int(what["volume"]))

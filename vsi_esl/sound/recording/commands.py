@@ -15,6 +15,7 @@ from ...model.owner import Owner
 from ...model.recording import ChannelInfo, Recording
 from ...model.room import Room
 from ...model.sound_stores import Recordings
+from ...protocol.limits import Choice
 from ...protocol.registry import Body, Rest
 from ...protocol.replies import Status
 from ...protocol.schemas import Boolean, Payload, Text, about
@@ -28,7 +29,9 @@ FINISH_TIMEOUT_S = 300.0
 
 
 class RecordStart(Payload):
-    storage = Text(metadata=about("Where it goes: file (when empty) or s3.", enum=["", "file", "s3"]))
+    storage = Text(
+        choice=Choice("storage", s3.STORAGES), metadata=about("Where it goes: file (when empty) or s3.")
+    )
     filename = Text(metadata=about("Name of the file; made up when empty."))
     multi_channel = Boolean(default=False, metadata=about("One track per participant as well; rooms only."))
     s3_bucket = Text()
