@@ -12,7 +12,7 @@ test: $(VENV)/.installed-test    ## the whole test suite, some parts at a time
 	$(BIN)/python -m tests
 
 test-python: $(VENV)/.installed-test    ## what depends on the version of Python; PYTHON and VENV say which
-	$(BIN)/python -m tests conformance-1 conformance-2 unit
+	$(BIN)/python -m tests service-1 service-2 unit
 
 lint: $(VENV)/.installed-test    ## ruff, mypy and the order of the folders
 	$(BIN)/ruff check vsi_esl tests examples

@@ -13,13 +13,13 @@ import sys
 import tempfile
 import time
 
-CONFORMANCE = sorted(glob.glob("tests/conformance/test_*.py"))
+BOTH = sorted(glob.glob("tests/conformance/test_*.py") + glob.glob("tests/service/test_*.py"))
 PARTS = {  # the longest first
     "freeswitch": ["tests/freeswitch"],
-    "conformance-1": CONFORMANCE[::2],
-    "conformance-2": CONFORMANCE[1::2],
-    "rest-1": [*CONFORMANCE[::2], "--face=rest"],
-    "rest-2": [*CONFORMANCE[1::2], "--face=rest"],
+    "service-1": BOTH[::2],
+    "service-2": BOTH[1::2],
+    "rest-1": [*BOTH[::2], "--face=rest"],
+    "rest-2": [*BOTH[1::2], "--face=rest"],
     "unit": ["tests/unit"],
     "contract": ["tests/contract"],
 }

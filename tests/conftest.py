@@ -6,17 +6,7 @@ import pytest
 
 from vsi_esl.ops import logs
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--switch",
-        choices=("sandbox", "freeswitch"),
-        default="sandbox",
-        help="the switch that tests/conformance runs on",
-    )
-    parser.addoption(
-        "--face", choices=("vsi", "rest"), default="vsi", help="how tests/conformance sends its commands"
-    )
+pytest_plugins = ["tests.support.fixtures"]
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

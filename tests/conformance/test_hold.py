@@ -2,63 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import gevent
 import pytest
 
+from tests.support.calls import in_room
 from tests.support.drivers import eventually
-
-from .test_inbound import answered
-from .test_restart import crash
-
-
-def in_room(switch, client, room="a"):
-    peer, leg = answered(switch, client)
-    client.ok("add_leg_to_room", room_id=room, leg_id=leg)
-    client.event("leg.joined_room", leg_id=leg)
-    return peer, leg
-
-
-def hold(client, leg):
-    client.ok("hold_leg", id=leg)
-    client.event("leg.hold", leg_id=leg)
-
-
-def unhold(client, peer, leg):
-    client.ok("unhold_leg", id=leg)
-    client.event("leg.unhold", leg_id=leg)
-    assert client.ok("get_leg", id=leg)["state"] == "connected"
-    eventually(lambda: told(peer) == "sendrecv", f"the peer is off hold: {peer.seen}")
-
-
-def told(peer):
-    """The direction of our last re-INVITE."""
-    return next(what.split()[1] for what in reversed(peer.seen) if what.startswith("INVITE "))
-
-
-def still_held(client, peer, leg):
-    view = client.ok("get_leg", id=leg)
-    assert (view["state"], view["held"]) == ("held", True)
-    eventually(lambda: told(peer) == "sendonly", f"the peer is on hold: {peer.seen}")
-
-
-def move(client, leg, room="b"):
-    client.ok("add_leg_to_room", room_id=room, leg_id=leg)
-    client.event("leg.joined_room", leg_id=leg, room_id=room)
-
-
-def remove(client, leg):
-    room = client.ok("get_leg", id=leg)["room_id"]
-    client.ok("remove_leg_from_room", room_id=room, leg_id=leg)
-    client.event("leg.left_room", leg_id=leg)
+from tests.support.holding import hold, move, remove, still_held, told, unhold
 
 
 @pytest.mark.parametrize(
     "deeds", [[move], [remove], [move, remove], [move, lambda c, leg: move(c, leg, "a")]]
 )
 def test_a_leg_that_we_hold_can_be_moved_and_stays_on_hold(switch, client, deeds):
-    peer, leg = in_room(switch, client)
+    peer, leg = in_room(switch, client, "a")
     hold(client, leg)
     for deed in deeds:
         deed(client, leg)
@@ -70,35 +26,9 @@ def test_a_leg_that_we_hold_can_be_moved_and_stays_on_hold(switch, client, deeds
     unhold(client, peer, leg)
 
 
-def test_nothing_of_a_room_reaches_a_held_peer_that_was_moved(switch, client, service):
-    peer, leg = in_room(switch, client)
-    hold(client, leg)
-    move(client, leg)
-    still_held(client, peer, leg)
-    conference = service.ctx.rooms.get("b").conference
-    (room,) = json.loads(service.ctx.nodes.default.command(f"conference {conference} json_list"))
-    assert [member["flags"]["can_hear"] for member in room["members"]] == [False]
-
-
-def test_a_held_leg_that_was_moved_is_taken_off_hold_by_the_next_process(switch, start, connect):
-    service = start()
-    client = connect(service)
-    peer, leg = in_room(switch, client)
-    hold(client, leg)
-    move(client, leg)
-    still_held(client, peer, leg)
-    crash(service)
-    client = connect(start())
-    still_held(client, peer, leg)
-    remove(client, leg)
-    still_held(client, peer, leg)
-    unhold(client, peer, leg)
-    assert client.types(leg_id=leg) == ["leg.left_room", "leg.unhold"]
-
-
 @pytest.mark.parametrize("deed", [move, remove])
 def test_a_leg_whose_peer_holds_can_be_moved_and_the_peer_resumes(switch, client, deed):
-    peer, leg = in_room(switch, client)
+    peer, leg = in_room(switch, client, "a")
     peer.hold()
     client.event("leg.hold", leg_id=leg)
     deed(client, leg)
@@ -112,23 +42,8 @@ def test_a_leg_whose_peer_holds_can_be_moved_and_the_peer_resumes(switch, client
     assert (kinds.count("leg.hold"), kinds.count("leg.unhold")) == (2, 1)
 
 
-def test_a_peer_that_resumes_after_a_restart_is_noticed(switch, start, connect):
-    service = start()
-    client = connect(service)
-    peer, leg = in_room(switch, client)
-    peer.hold()
-    client.event("leg.hold", leg_id=leg)
-    move(client, leg)
-    crash(service)
-    client = connect(start())
-    assert client.ok("get_leg", id=leg)["state"] == "held"
-    peer.unhold()
-    client.event("leg.unhold", leg_id=leg)
-    assert client.types(leg_id=leg) == ["leg.unhold"]
-
-
 def test_hold_leg_while_the_peer_holds_sends_nothing(switch, client):
-    peer, leg = in_room(switch, client)
+    peer, leg = in_room(switch, client, "a")
     peer.hold()
     client.event("leg.hold", leg_id=leg)
     before = list(peer.seen)
@@ -146,7 +61,7 @@ def test_hold_leg_while_the_peer_holds_sends_nothing(switch, client):
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_unhold_leg_while_the_peer_holds_is_a_re_invite_and_ends_it(switch, client, moved):
-    peer, leg = in_room(switch, client)
+    peer, leg = in_room(switch, client, "a")
     peer.hold()
     client.event("leg.hold", leg_id=leg)
     if moved:
@@ -161,7 +76,7 @@ def test_unhold_leg_while_the_peer_holds_is_a_re_invite_and_ends_it(switch, clie
 
 
 def test_both_hold_and_both_resume(switch, client):
-    peer, leg = in_room(switch, client)
+    peer, leg = in_room(switch, client, "a")
     hold(client, leg)
     peer.hold()
     client.event("leg.hold", leg_id=leg)
@@ -175,7 +90,7 @@ def test_both_hold_and_both_resume(switch, client):
 
 @pytest.mark.parametrize("pause", [0.0, 0.1, 0.2])
 def test_a_quick_resume_of_ours(switch, client, pause):
-    peer, leg = in_room(switch, client)
+    peer, leg = in_room(switch, client, "a")
     for _ in range(3):
         client.ok("hold_leg", id=leg)
         gevent.sleep(pause)
@@ -189,7 +104,7 @@ def test_a_quick_resume_of_ours(switch, client, pause):
 
 @pytest.mark.parametrize("pause", [0.0, 0.1, 0.2])
 def test_a_quick_resume_of_the_peer(switch, client, pause):
-    peer, leg = in_room(switch, client)
+    peer, leg = in_room(switch, client, "a")
     for _ in range(3):
         peer.hold()
         gevent.sleep(pause)

@@ -4,28 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.drivers import eventually
-from vsi_esl.documents.glossary import rejections
-from vsi_esl.translate.hangup import mos
-
-
-def need(service, codec):
-    """Skip where the switch lacks the codec's module; what is answered then, test_codec_errors says."""
-    if codec in service.ctx.nodes.default.facts.missing_codecs:
-        pytest.skip(f"the switch has no {codec}")
-
-
-def ring(switch, client, **call):
-    """A caller, and the leg it became."""
-    peer = switch.call(**call)
-    return peer, client.event("leg.ringing")["leg_id"]
-
-
-def answered(switch, client, **call):
-    peer, leg = ring(switch, client, **call)
-    client.ok("answer_leg", id=leg)
-    client.event("leg.connected", leg_id=leg)
-    return peer, leg
+from tests.support.calls import REJECTIONS, answered, need, ring
 
 
 def test_ringing_tells_who_calls_whom_with_what(switch, client):
@@ -93,28 +72,6 @@ def test_answer_and_hang_up(switch, client):
     assert client.types(leg_id=leg) == ["leg.ringing", "leg.connected", "leg.disconnected"]
 
 
-def test_remote_bye_has_quality_of_what_was_received(switch, client):
-    peer, leg = answered(switch, client)
-    service_saw_media(switch, peer)
-    peer.hang_up()
-    event = client.event("leg.disconnected", leg_id=leg)
-    assert event["cdr"]["reason"] == "remote_bye"
-    quality = event["quality"]
-    assert quality["rtp_packets_received"] >= 2
-    assert quality["rtp_packets_lost"] <= 1
-    # how steadily the packets came is this machine's matter, what is made of it is ours
-    loss = quality["rtp_packets_lost"] / (quality["rtp_packets_received"] + quality["rtp_packets_lost"])
-    assert quality["mos_score"] == pytest.approx(mos(quality["rtp_jitter_ms"], loss), abs=0.02)
-
-
-def service_saw_media(switch, peer):
-    """Until a few packets have passed."""
-    if switch.name == "freeswitch":
-        eventually(lambda: peer._call.rtp.received > 10, "RTP from the switch")
-    else:
-        eventually(lambda: peer.packets > 5, "simulated RTP")
-
-
 def test_caller_gives_up(switch, client):
     peer, leg = ring(switch, client)
     peer.cancel()
@@ -124,7 +81,7 @@ def test_caller_gives_up(switch, client):
     assert "quality" not in event
 
 
-@pytest.mark.parametrize(("reason", "code"), rejections().items())
+@pytest.mark.parametrize(("reason", "code"), REJECTIONS.items())
 def test_rejection_reasons_have_their_sip_codes(switch, client, reason, code):
     peer, leg = ring(switch, client)
     client.ok("delete_leg", id=leg, reason=reason)
@@ -161,14 +118,8 @@ def test_ring_sends_180_once(switch, client):
     assert client.error("leg_ring", id=leg) == (409, "leg is connected, not ringing")
 
 
-def test_auto_ringing(switch, start, connect):
-    client = connect(start(sip={"auto_ringing": True}))
-    peer, _ = ring(switch, client)
-    peer.wait("180")
-
-
-def test_early_media_then_answer_keeps_the_codec(switch, service, client):
-    need(service, "G722")
+def test_early_media_then_answer_keeps_the_codec(switch, client):
+    need(switch, "G722")
     peer, leg = ring(switch, client, codecs=["PCMU", "PCMA", "G722"])
     assert client.ok("leg_early_media", id=leg, codec="pcma") == {"status": "early_media"}
     assert client.event("leg.early_media")["leg_type"] == "sip_inbound"
@@ -192,8 +143,8 @@ def test_early_media_may_be_refused(switch, client):
 
 
 @pytest.mark.parametrize("codec", ["PCMU", "pcma", "G722", "OPUS"])
-def test_the_codec_asked_for_is_used(switch, service, client, codec):
-    need(service, codec)
+def test_the_codec_asked_for_is_used(switch, client, codec):
+    need(switch, codec)
     peer, leg = ring(switch, client, codecs=["PCMU", "PCMA", "G722", "OPUS"])
     client.ok("answer_leg", id=leg, codec=codec)
     client.event("leg.connected")
@@ -201,8 +152,8 @@ def test_the_codec_asked_for_is_used(switch, service, client, codec):
     assert peer.codec.lower() == codec.lower()
 
 
-def test_without_a_wish_the_first_codec_of_the_offer_is_used(switch, service, client):
-    need(service, "G722")
+def test_without_a_wish_the_first_codec_of_the_offer_is_used(switch, client):
+    need(switch, "G722")
     peer, _ = answered(switch, client, codecs=["G722", "PCMU"])
     peer.wait("200")
     assert peer.codec == "G722"
@@ -223,23 +174,6 @@ def test_answering_twice(switch, client):
     assert client.error("answer_leg", id=leg) == (409, "leg is connected, expected ringing or early_media")
 
 
-def test_a_call_that_nobody_takes_is_not_dropped_by_the_dialplan(switch, client):
-    """The dialplan's own limit is cancelled when the service takes the call."""
-    peer, leg = ring(switch, client)
-    if switch.name == "sandbox":
-        eventually(lambda: peer._channel.scheduled is None, "schedule deleted")
-    else:
-        eventually(lambda: leg not in switch.esl("show tasks"), "no scheduled hangup")
-    assert client.ok("get_leg", id=leg)["state"] == "ringing"
-
-
-def test_media_timeout(switch, start, connect):
-    client = connect(start(media={"rtp_timeout": 0.6}))
-    peer, leg = answered(switch, client)
-    peer.rtp(False)
-    assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "rtp_timeout"
-
-
 def test_a_declined_refer_is_reported(switch, client):
     peer, leg = answered(switch, client)
     peer.refer("sip:bob@example.com")
@@ -247,26 +181,3 @@ def test_a_declined_refer_is_reported(switch, client):
     assert (event["kind"], event["target"], event["declined"]) == ("blind", "sip:bob@example.com", True)
     peer.wait("603")
     assert client.ok("get_leg", id=leg)["state"] == "connected"
-
-
-def test_a_codec_that_is_not_configured_is_refused_though_it_is_offered(switch, start, connect):
-    client = connect(start(sip={"codecs": ("PCMU",)}))
-    peer, leg = ring(switch, client, codecs=["G722", "PCMU"])
-    expected = (400, 'codec "G722" not in engine\'s supported codecs')
-    for command in ("answer_leg", "leg_early_media"):
-        assert client.error(command, id=leg, codec="G722") == expected
-    client.ok("answer_leg", id=leg)
-    client.event("leg.connected", leg_id=leg)
-    assert peer.codec == "PCMU"
-
-
-def test_a_codec_that_the_switch_lacks_is_named_and_not_chosen(switch, client, service):
-    service.ctx.nodes.default.facts.missing_codecs = frozenset({"G722"})
-    peer, leg = ring(switch, client, codecs=["G722", "PCMU"])
-    expected = (501, 'codec "G722" needs mod_spandsp, which the switch has not loaded')
-    assert client.error("answer_leg", id=leg, codec="G722") == expected
-    assert client.error("create_leg", type="sip", to="sip:a@127.0.0.1", codecs=["G722"]) == expected
-    client.ok("answer_leg", id=leg)
-    client.event("leg.connected")
-    peer.wait("200")
-    assert peer.codec == "PCMU"

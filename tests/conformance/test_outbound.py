@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import structlog
 
+from tests.support.calls import dial
 from tests.support.drivers import eventually
-
-
-def dial(switch, client, behaviour, **request):
-    return client.ok("create_leg", type="sip", to=switch.uri(behaviour), **request)["id"]
 
 
 def reason(client, leg):
@@ -220,34 +216,11 @@ def test_a_session_timer_that_is_asked_for(switch, client, name):
     assert header("Min-SE") == "90"
 
 
-def test_what_the_switch_says_of_itself_is_left_out(switch, client, service):
-    with structlog.testing.capture_logs() as lines:
-        header = invite_of(switch, client, headers={"k": "100rel", "Allow-Events": "x", "X-Order": "42"})
-    assert "100rel" not in header("Supported")
-    assert header("Allow-Events") != "x"
-    assert header("X-Order") == "42"
-    (line,) = [line for line in lines if line["event"].startswith("headers left out")]
-    assert (line["log_level"], line["names"]) == ("warning", ["k", "Allow-Events"])
-
-
 def test_a_proxy_is_a_loose_route(switch, client):
     proxy = switch.uri("").replace("sip:@", "SIP:ignored@")
     leg = client.ok("create_leg", type="sip", to="sip:instant@192.0.2.1", outbound_proxy=proxy)["id"]
     client.event("leg.connected", leg_id=leg)
     assert switch.callee().header("Route") == f"<{switch.uri('').replace('@', '')};lr>"
-
-
-def test_the_proxy_of_all_calls_and_that_of_one(switch, start, connect):
-    def proxy(name: str) -> str:
-        return switch.uri("").replace("@", "") + f";x={name}"
-
-    client = connect(start(sip={"outbound_proxy": f" {proxy('all')} "}))
-    for name, request in (("all", {}), ("one", {"outbound_proxy": proxy("one")})):
-        leg = client.ok("create_leg", type="sip", to="sip:instant@192.0.2.1", **request)["id"]
-        client.event("leg.connected", leg_id=leg)
-        assert switch.callee().header("Route") == f"<{proxy(name)};lr>"
-        client.ok("delete_leg", id=leg)
-        client.event("leg.disconnected", leg_id=leg)
 
 
 @pytest.mark.parametrize("name", ["i", "I", "call-id", "V", "m", "from", "t", "Content-Encoding", "e"])

@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.drivers import eventually
+from tests.support.calls import answered, ring
 from tests.support.webserver import WebServer, tone
-
-from .test_audio import settled
-from .test_inbound import answered, ring
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def finished(client, playback_id):
     return client.event("playback.finished", playback_id=playback_id)
 
 
-def test_a_file_is_played_to_a_leg(switch, client, service, prompt):
+def test_a_file_is_played_to_a_leg(switch, client, prompt):
     _, leg = answered(switch, client)
     reply = client.ok("leg_play_start", id=leg, url=prompt)
     assert reply["status"] == "playing"
@@ -47,7 +44,7 @@ def test_a_file_is_played_to_a_leg(switch, client, service, prompt):
     )
 
 
-def test_a_file_is_played_to_a_room(switch, client, service, prompt):
+def test_a_file_is_played_to_a_room(switch, client, prompt):
     _, leg = answered(switch, client)
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
     playback = client.ok("room_play_start", id="r", url=prompt)["playback_id"]
@@ -56,7 +53,7 @@ def test_a_file_is_played_to_a_room(switch, client, service, prompt):
     assert finished(client, playback)["reason"] == "completed"
 
 
-def test_stop_and_volume(switch, client, service, long):
+def test_stop_and_volume(switch, client, long):
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, url=long, volume=-2)["playback_id"]
     started(client, playback)
@@ -71,7 +68,7 @@ def test_stop_and_volume(switch, client, service, long):
     )
 
 
-def test_a_tone_plays_until_it_is_stopped(switch, client, service):
+def test_a_tone_plays_until_it_is_stopped(switch, client):
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, tone=" DE_Busy ")["playback_id"]
     started(client, playback)
@@ -79,7 +76,7 @@ def test_a_tone_plays_until_it_is_stopped(switch, client, service):
     assert finished(client, playback)["reason"] == "stopped"
 
 
-def test_an_mp3_file(switch, client, service, web):
+def test_an_mp3_file(switch, client, web):
     data = (Path(__file__).parents[1] / "data" / "tone-1000hz-16k.mp3").read_bytes()
     url = web.put("/prompt", data, "audio/mpeg")
     _, leg = answered(switch, client)
@@ -91,7 +88,7 @@ def test_an_mp3_file(switch, client, service, web):
     assert client.event("playback.error", playback_id=again)["error"] == "not a valid WAV file"
 
 
-def test_an_unknown_tone(switch, client, service):
+def test_an_unknown_tone(switch, client):
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, tone="xx_dial")["playback_id"]
     error = client.event("playback.error", playback_id=playback)["error"]
@@ -99,14 +96,14 @@ def test_an_unknown_tone(switch, client, service):
 
 
 @pytest.mark.parametrize("repeat", [2, 3])
-def test_repeat(switch, client, service, prompt, repeat):
+def test_repeat(switch, client, prompt, repeat):
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, url=prompt, repeat=repeat)["playback_id"]
     started(client, playback)
     assert finished(client, playback)["played_ms"] == 500 * repeat
 
 
-def test_endless_repeat_is_stopped(switch, client, service, prompt):
+def test_endless_repeat_is_stopped(switch, client, prompt):
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, url=prompt, repeat=-1)["playback_id"]
     started(client, playback)
@@ -114,33 +111,7 @@ def test_endless_repeat_is_stopped(switch, client, service, prompt):
     assert finished(client, playback)["reason"] == "stopped"
 
 
-def test_several_at_once_on_a_leg_and_a_room(switch, client, service, long):
-    _, leg = answered(switch, client)
-    settled(service, leg)
-    alone = [client.ok("leg_play_start", id=leg, url=long)["playback_id"] for _ in range(3)]
-    for playback in alone:
-        started(client, playback)
-    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
-    together = [client.ok("room_play_start", id="r", url=long)["playback_id"] for _ in range(3)]
-    for playback in together:
-        started(client, playback)
-    assert not client.seen("playback.finished") and not client.seen("playback.error")
-    client.ok("room_play_stop", id="r", playback_id=together[0])
-    client.ok("leg_play_stop", id=leg, playback_id=alone[0])
-    assert finished(client, together[0])["reason"] == "stopped"
-    assert finished(client, alone[0])["reason"] == "stopped"
-    assert len(client.seen("playback.finished")) == 2
-    view = client.ok("get_room", id="r")
-    assert [one["id"] for one in view["participants"]] == [leg]
-    assert len(client.ok("list_legs")) == 1
-    client.ok("delete_leg", id=leg)
-    client.event("leg.disconnected", leg_id=leg)
-    ended = client.seen("playback.finished")
-    assert sorted(one["playback_id"] for one in ended) == sorted(alone + together)
-    eventually(lambda: not switch.channels("pb-"), "the bots are gone")
-
-
-def test_the_end_of_the_leg_ends_its_playback_first(switch, client, service, long):
+def test_the_end_of_the_leg_ends_its_playback_first(switch, client, long):
     peer, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, url=long)["playback_id"]
     started(client, playback)
@@ -150,9 +121,8 @@ def test_the_end_of_the_leg_ends_its_playback_first(switch, client, service, lon
     assert len(client.seen("playback.finished")) == 1
 
 
-def test_a_playback_goes_with_the_leg_into_a_room_and_out(switch, client, service, web):
+def test_a_playback_goes_with_the_leg_into_a_room_and_out(switch, client, web):
     _, leg = answered(switch, client)
-    settled(service, leg)
     url = web.put("/three.wav", tone(700, 3))
     playback = client.ok("leg_play_start", id=leg, url=url)["playback_id"]
     started(client, playback)
@@ -162,7 +132,7 @@ def test_a_playback_goes_with_the_leg_into_a_room_and_out(switch, client, servic
     assert len(client.seen("playback.started")) == 1
 
 
-def test_the_last_leg_takes_a_rooms_playback_along(switch, client, service, long):
+def test_the_last_leg_takes_a_rooms_playback_along(switch, client, long):
     _, leg = answered(switch, client)
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
     playback = client.ok("room_play_start", id="r", url=long)["playback_id"]
@@ -171,7 +141,7 @@ def test_the_last_leg_takes_a_rooms_playback_along(switch, client, service, long
     assert finished(client, playback)["reason"] == "stopped"
 
 
-def test_deleting_the_room_ends_its_playback(switch, client, service, long):
+def test_deleting_the_room_ends_its_playback(switch, client, long):
     _, leg = answered(switch, client)
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
     playback = client.ok("room_play_start", id="r", url=long)["playback_id"]
@@ -181,7 +151,7 @@ def test_deleting_the_room_ends_its_playback(switch, client, service, long):
     client.event("leg.disconnected", leg_id=leg)
 
 
-def test_before_the_answer(switch, client, service, prompt):
+def test_before_the_answer(switch, client, prompt):
     _, leg = ring(switch, client)
     assert client.error("leg_play_start", id=leg, url=prompt) == (409, "leg has no audio writer")
     client.ok("leg_early_media", id=leg)
@@ -194,12 +164,11 @@ def test_before_the_answer(switch, client, service, prompt):
     started(client, longer)
     client.ok("answer_leg", id=leg)
     client.event("leg.connected", leg_id=leg)
-    settled(service, leg)
     client.ok("leg_play_stop", id=leg, playback_id=longer)
     assert finished(client, longer)["reason"] == "stopped"
 
 
-def test_dtmf_does_not_stop_it(switch, client, service, long):
+def test_dtmf_does_not_stop_it(switch, client, long):
     peer, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, url=long)["playback_id"]
     started(client, playback)
@@ -210,7 +179,7 @@ def test_dtmf_does_not_stop_it(switch, client, service, long):
 
 
 @pytest.mark.parametrize("kind", ["leg", "room"])
-def test_refusals(switch, client, service, kind):
+def test_refusals(switch, client, kind):
     start, stop, volume = (f"{kind}_play_{verb}" for verb in ("start", "stop", "volume"))
     missing = (404, f"{kind} not found")
     assert client.error(start, id="x", url="http://a/") == missing
@@ -236,62 +205,10 @@ def test_refusals(switch, client, service, kind):
         assert client.error(start, id=owner, tone="us_dial") == (409, "room has no participants")
 
 
-@pytest.mark.parametrize(
-    ("path", "mime_type", "error"),
-    [
-        ("/missing.wav", "", "fetch audio: status 404"),
-        ("/page.wav", "", "not a valid WAV file"),
-        ("/page", "audio/wav", "not a valid WAV file"),
-        ("/page.mp3", "", "mp3 decode: "),
-        ("/endless", "", "fetch audio: larger than 1000000 bytes"),
-        ("/hang", "", "fetch audio: no complete answer within 1 s"),
-        ("/stall", "", "fetch audio: no complete answer within 1 s"),
-    ],
-)
-def test_what_cannot_be_played(switch, connect, start, web, path, mime_type, error):
-    service = start(playback={"fetch_timeout": 1.0, "max_bytes": 1_000_000})
-    client = connect(service)
-    page = b"<html><body>Not what you think</body></html>"
-    for name in ("/page.wav", "/page", "/page.mp3"):
-        web.put(name, page, "audio/wav")
-    _, leg = answered(switch, client)
-    playback = client.ok("leg_play_start", id=leg, url=web.url(path), mime_type=mime_type)["playback_id"]
-    assert client.event("playback.error", playback_id=playback)["error"].startswith(error)
-    assert not client.seen("playback.started") and not client.seen("playback.finished")
-
-
-def test_private_addresses_are_refused_by_default(switch, connect, start, prompt):
-    client = connect(start(playback={"allow_private_urls": False}))
-    _, leg = answered(switch, client)
-    playback = client.ok("leg_play_start", id=leg, url=prompt)["playback_id"]
-    error = client.event("playback.error", playback_id=playback)["error"]
-    assert error == "fetch audio: 127.0.0.1 has a private address (127.0.0.1), which is not allowed"
-
-
-def test_a_stop_while_the_file_is_fetched(switch, client, service, web):
+def test_a_stop_while_the_file_is_fetched(switch, client, web):
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, url=web.url("/hang"))["playback_id"]
     client.ok("leg_play_stop", id=leg, playback_id=playback)
     event = finished(client, playback)
     assert (event["reason"], event["played_ms"]) == ("stopped", 0)
     assert not client.seen("playback.started")
-
-
-def test_a_restart_of_the_service_keeps_the_playback(switch, connect, start, web):
-    first = start()
-    client = connect(first)
-    _, leg = answered(switch, client)
-    settled(first, leg)
-    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
-    url = web.put("/three.wav", tone(700, 3))
-    endless = client.ok("leg_play_start", id=leg, tone="us_dial")["playback_id"]
-    short = client.ok("room_play_start", id="r", url=url)["playback_id"]
-    eventually(lambda: len(client.seen("playback.started")) == 2, "both play")
-    first.stop()
-    second = start()
-    client = connect(second)
-    assert finished(client, short)["reason"] == "completed"
-    client.ok("leg_play_volume", id=leg, playback_id=endless, volume=-3)
-    client.ok("leg_play_stop", id=leg, playback_id=endless)
-    assert finished(client, endless)["reason"] == "stopped"
-    eventually(lambda: not switch.channels("pb-"), "the bot is gone")

@@ -1,36 +1,21 @@
 """The conventions of the REST face. That its commands do what the VSI commands do is shown by running all
-of tests/conformance with --face=rest."""
+of tests/conformance and tests/service with --face=rest."""
 
 from __future__ import annotations
 
-import json
 import socket
 
 import pytest
 
-from tests.support.http import HttpClient
-from vsi_esl.protocol import registry
-from vsi_esl.protocol.names import COMMANDS, CONNECTION_COMMANDS
-from vsi_esl.protocol.routes import routes
-
-from .test_inbound import answered
+from tests.support.calls import answered
 
 
-@pytest.fixture
-def http(service) -> HttpClient:
-    return HttpClient(f"127.0.0.1:{service.http.server.server_port}")
-
-
-def test_every_command_has_a_route():
-    assert set(routes()) == set(COMMANDS) - CONNECTION_COMMANDS
-    taken = [(rest.method, rest.path.replace("{leg_id}", "{id}")) for rest in routes().values()]
-    assert len(set(taken)) == len(taken) == 71
-
-
-def test_objects_say_first_whose_they_are(http):
+def test_objects_say_first_whose_they_are(http, server):
     answer = http("POST", "/v1/rooms", {"id": "r", "app_id": "a"})
     assert answer.status == 201
-    assert answer.raw.startswith(b'{"instance_id":"test-1","id":"r"') and answer.raw.endswith(b"}\n")
+    assert answer.raw.startswith(
+        f'{{"instance_id":"{server.instance_id}","id":"r"'.encode()
+    ) and answer.raw.endswith(b"}\n")
     assert answer.headers["Content-Type"] == "application/json"
     rooms = http("GET", "/v1/rooms")
     assert rooms.raw.startswith(b"[") and rooms.raw.endswith(b"]\n")
@@ -38,9 +23,9 @@ def test_objects_say_first_whose_they_are(http):
     assert "instance_id" not in rooms.body[0]
 
 
-def test_errors_have_a_body(http):
+def test_errors_have_a_body(http, server):
     missing = http("GET", "/v1/legs/nobody")
-    assert missing.raw == b'{"instance_id":"test-1","error":"leg not found"}\n'
+    assert missing.raw == f'{{"instance_id":"{server.instance_id}","error":"leg not found"}}\n'.encode()
     assert missing.status == 404
     assert http("GET", "/v1/nothing").error == (404, "not found")
     assert http("GET", "/v1/legs/").error == (404, "not found")
@@ -160,14 +145,6 @@ def test_ids_with_slashes_and_more(http):
     assert http("GET", "/v1/rooms/a/b").error == (404, "not found")
 
 
-def test_a_body_that_is_too_large(start):
-    service = start(vsi={"max_frame_bytes": 65536})
-    http = HttpClient(f"127.0.0.1:{service.http.server.server_port}")
-    fits = json.dumps({"id": "r", "x": "y" * 60000}).encode()
-    assert http("POST", "/v1/rooms", raw=fits).status == 201
-    assert http("POST", "/v1/rooms/r/legs", raw=b"x" * 65537).error == (413, "request body too large")
-
-
 def test_a_body_that_breaks_off(http):
     host, _, port = http.address.partition(":")
     with socket.create_connection((host, int(port)), timeout=5) as sock:
@@ -187,18 +164,12 @@ def test_request_ids(http):
     assert len(made) == 16
 
 
-@pytest.mark.parametrize("name", registry.pending())
-def test_commands_to_come(http, client, name):
-    message = f"{name} is not implemented by this server yet"
-    rest = routes()[name]
-    answer = http(rest.method, "/v1" + rest.path.replace("{id}", "x"), raw=b"not even JSON")
-    assert answer.error == client.error(name) == (501, message)
-
-
-def test_a_call_over_rest(switch, client, http):
+def test_a_call_over_rest(switch, client, http, server):
     _, leg = answered(switch, client)
-    assert http("GET", f"/v1/legs/{leg}").body == {"instance_id": "test-1"} | client.ok("get_leg", id=leg)
-    assert http("POST", f"/v1/legs/{leg}/mute").body == {"instance_id": "test-1", "status": "muted"}
+    assert http("GET", f"/v1/legs/{leg}").body == {"instance_id": server.instance_id} | client.ok(
+        "get_leg", id=leg
+    )
+    assert http("POST", f"/v1/legs/{leg}/mute").body == {"instance_id": server.instance_id, "status": "muted"}
     client.event("leg.muted", leg_id=leg)
     held = http("POST", f"/v1/legs/{leg}/hold")
     assert (held.status, held.body["status"]) == (202, "holding")
@@ -206,29 +177,6 @@ def test_a_call_over_rest(switch, client, http):
     gone = http("DELETE", f"/v1/legs/{leg}", {"reason": "busy"})
     assert (gone.status, gone.body["status"]) == (202, "hanging_up")
     client.event("leg.disconnected", leg_id=leg)
-
-
-def test_no_switch(switch, http, service, client):
-    switch.drop_connections()
-    client._wait(lambda: not service.ctx.nodes.default.ready or None, "the loss", 5)
-    answer = http("POST", "/v1/legs", {"type": "sip", "to": "sip:a@127.0.0.1"})
-    assert answer.status == 503
-
-
-@pytest.mark.parametrize(
-    ("path", "what"),
-    [
-        ("/v1/legs/websocket", "legs over a WebSocket"),
-        ("/v1/rooms/a%2Fb/ws?x=1", "room participants over a WebSocket"),
-    ],
-)
-def test_streams_to_come(http, path, what):
-    message = f"{what} are not implemented by this server yet"
-    assert http("GET", path).error == (501, message)
-    key = {"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec_WebSocket_Version": "13"}
-    assert http("GET", path, Connection="Upgrade", Upgrade="websocket", **key).error == (501, message)
-    other = http("GET", "/v1/legs", Connection="Upgrade", Upgrade="websocket", **key)
-    assert other.error == (404, "no WebSocket here")
 
 
 @pytest.mark.parametrize("path", ["/v1/rooms", "/v1/rooms/r", "/v1/rooms/none", "/healthz", "/v1/nothing"])

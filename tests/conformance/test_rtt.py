@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.calls import answered
 from tests.support.drivers import eventually
 
-from .test_inbound import answered
+
+def agreed(client, peer, leg):
+    """Until text has come through: both sides know then that they can."""
+    peer.type("ready")
+    client.event("rtt.received", leg_id=leg)
 
 
-def test_a_caller_with_text(switch, client, service):
+def test_a_caller_with_text(switch, client):
     peer, leg = answered(switch, client, rtt=True)
-    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
     for number, line in enumerate(["hello", "second\u00e9line"], 1):
         peer.type(line)
         event = client.event("rtt.received", leg_id=leg)
@@ -24,7 +28,7 @@ def test_a_caller_with_text(switch, client, service):
     assert client.ok("accept_leg_rtt", id=leg) == {"status": "rtt_accepting"}
 
 
-def test_rejected_text_is_not_reported(switch, client, service):
+def test_rejected_text_is_not_reported(switch, client):
     peer, leg = answered(switch, client, rtt=True)
     client.ok("reject_leg_rtt", id=leg)
     peer.type("unseen")
@@ -36,7 +40,7 @@ def test_rejected_text_is_not_reported(switch, client, service):
     assert (event["text"].strip(), event["seq"]) in (("seen", 1), ("unseen", 1))
 
 
-def test_text_is_passed_on_in_a_room(switch, client, service):
+def test_text_is_passed_on_in_a_room(switch, client):
     first, one = answered(switch, client, rtt=True)
     second, two = answered(switch, client, rtt=True)
     third, three = answered(switch, client, rtt=True)
@@ -52,10 +56,9 @@ def test_text_is_passed_on_in_a_room(switch, client, service):
     assert len(client.seen("rtt.received")) == 1
 
 
-def test_an_outbound_leg_with_text(switch, client, service):
+def test_an_outbound_leg_with_text(switch, client):
     leg = client.ok("create_leg", type="sip", to=switch.uri("instant"), rtt=True)["id"]
     client.event("leg.connected", leg_id=leg)
-    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
     peer = switch.callee()
     peer.type("hello")
     assert client.event("rtt.received", leg_id=leg)["text"].strip() == "hello"
@@ -63,25 +66,7 @@ def test_an_outbound_leg_with_text(switch, client, service):
     eventually(lambda: peer.texts == ["hi"], "it arrives")
 
 
-def test_text_survives_a_restart_of_the_service(switch, connect, start):
-    first = start()
-    client = connect(first)
-    peer, leg = answered(switch, client, rtt=True)
-    peer.type("hello")
-    client.event("rtt.received", leg_id=leg)
-    client.ok("reject_leg_rtt", id=leg)
-    first.stop()
-    second = start()
-    client = connect(second)
-    assert not second.ctx.legs.get(leg).accept_rtt
-    client.ok("accept_leg_rtt", id=leg)
-    client.ok("send_leg_rtt", id=leg, text="back")
-    eventually(lambda: "back" in peer.texts, "it arrives")
-    peer.type("again")
-    assert client.event("rtt.received", leg_id=leg)["seq"] == 2
-
-
-def test_refusals(switch, client, service):
+def test_refusals(switch, client):
     _, leg = answered(switch, client)
     missing = (404, "leg not found")
     for command in ("send_leg_rtt", "accept_leg_rtt", "reject_leg_rtt"):
@@ -93,9 +78,9 @@ def test_refusals(switch, client, service):
 
 
 @pytest.mark.parametrize("text", ["a\bb", "\x07"])
-def test_control_characters_cannot_be_sent(switch, client, service, text):
-    _, leg = answered(switch, client, rtt=True)
-    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+def test_control_characters_cannot_be_sent(switch, client, text):
+    peer, leg = answered(switch, client, rtt=True)
+    agreed(client, peer, leg)
     assert client.error("send_leg_rtt", id=leg, text=text)[0] == 400
 
 
@@ -113,9 +98,9 @@ def test_control_characters_cannot_be_sent(switch, client, service, text):
         "gr\u00fc\u00df 😀",
     ],
 )
-def test_text_arrives_as_it_was_sent(switch, client, service, text):
+def test_text_arrives_as_it_was_sent(switch, client, text):
     peer, leg = answered(switch, client, rtt=True)
-    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+    agreed(client, peer, leg)
     client.ok("send_leg_rtt", id=leg, text=text)
     eventually(lambda: peer.text.endswith("\r\n"), "a line arrives")
     assert peer.text.lstrip("\u2028") == f"{text}\r\n"
@@ -130,9 +115,9 @@ def test_text_arrives_as_it_was_sent(switch, client, service, text):
         ("a\u2028b\u2029", "a\u2028b"),
     ],
 )
-def test_lines_of_one_text_stay_together(switch, client, service, text, line):
+def test_lines_of_one_text_stay_together(switch, client, text, line):
     peer, leg = answered(switch, client, rtt=True)
-    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+    agreed(client, peer, leg)
     client.ok("send_leg_rtt", id=leg, text=f"|{text}")
     eventually(lambda: peer.text.endswith("\r\n"), "it arrives")
     assert peer.text.partition("|")[2] == f"{line}\r\n"
@@ -140,18 +125,18 @@ def test_lines_of_one_text_stay_together(switch, client, service, text, line):
 
 
 @pytest.mark.parametrize("text", ["\n", " \r\n", "\u2028"])
-def test_a_line_end_alone_is_not_sent(switch, client, service, text):
+def test_a_line_end_alone_is_not_sent(switch, client, text):
     peer, leg = answered(switch, client, rtt=True)
-    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+    agreed(client, peer, leg)
     assert client.ok("send_leg_rtt", id=leg, text=text) == {"status": "sent"}
     client.ok("send_leg_rtt", id=leg, text="next")
     eventually(lambda: peer.text.endswith("\r\n"), "the next one arrives")
     assert peer.text.lstrip("\u2028") == "next\r\n"
 
 
-def test_texts_in_a_row_have_timestamps_of_their_own(switch, client, service):
+def test_texts_in_a_row_have_timestamps_of_their_own(switch, client):
     peer, leg = answered(switch, client, rtt=True)
-    eventually(lambda: service.ctx.legs.get(leg).rtt_negotiated, "text is agreed on")
+    agreed(client, peer, leg)
     for text in ("|one", "two", "three"):
         client.ok("send_leg_rtt", id=leg, text=text)
     eventually(lambda: "three\r\n" in peer.text, "all arrive")

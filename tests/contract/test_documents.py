@@ -17,6 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from tests.support.calls import REJECTIONS, answered
 from tests.support.http import HttpClient
 from vsi_esl.audio.tones import TONES
 from vsi_esl.cli import cli
@@ -107,8 +108,6 @@ def _references(node: Any) -> list[str]:
 
 def test_views_and_events_are_what_they_say(switch, client):
     """A call's events and replies, against the schemas of their messages."""
-    from tests.conformance.test_inbound import answered
-
     document = asyncapi.build()
     peer, leg = answered(switch, client, headers={"X-App-ID": "a"})
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
@@ -186,6 +185,7 @@ def test_each_command_and_event_has_an_example_that_is_one():
 
 def test_the_words_have_their_list():
     """Whatever ends a leg is in the list of reasons."""
+    assert glossary.rejections() == REJECTIONS
     listed = set(glossary.DISCONNECT_REASONS) | set(glossary.answers()) | set(glossary.rejections())
     assert {*SIP_REASONS.values(), *HANGUP_CAUSES, adoption.UNOBSERVED, adoption.SWITCH_RESTARTED} <= listed
     assert len(TONES) == 41

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_cli import Running
+from tests.support.program import Running
 from vsi_esl.documents import asyncapi
 from vsi_esl.protocol import registry
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import gevent
 import pytest
 
-from tests.unit.cli.test_cli import Running
+from tests.support.program import Running
 
 CHECKS = ",".join(
     """

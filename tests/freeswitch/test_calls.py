@@ -5,23 +5,19 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.drivers import eventually
 from tests.support.freeswitch import free_port
+from tests.support.hearing import SILENT, hears, in_room
 from tests.support.rtp import tone_level
 from vsi_esl.translate.adoption import SWITCH_RESTARTED
 
 SIPP = Path(__file__).parent / "sipp"
-HEARD = 2000
-SILENT = 60
-"""Amplitudes of a tone sent at 8000: clearly there, and clearly not."""
 BLED = 400
 """In a single 20 ms frame: a twentieth of a frame of the tone. The edges of other tones leave up to 150."""
-
 needs_sipp = pytest.mark.skipif(shutil.which("sipp") is None, reason="no sipp on this machine")
 
 
@@ -58,35 +54,6 @@ def test_sipp_is_called(switch, client):
 
 def _bound(port: int) -> bool:
     return f":{port:04X} " in Path("/proc/net/udp").read_text()
-
-
-def in_room(client, agent, frequency: float, room: str = "r", **join: str):
-    """A caller with a tone of its own, in a room."""
-    call = agent.call(codecs=["PCMU"])
-    leg = client.event("leg.ringing")["leg_id"]
-    client.ok("add_leg_to_room", room_id=room, leg_id=leg, **join)
-    client.event("leg.joined_room", leg_id=leg)
-    call.wait("200")
-    call.rtp.frequency = frequency
-    return call, leg
-
-
-def hears(call, frequency: float, wanted: bool) -> None:
-    """Until the last half second that this peer received has the tone, or has it not.
-
-    A peer that we hold gets no RTP at all, which is silence too.
-    """
-    call.rtp.forget()
-    started, packets = time.monotonic(), call.rtp.received
-
-    def settled() -> bool:
-        if len(call.rtp._heard) < 25:
-            quiet = call.rtp.received - packets <= 2 and time.monotonic() - started > 0.5
-            return quiet and not wanted
-        level = call.rtp.level(frequency)
-        return level > HEARD if wanted else level < SILENT
-
-    eventually(settled, f"{frequency} Hz {'heard' if wanted else 'not heard'}", 8)
 
 
 def test_who_hears_whom(client, agent):

@@ -13,9 +13,8 @@ import pytest
 
 from tests.support import listen
 from tests.support.drivers import eventually
+from tests.support.hearing import HEARD, hears, in_room
 from tests.support.webserver import WebServer, tone
-
-from .test_calls import HEARD, hears, in_room
 
 ALIGNED_MS = 40
 """Between the tracks of one recording, and between a command and its effect in a file."""

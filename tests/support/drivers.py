@@ -1,10 +1,12 @@
-"""The two switches of the conformance suite behind one face: who calls, who is called, what they see."""
+"""Switches behind one face: who calls, who is called, what they see. The sandbox, a real FreeSWITCH, and a
+VSI server that nobody can look into."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from vsi_esl.sandbox import SandboxSwitch, api, invite
 from vsi_esl.sandbox.channels import Channel, now_us
 
 from .freeswitch import PrivateSwitch
+from .server import Server
 from .sipua import Call, UserAgent
 
 
@@ -118,6 +121,7 @@ class SandboxDriver:
     """A sandbox of its own, within the test process."""
 
     name = "sandbox"
+    missing_codecs: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.switch = SandboxSwitch(heartbeat_s=1.0)
@@ -249,18 +253,11 @@ class SipPeer:
         return self._call.invite.get(name)
 
 
-class FreeswitchDriver:
-    """A private FreeSWITCH for the whole run, and a SIP user agent as everybody else."""
+class SipDriver:
+    """A SIP user agent as everybody else."""
 
-    name = "freeswitch"
-
-    def __init__(self, directory: Path, owner: dict[str, Any] | None = None) -> None:
-        self.switch = PrivateSwitch(directory, owner=owner)
-        self.switch.start()
-        self.host, self.port = "127.0.0.1", self.switch.esl_port
-        self.password = self.switch.password
-        self.version = self.switch.version
-        self.agent = UserAgent(("127.0.0.1", self.switch.sip_port))
+    def __init__(self, host: str, port: int) -> None:
+        self.agent = UserAgent((host, port))
 
     def call(self, to: str = "+15550199", from_: str = "+15550100", **more: Any) -> SipPeer:
         talk = more.pop("talk", False)
@@ -278,6 +275,36 @@ class FreeswitchDriver:
 
     def callee(self) -> SipPeer:
         return SipPeer(self.agent.incoming())
+
+    def forget(self) -> None:
+        """All calls so far."""
+        for call in self.agent.calls.values():
+            call.rtp.close()
+        self.agent.calls.clear()
+
+
+class FreeswitchDriver(SipDriver):
+    """A private FreeSWITCH for the whole run."""
+
+    name = "freeswitch"
+
+    def __init__(self, directory: Path, owner: dict[str, Any] | None = None) -> None:
+        self.switch = PrivateSwitch(directory, owner=owner)
+        self.switch.start()
+        self.host, self.port = "127.0.0.1", self.switch.esl_port
+        self.password = self.switch.password
+        self.version = self.switch.version
+        super().__init__("127.0.0.1", self.switch.sip_port)
+
+    @cached_property
+    def missing_codecs(self) -> frozenset[str]:
+        """Those of the protocol whose module it has not loaded."""
+        modules = {"G722": "mod_spandsp", "OPUS": "mod_opus"}
+        return frozenset(
+            codec
+            for codec, module in modules.items()
+            if self.switch.api(f"module_exists {module}").strip() != "true"
+        )
 
     def esl(self, command: str) -> str:
         return self.switch.api(command)
@@ -299,9 +326,7 @@ class FreeswitchDriver:
         self.thaw()
         self.switch.api("hupall")
         eventually(lambda: not self.channels(), "all calls ended")
-        for call in self.agent.calls.values():
-            call.rtp.close()
-        self.agent.calls.clear()
+        self.forget()
 
     def channels(self, prefix: str = "") -> list[str]:
         """The ids of all channels that begin so. The switch's list also has rows of channels that there
@@ -315,4 +340,27 @@ class FreeswitchDriver:
         self.switch.stop()
 
 
-Driver = SandboxDriver | FreeswitchDriver
+class ForeignDriver(SipDriver):
+    """The SIP side of a VSI server of which only the addresses are known."""
+
+    name = "foreign"
+    missing_codecs: frozenset[str] = frozenset()
+
+    def __init__(self, url: str, sip: str) -> None:
+        host, _, port = sip.rpartition(":")
+        super().__init__(host, int(port))
+        self.version = f"{url}, {sip}"
+        self._server = Server.at(url)
+        self.clean()
+
+    def clean(self) -> None:
+        """End all calls and rooms of the test that ran."""
+        self._server.empty()
+        eventually(lambda: self._server.is_empty, "the server is empty")
+        self.forget()
+
+    def stop(self) -> None:
+        self.agent.stop()
+
+
+Driver = SandboxDriver | FreeswitchDriver | ForeignDriver

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.wavfile import RAMP, chunk, fmt, riff
 from vsi_esl.audio import MediaError
 from vsi_esl.audio.decode import Kind, decode, kind_of
-
-from .test_wav import RAMP, chunk, fmt, riff
 
 DATA = Path(__file__).parents[2] / "data"
 MP3 = (DATA / "tone-1000hz-16k.mp3").read_bytes()

@@ -7,10 +7,9 @@ import os
 import numpy as np
 import pytest
 
+from tests.support.wavfile import killed
 from vsi_esl.audio import MediaError, wav
 from vsi_esl.audio.merge import Piece, merge
-
-from .test_wav import killed
 
 RATE = 8000
 

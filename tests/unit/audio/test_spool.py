@@ -13,13 +13,12 @@ import pytest
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
+from tests.support.wavfile import chunk, fmt, riff
 from vsi_esl.audio import MediaError, wav
 from vsi_esl.audio.fetch import Fetcher
 from vsi_esl.audio.files import BELIEVED_S
 from vsi_esl.audio.spool import MAX_FETCHES, Spool
 from vsi_esl.net.guard import AddressGuard
-
-from .test_wav import chunk, fmt, riff
 
 
 def sound(seconds: float = 1, value: int = 1000, rate: int = 8000) -> bytes:

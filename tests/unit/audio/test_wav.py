@@ -11,30 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.wavfile import RAMP, chunk, fmt, killed, riff
 from vsi_esl.audio import MediaError, wav
 
-RAMP = np.arange(-400, 400, dtype=np.int16)
 GUID = wav.GUID_TAIL
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
-
-
-def fmt(kind: int = 1, channels: int = 1, rate: int = 8000, bits: int = 16, more: bytes = b"") -> bytes:
-    frame = channels * bits // 8
-    return chunk(b"fmt ", struct.pack("<HHIIHH", kind, channels, rate, rate * frame, frame, bits) + more)
-
-
-def riff(*chunks: bytes) -> bytes:
-    body = b"WAVE" + b"".join(chunks)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def killed(samples: np.ndarray, *, channels: int = 1, extra: bytes = b"") -> bytes:
-    """What a recorder leaves that is killed: no lengths."""
-    listed = chunk(b"LIST", b"INFOISFT\x05\0\0\0hello\0")
-    return b"RIFF\x08\0\0\0WAVE" + fmt(1, channels) + listed + b"data\0\0\0\0" + samples.tobytes() + extra
 
 
 def refused(data: bytes) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 import pytest
 
+from tests.support.program import Running, run
 from tests.support.vsi import VsiClient
 from vsi_esl.cli import COMMANDS, cli, main
 from vsi_esl.delivery.webhooks.outbox import Changes, Outbox
@@ -26,68 +26,6 @@ from vsi_esl.ops import logs
 from vsi_esl.protocol import registry
 
 DEADLINE_S = 20
-
-
-def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vsi_esl", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        env={**os.environ, "COLUMNS": "200", **environ},
-        check=False,
-    )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-class Running:
-    """`vsi-esl serve --sandbox` on a free port."""
-
-    def __init__(self, *options: str, port: int = 0, stdin: int = subprocess.DEVNULL, **environ: str) -> None:
-        port = port or free_port()
-        self.url = f"ws://127.0.0.1:{port}/v1/vsi"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "vsi_esl", "serve", "--sandbox", *options],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={
-                **os.environ,
-                "HTTP_ADDR": f"127.0.0.1:{port}",
-                "VSI_ESL_LOG_FORMAT": "json",
-                **environ,
-            },
-        )
-        self.lines: list[str] = []
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if '"switch ready"' in line:
-                break
-        self.text = "".join(self.lines)
-        self.sandbox_port = self.text.partition("sandbox call --port ")[2].split()[0]
-
-    def line(self, part: str) -> dict[str, Any]:
-        """The next line of its log with this in it."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if part in line:
-                return json.loads(line)
-        raise AssertionError(f"the service ended without {part}")
-
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run("call", "--url", self.url, *arguments)
-
-    def stop(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
-        rest, _ = self.process.communicate(timeout=12)
-        return rest
 
 
 class Said(NamedTuple):

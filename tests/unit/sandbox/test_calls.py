@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from .test_socket import RawClient, connected, shown
+from tests.support.rawcalls import dial, ended, incoming, of, sequence
+from tests.support.rawclient import RawClient, connected, shown
 
 ARRIVES = ["CREATE", "CALLSTATE", "EXECUTE:park", "PARK"]
 ANSWERED = ["PROGRESS_MEDIA", "CALLSTATE", "ANSWER", "CALLSTATE"]
@@ -14,38 +15,8 @@ ENDS = ["HANGUP", "UNPARK", "EXECUTE_COMPLETE:park", "CALLSTATE", "HANGUP_COMPLE
 DIALLED = ["CREATE", "ORIGINATE"]
 
 
-def incoming(client: RawClient, answer: bool = True, **more) -> str:
-    leg = client.sandbox(do="call", **more)
-    if answer:
-        assert client.api(f"uuid_answer {leg}") == "+OK"
-    return leg
-
-
-def dial(client: RawClient, user: str, variables: str = "", host: str = "127.0.0.1") -> str:
-    leg = f"leg-{user}"
-    more = f",{variables}" if variables else ""
-    dial_string = f"{{origination_uuid={leg}{more}}}sofia/vsi/sip:{user}@{host}"
-    answer = client.command(f"bgapi originate {dial_string} &park()\nJob-UUID: {leg}")
-    assert answer.startswith("+OK")
-    return leg
-
-
-def ended(client: RawClient, leg: str) -> dict:
-    """The last event of a channel that is over."""
-    client.event(lambda one: one["Event-Name"] == "CHANNEL_DESTROY" and one["Unique-ID"] == leg)
-    return next(
-        one
-        for one in client.events
-        if one["Event-Name"] == "CHANNEL_HANGUP_COMPLETE" and one["Unique-ID"] == leg
-    )
-
-
 def variables(event: dict, *names: str) -> tuple:
     return tuple(event.get(f"variable_{name}") for name in names)
-
-
-def of(client: RawClient, name: str, leg: str) -> dict:
-    return client.event(lambda one: one["Event-Name"] == name and one.get("Unique-ID") == leg)
 
 
 def watched(client: RawClient, leg: str, start: str, header: str = "CSeq") -> dict:
@@ -60,12 +31,6 @@ def watched(client: RawClient, leg: str, start: str, header: str = "CSeq") -> di
 
 def job(client: RawClient, leg: str) -> str:
     return client.event(lambda one: one.get("Job-UUID") == leg)["_body"].rstrip("\n")
-
-
-def sequence(client: RawClient, leg: str) -> list[str]:
-    """What happened to a leg and to the job that made it, without the SIP messages on the way."""
-    own = [one for one in client.events if leg in (one.get("Unique-ID"), one.get("Job-UUID"))]
-    return [word for word in map(shown, own) if word != "notify_watched_header"]
 
 
 def test_ring_early_media_answer_hangup():

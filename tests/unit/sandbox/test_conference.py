@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import json
 
-from .test_calls import ended, incoming, sequence
-from .test_socket import RawClient, connected
-
-
-def join(client: RawClient, leg: str, room: str, flags: str = "", behind: str = ",park") -> dict:
-    client.api("version")  # what was fired before this is here now
-    client.events.clear()
-    target = f"set:signal_bond=vsi-bond,conference:{room}@vsi16000{flags}{behind}"
-    assert client.api(f"uuid_transfer {leg} '{target}' inline") == "+OK"
-    return action(client, leg, "add-member")
-
-
-def action(client: RawClient, leg: str, name: str) -> dict:
-    return client.event(lambda one: one.get("Action") == name and leg in (one.get("Unique-ID"), ""))
+from tests.support.rawcalls import action, ended, incoming, join, sequence
+from tests.support.rawclient import RawClient, connected
 
 
 def is_silent(client: RawClient) -> bool:

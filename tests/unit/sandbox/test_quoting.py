@@ -8,9 +8,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.rawclient import connected
 from vsi_esl.sandbox import quoting
-
-from .test_socket import connected
 
 LEG = "0b6c2a1e-0000-4000-8000-000000000001"
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from .test_calls import dial, ended, incoming, of, sequence
-from .test_conference import action, join
-from .test_socket import RawClient, connected, running
+from tests.support.rawcalls import action, dial, ended, incoming, join, of, sequence
+from tests.support.rawclient import RawClient, connected, running
 
 LOOPBACK = (
     "originate_timeout=5,loopback_bowout=false,loopback_bowout_on_execute=false,ignore_early_media=true,"

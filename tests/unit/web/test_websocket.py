@@ -15,11 +15,10 @@ from gevent.event import AsyncResult, Event
 from gevent.pywsgi import WSGIServer
 from geventwebsocket.handler import WebSocketHandler
 
+from tests.support.frames import masked
 from vsi_esl.web import wsframes
 from vsi_esl.web.handler import HardenedHandler
 from vsi_esl.web.websocket import HardenedWebSocket, WebSocketClosed
-
-from .test_wsframes import masked
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import struct
 import tracemalloc
 
@@ -12,20 +11,8 @@ from geventwebsocket.websocket import Header
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.frames import masked
 from vsi_esl.web import wsframes
-
-
-def masked(opcode: int, payload: bytes, *, fin: bool = True, first: int | None = None) -> bytes:
-    mask = os.urandom(4)
-    head = (opcode | (0x80 if fin else 0)) if first is None else first
-    size = len(payload)
-    if size < 126:
-        lengths = bytes([head, 0x80 | size])
-    elif size < 65536:
-        lengths = struct.pack("!BBH", head, 0x80 | 126, size)
-    else:
-        lengths = struct.pack("!BBQ", head, 0x80 | 127, size)
-    return lengths + mask + wsframes.unmask(payload, mask)
 
 
 def messages(data: bytes, cuts: list[int] | None = None, limit: int = 1 << 20):
