@@ -15,25 +15,30 @@ from ..model.room import Room
 from ..model.routing import Matrix
 from ..protocol.ids import LegId, RoomId
 from ..protocol.registry import Body, Rest, command
-from ..protocol.schemas import Label, Payload, Rows, about, strings
+from ..protocol.schemas import MAX_ID_LENGTH, Label, Payload, Rows, Shape, about, strings
 from .rooms import RoomPayload
 
 MAX_ROLES = 256
-MAX_ROLE_LENGTH = 256
 MAX_MATRIX = 65_536
 """Characters of all roles in a matrix, each as often as it is named: all of it is told at each change."""
+
+
+ROLE = {"type": "string", "maxLength": MAX_ID_LENGTH}
 
 
 class Roles(fields.Field[list[str]]):
     """A JSON array of roles; doubles collapse."""
 
-    characters = MAX_ROLES * MAX_ROLE_LENGTH
+    characters = MAX_ROLES * MAX_ID_LENGTH
+
+    def shape(self) -> Shape:
+        return {"type": "array", "items": ROLE, "maxItems": MAX_ROLES}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
         roles = strings(value)
-        if len(roles) > MAX_ROLES or any(len(role) > MAX_ROLE_LENGTH for role in roles):
+        if len(roles) > MAX_ROLES or any(len(role) > MAX_ID_LENGTH for role in roles):
             raise ValidationError(
-                f"more than {MAX_ROLES} roles, or one of more than {MAX_ROLE_LENGTH} characters"
+                f"more than {MAX_ROLES} roles, or one of more than {MAX_ID_LENGTH} characters"
             )
         return list(dict.fromkeys(roles))
 
@@ -43,12 +48,15 @@ class MatrixField(fields.Field[Matrix]):
 
     characters = MAX_MATRIX
 
+    def shape(self) -> Shape:
+        return {"type": "object", "additionalProperties": Roles().shape(), "maxProperties": MAX_ROLES}
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Matrix:
         if not isinstance(value, dict):
             raise ValidationError("must be an object")
-        if len(value) > MAX_ROLES or any(len(role) > MAX_ROLE_LENGTH for role in value):
+        if len(value) > MAX_ROLES or any(len(role) > MAX_ID_LENGTH for role in value):
             raise ValidationError(
-                f"more than {MAX_ROLES} rows, or a role of more than {MAX_ROLE_LENGTH} characters"
+                f"more than {MAX_ROLES} rows, or a role of more than {MAX_ID_LENGTH} characters"
             )
         matrix = {role: Roles().deserialize([] if row is None else row, role) for role, row in value.items()}
         if _length(matrix) > MAX_MATRIX:

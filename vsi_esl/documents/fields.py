@@ -13,15 +13,10 @@ from apispec import APISpec
 from apispec.ext.marshmallow import OpenAPIConverter  # type: ignore[attr-defined]
 from marshmallow import fields
 
-from ..commands.routing import MAX_ROLES, MatrixField, Roles
 from ..protocol import schemas
-from ..protocol.limits import Choice
 from .glossary import described
 
 Schema = dict[str, Any]
-
-STRINGS: Schema = {"type": "string"}
-ROLES: Schema = {"type": "array", "items": STRINGS, "maxItems": MAX_ROLES}
 
 
 @cache
@@ -35,37 +30,8 @@ def _converter() -> OpenAPIConverter:
 
 def _ours(self: Any, field: fields.Field[Any], **_: Any) -> Schema:
     """What apispec cannot know of a field class of ours."""
-    if isinstance(field, schemas.Text):
-        return {"type": "string", "maxLength": field.limit, **_enum(field, field.choice)}
-    if isinstance(field, schemas.Integer):
-        return _integer(field)
-    if isinstance(field, schemas.Boolean):
-        return {"type": "boolean"}
-    if isinstance(field, schemas.TextList):
-        return {"type": "array", "items": STRINGS, "maxItems": field.limit}
-    if isinstance(field, schemas.TextMap):
-        return {"type": "object", "additionalProperties": STRINGS, "maxProperties": field.limit}
-    if isinstance(field, MatrixField):
-        return {"type": "object", "additionalProperties": ROLES, "maxProperties": MAX_ROLES}
-    if isinstance(field, Roles):
-        return ROLES
-    return {}
-
-
-def _integer(field: schemas.Integer) -> Schema:
-    """The field's range, or what the command takes of it."""
-    checked = field.checked or field
-    if isinstance(checked, Choice):
-        return {"type": "integer", **_enum(field, checked)}
-    return {"type": "integer", "minimum": checked.low, "maximum": checked.high}
-
-
-def _enum(field: fields.Field[Any], choice: Choice | None) -> Schema:
-    """The values there are; what an absent one counts as is one of them, unless it is needed."""
-    if choice is None:
-        return {}
-    absent = [] if schemas.needed(field) else [field.load_default]
-    return {"enum": [*absent, *choice.values]}
+    shape: Schema = field.shape() if hasattr(field, "shape") else {}
+    return shape
 
 
 def payload(schema: marshmallow.Schema | None) -> Schema:

@@ -43,6 +43,11 @@ class Payload(Schema):
 
 NEEDED = "x-needed"
 
+Shape = dict[str, Any]
+"""What a field takes, as JSON Schema without its description: each class says it, for the documents."""
+
+STRINGS: Shape = {"type": "string"}
+
 
 def about(text: str, *, needed: bool = False, **schema: Any) -> dict[str, Any]:
     """The `metadata` of a field: what it means, and what JSON Schema can say of it (enum, minimum, ...).
@@ -58,6 +63,13 @@ def needed(field: fields.Field[Any]) -> bool:
     return bool(field.metadata.get(NEEDED))
 
 
+def _enum(field: fields.Field[Any], choice: Choice | None) -> Shape:
+    """The values there are; what an absent one counts as is one of them, unless it is needed."""
+    if choice is None:
+        return {}
+    return {"enum": [*([] if needed(field) else [field.load_default]), *choice.values]}
+
+
 class Text(fields.Field[str]):
     """A JSON string of a bounded length; empty when absent. The command checks that it is of the `choice`."""
 
@@ -67,6 +79,9 @@ class Text(fields.Field[str]):
         super().__init__(load_default=default, **more)
         self.limit = self.characters = limit
         self.choice = choice
+
+    def shape(self) -> Shape:
+        return {"type": "string", "maxLength": self.limit, **_enum(self, self.choice)}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
         if not isinstance(value, str):
@@ -99,6 +114,12 @@ class Integer(fields.Field[int]):
         self.high = high
         self.checked = checked
 
+    def shape(self) -> Shape:
+        if isinstance(self.checked, Choice):
+            return {"type": "integer", **_enum(self, self.checked)}
+        taken = self.checked or self
+        return {"type": "integer", "minimum": taken.low, "maximum": taken.high}
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationError("must be an integer")
@@ -114,6 +135,9 @@ class Boolean(fields.Field[bool]):
 
     def __init__(self, *, default: bool | None = None, **more: Any) -> None:
         super().__init__(load_default=default, **more)
+
+    def shape(self) -> Shape:
+        return {"type": "boolean"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> bool:
         if not isinstance(value, bool):
@@ -138,6 +162,9 @@ class TextList(fields.Field[list[str]]):
         self.limit = limit
         self.characters = characters
 
+    def shape(self) -> Shape:
+        return {"type": "array", "items": STRINGS, "maxItems": self.limit}
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
         texts = strings(value)
         if len(texts) > self.limit:
@@ -153,6 +180,9 @@ class TextMap(fields.Field[dict[str, str]]):
         super().__init__(load_default=dict, **more)
         self.limit = limit
         self.characters = characters
+
+    def shape(self) -> Shape:
+        return {"type": "object", "additionalProperties": STRINGS, "maxProperties": self.limit}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, str]:
         if not isinstance(value, dict):
@@ -200,7 +230,8 @@ class Rows(fields.List[Any]):
 
 
 def check_sizes(schema: Schema) -> None:
-    """ValueError for a member that may be of any size: what clients send is kept, and told to others."""
+    """ValueError for a member that may be of any size: what clients send is kept, and told to others. And for
+    one that the documents cannot show."""
     for name, field in schema.fields.items():
         inner = field
         if isinstance(field, fields.List):
@@ -211,6 +242,8 @@ def check_sizes(schema: Schema) -> None:
             check_sizes(inner.schema)
         elif not 0 < getattr(inner, "characters", 0) <= MAX_CHARACTERS:
             raise ValueError(f"{name} may be of any size")
+        elif not hasattr(inner, "shape"):
+            raise ValueError(f"{name} may be anything: its field has no shape")
 
 
 def load(schema: Payload, payload: Any) -> dict[str, Any]:

@@ -54,6 +54,12 @@ def test_what_is_too_long_is_refused_everywhere(name, member):
             assert size(loaded) <= schemas.MAX_CHARACTERS  # what was doubled in it collapsed
 
 
+class Shapeless(fields.Field[str]):
+    """Takes a string of ten, and does not say so."""
+
+    characters = 10
+
+
 class Unbounded(fields.Field[Any]):
     """Takes anything."""
 
@@ -62,6 +68,7 @@ class Unbounded(fields.Field[Any]):
     "field",
     [
         Unbounded(),
+        Shapeless(),
         fields.String(),
         fields.List(schemas.Text()),
         schemas.Text(limit=1 << 20),
