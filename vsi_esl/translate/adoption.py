@@ -23,6 +23,7 @@ from ..model.leg import CONNECTED, EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room
 from ..storage.state import LegEnd, LegRecord
 from ..switch import memory
+from ..switch.lines import builder
 from ..switch.lines.builder import decode_text
 from ..switch.snapshot import Membership, Snapshot, take_snapshot
 from ..work import clock
@@ -33,6 +34,11 @@ log = structlog.get_logger(__name__)
 
 UNSEEN_GRACE_S = 1.0
 """How long the events that were held back get to explain why a leg is gone."""
+
+ADOPTED_AT_ONCE = 200
+ANYTHING = builder.global_getvar("core_uuid")
+"""Asked after so many legs: when it is answered so is what was posted for them. That of thousands at a time
+would be more than is sent, and be lost."""
 
 UNOBSERVED = "unobserved"
 """The call ended while nobody watched; who ended it cannot be known."""
@@ -59,8 +65,10 @@ def resync(ctx: Context, node: Node) -> Callable[[], None] | None:
     }
     snapshot = take_snapshot(node, [*records, *(leg.id for leg in _legs_on(ctx, node))])
     restarted = _switch_restarted(ctx, node)
-    for leg_id, dump in snapshot.channels.items():
+    for count, (leg_id, dump) in enumerate(snapshot.channels.items(), 1):
         adopt(ctx, node, dump, snapshot.memberships.get(leg_id), records.get(leg_id))
+        if count % ADOPTED_AT_ONCE == 0:
+            node.command(ANYTHING)
     for room in ctx.rooms:
         if room.matrix and ctx.node(room) is node:
             room.relations = set()  # set again whatever it was; what is there already does no harm
@@ -118,7 +126,7 @@ def adopt(
         endings.await_report(ctx, leg)
         gevent.spawn(ctx.switch(leg).hangup, leg, leg.ending)  # the kill was lost with the connection
         return
-    ctx.switch(leg).adopt(leg)
+    ctx.switch(leg).adopt(leg, dump)
     ctx.switch(leg).refresh(leg, dump)
     _catch_up(ctx, node, leg, dump, membership)
 

@@ -52,7 +52,7 @@ def test_a_restart_of_the_service_changes_nothing_either(service):
 
 def test_it_is_bonded_again_and_reminded_of_what_it_does_not_know(service):
     leg = service.leg(muted=True, app_id="my app")
-    service.switch.channels["a"]["variable_vsi_muted"] = "false"
+    service.switch.channels["a"] |= {"variable_vsi_muted": "false", "variable_signal_bond": "of another"}
     service.reconnects()
     assert "uuid_setvar a signal_bond vsi-bond" in service.switch.told
     assert "uuid_setvar a vsi_muted true" in service.switch.told

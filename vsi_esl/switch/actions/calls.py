@@ -65,12 +65,16 @@ class Switch:
         self._waits = waits
         self._media_timeout_ms = round(media_timeout * 1000)
 
-    def adopt(self, leg: Leg) -> None:
-        """Take over an inbound channel from the dialplan: bond it, and keep it past the dialplan's limit."""
-        bonded = builder.setvar(leg.id, "signal_bond", self._node.bond)
-        quiet = builder.setvar(leg.id, "hold_music", HOLD_MUSIC)
-        parked = [builder.setvar(leg.id, key, value) for key, value in PARKED.items()]
-        self._node.post(bonded, quiet, *parked, builder.cancel_schedule(leg.id))
+    def adopt(self, leg: Leg, dump: Mapping[str, Any] | None = None) -> None:
+        """Take over a channel from the dialplan: keep it past the dialplan's limit, and bond it. What has
+        been done already, by its dump, is not done again."""
+        known = dump or {}
+        settings = {"hold_music": HOLD_MUSIC, **PARKED, "signal_bond": self._node.bond}
+        missing = [key for key, value in settings.items() if known.get(f"variable_{key}") != value]
+        lines = [builder.setvar(leg.id, key, settings[key]) for key in missing]
+        if "signal_bond" in missing:  # the last of it, so whoever has it was kept before
+            lines.insert(0, builder.cancel_schedule(leg.id))
+        self._node.post(*lines)
 
     def remember(self, leg: Leg, *names: str) -> None:
         """Keep these attributes of the leg on its channel."""
