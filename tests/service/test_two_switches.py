@@ -13,9 +13,11 @@ from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
 from tests.support.http import HttpClient
 from tests.support.vsi import VsiClient
 from vsi_esl.app import Service
+from vsi_esl.calls.host import Host
 from vsi_esl.calls.nodes import Node
 from vsi_esl.config import Config
 from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
+from vsi_esl.model.owner import of_leg
 from vsi_esl.model.sound_stores import Playbacks, Recordings
 from vsi_esl.sandbox import SandboxSwitch
 from vsi_esl.sound.playback.settings import PlaybackSettings
@@ -235,6 +237,33 @@ def test_a_look_at_one_switch_reports_no_leg_of_the_other(east, west, start):
     for node in nodes(service):
         sweep.look(service.ctx, node)
     assert where(client) == {here: "a", there: "b"}
+
+
+class Watched:
+    """A host, and what was asked of it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self._host, name)
+
+
+def test_files_are_handled_where_their_switch_is(east, west, start, tmp_path):
+    """As a switch on another machine needs it: nothing of a file is done elsewhere."""
+    service, client = start()
+    node, other = nodes(service)
+    node.host, other.host = Watched(node.host), Watched(other.host)
+    _, leg = answered(west, client, "b")
+    sounding(service, client, "b", leg)
+    playing = service.ctx.get(Playbacks).of(of_leg(leg))
+    client.ok("leg_play_stop", id=leg, playback_id=playing[0].id)
+    file = client.ok("room_record_stop", id="b")["file"]
+    assert Path(file).parent == tmp_path / "recordings"
+    assert node.host.asked == []
+    assert sorted(other.host.asked) == ["hold", "place", "publish", "release", "tone_clip"]
 
 
 def test_each_switch_is_shown_by_itself(east, west, start):
