@@ -12,7 +12,8 @@ import structlog
 from ..calls import dialling, lifecycle, placement
 from ..calls.context import Context
 from ..calls.nodes import Node
-from ..delivery.webhooks.targets import requested
+from ..config import values
+from ..delivery.webhooks.targets import MAX_URL, requested
 from ..errors import BadArgument, Invalid, NotSupported, SwitchUnavailable, VsiError
 from ..model.amd import AmdParameters
 from ..model.channel import Channel
@@ -29,7 +30,7 @@ from .answering import require_codec, usable_codecs
 
 log = structlog.get_logger(__name__)
 
-LONGEST_S = 366 * 24 * 3600
+LONGEST_S = int(values.LONGEST_S)
 """Longest time in seconds that a request may name, as in the settings. The switch counts in 32 bits."""
 
 MISSING = {
@@ -96,7 +97,7 @@ class CreateLeg(Payload):
     headers = TextMap(metadata=about("SIP headers of the INVITE."))
     room_id = RoomToJoin(metadata=about("Room to join when the call has media; made when there is none."))
     auth = Nested(Auth, metadata=about("Credentials for a 401 or 407."))
-    webhook_url = Text(metadata=about("Where the events of this leg go."))
+    webhook_url = Text(limit=MAX_URL, metadata=about("Where the events of this leg go."))
     webhook_secret = Text(metadata=about("Signs them."))
     amd = Nested(Amd, metadata=about("Answering machine detection; checked, without effect yet."))
     accept_dtmf = Boolean(default=True, metadata=about("Whether it gets digits of others in its room."))

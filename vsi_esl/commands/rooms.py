@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from ..calls import endings, lifecycle, placement
 from ..calls.context import Context
-from ..delivery.webhooks.targets import requested
+from ..delivery.webhooks.targets import MAX_URL, requested
 from ..errors import Invalid, LegGone, NotFound
 from ..events.rooms import LegLeftRoom, LegRoleChanged, RoomDeleted
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
@@ -30,7 +30,7 @@ class RoomPayload(Payload):
 
 class CreateRoom(Payload):
     id = NewId(RoomId, metadata=about("Made up when empty."))
-    webhook_url = Text(metadata=about("Where the room's events go."))
+    webhook_url = Text(limit=MAX_URL, metadata=about("Where the room's events go."))
     webhook_secret = Text(metadata=about("Signs them."))
     app_id = AppId(metadata=about("The application it belongs to."))
     sample_rate = Integer(*INT32, checked=SAMPLE_RATE, metadata=about("Hz; 0 for the configured one."))

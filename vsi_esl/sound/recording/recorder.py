@@ -50,7 +50,7 @@ CLOSE_TIMEOUT_S = 3.0
 LEAD_MS = 60
 """The first frames of a recording are silent: 40 ms were measured."""
 RETRY_S = 5.0
-FINISH_TIMEOUT_S = 30.0
+DELETION_WAIT_S = 30.0
 """How long the deletion of a room waits for its recording, beside the upload."""
 
 
@@ -221,7 +221,7 @@ def finish_room(ctx: Context, room: Room) -> None:
     """End the recording of a room, and wait until its recording.finished is out; not for ever."""
     unfinished = ctx.get(Recordings).unfinished(of_room(room.id))
     reports = [stop(ctx, recording) for recording in unfinished]
-    limit = FINISH_TIMEOUT_S + ctx.config.section(S3Settings).upload_timeout
+    limit = DELETION_WAIT_S + ctx.config.section(S3Settings).upload_timeout
     if reports and len(gevent.wait(reports, limit)) < len(reports):
         log.warning("room deleted before its recording was published", room_id=room.id)
 
