@@ -84,9 +84,13 @@ class Command:
 
     def ids_in(self, payload: Any) -> dict[str, str]:
         """What a payload names, under the names that a log line has for it."""
-        given = payload.items() if isinstance(payload, Mapping) else ()
-        known = ((self.logged_as.get(str(member).lower()), value) for member, value in given)
-        return {name: value for name, value in known if name and isinstance(value, str)}
+        found: dict[str, str] = {}
+        if isinstance(payload, Mapping):
+            for member, value in payload.items():
+                name = self.logged_as.get(str(member).lower())
+                if name is not None and isinstance(value, str):
+                    found[name] = value
+        return found
 
     @property
     def scope(self) -> Scope:
