@@ -44,26 +44,26 @@ def test_its_setting_is_read_and_shown(found):
 
 
 def test_it_is_in_the_documents(found):
-    operation = found["openapi"]["/v1/legs/{id}/amd"]["post"]
-    assert operation["summary"] == "Find out who answered."
+    operation = found["openapi"]["/v1/legs/{id}/small"]["post"]
+    assert operation["summary"] == "Begin a small thing."
     assert "x-pending" not in operation
-    assert found["asyncapi"]["leg_amd_start"]["payload"]["properties"]["payload"]["properties"].keys() == {
+    assert found["asyncapi"]["leg_small_start"]["payload"]["properties"]["payload"]["properties"].keys() == {
         "id"
     }
     limit = found["asyncapi"]["small.result"]["payload"]["properties"]["limit"]
     assert limit == {"type": "number", "description": "For how long, in seconds."}
     assert (
-        "| `leg_amd_start` | `POST /v1/legs/{id}/amd` | 200 started | Find out who answered. |"
+        "| `leg_small_start` | `POST /v1/legs/{id}/small` | 200 started | Begin a small thing. |"
         in found["commands"]
     )
-    stream = found["openapi"]["/v1/rooms/{id}/ws"]["get"]
+    stream = found["openapi"]["/v1/rooms/{id}/small"]["get"]
     assert stream["summary"] == "Says which room it is, and repeats what it is told."
     assert [parameter["name"] for parameter in stream["parameters"]] == ["id"]
 
 
 def test_its_series_are_in_the_metrics(found):
     assert "vsi_esl_small_begun_total 1.0" in found["metrics"]
-    assert 'vsi_esl_commands_total{command="leg_amd_start",outcome="ok"} 1.0' in found["metrics"]
+    assert 'vsi_esl_commands_total{command="leg_small_start",outcome="ok"} 1.0' in found["metrics"]
 
 
 def test_it_is_told_of_moments_and_gets_its_events_of_the_switch(found):
@@ -108,4 +108,4 @@ def test_its_websocket_is_for_whom_it_is_for(found):
     assert streams["reader"] == [403, "the token's scope is read; this needs control"]
     assert streams["stranger"] == 401
     assert streams["no upgrade"] == [426, "this is a WebSocket endpoint"]
-    assert streams["still to come"] == [501, "legs over a WebSocket are not implemented by this server yet"]
+    assert streams["still to come"] == [501, "planned things are not implemented by this server yet"]

@@ -37,17 +37,17 @@ class Analyses:
         self.beeps: list[str] = []
 
 
-@command("leg_amd_start", LegPayload, rest=Rest("POST", "/legs/{id}/amd", body=Body.OPTIONAL))
-def leg_amd_start(ctx: Context, id: str) -> Status[Literal["started"]]:
-    """Find out who answered."""
+@command("leg_small_start", LegPayload, rest=Rest("POST", "/legs/{id}/small", body=Body.OPTIONAL))
+def leg_small_start(ctx: Context, id: str) -> Status[Literal["started"]]:
+    """Begin a small thing."""
     leg = ctx.legs.get(id)
     ctx.get(Analyses).begun += 1
     ctx.emit(SmallResult.of(leg, limit=ctx.config.section(SmallSettings).limit))
     return {"status": "started"}
 
 
-@stream("/rooms/{id}/ws", ids={"id": RoomId})
-def room_ws(ctx: Context, asked: Asked) -> Serve:
+@stream("/rooms/{id}/small", ids={"id": RoomId})
+def room_small(ctx: Context, asked: Asked) -> Serve:
     """Says which room it is, and repeats what it is told."""
     room = ctx.rooms.get(asked.ids["id"])
 

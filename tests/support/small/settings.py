@@ -14,6 +14,4 @@ from vsi_esl.config.sections import section
 class SmallSettings:
     """The small feature."""
 
-    limit: float = setting(
-        "VSI_ESL_SMALL_LIMIT", values.duration, 5.0, "Longest analysis of a call.", live=True
-    )
+    limit: float = setting("VSI_ESL_SMALL_LIMIT", values.duration, 5.0, "Longest small thing.", live=True)
