@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:
     return Snapshot(
         {channel: dump for channel, dump in channels.items() if is_leg(dump)},
         _memberships(listed),
-        frozenset(str(one.get("conference_name")) for one in listed),
+        frozenset(name for name, _ in _named(listed)),
         frozenset(channel for channel in shown_ids if INTERNAL_ID.match(channel)),
     )
 
@@ -82,7 +82,8 @@ def dumps(node: SwitchNode, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
             if answer.startswith("{"):
                 dump = _json(answer, dict)
                 node.clock.learn(dump)
-                found[dump["Unique-ID"]] = dump
+                if isinstance(dump.get("Unique-ID"), str):
+                    found[dump["Unique-ID"]] = dump
     return found
 
 
@@ -94,18 +95,31 @@ def is_leg(dump: dict[str, Any]) -> bool:
 
 def _ids(shown: str) -> list[str]:
     rows = _json(shown, dict).get("rows", [])
+    if not isinstance(rows, list):
+        raise SwitchUnavailable("the switch's list has an unexpected form")
     return [str(row.get("uuid")) for row in rows if isinstance(row, dict)]
+
+
+def _named(conferences: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The conferences of a list with their names; what is none is left out."""
+    for one in conferences:
+        name = one.get("conference_name") if isinstance(one, dict) else None
+        if isinstance(name, str):
+            yield name, one
 
 
 def _memberships(conferences: list[Any]) -> dict[str, Membership]:
     found: dict[str, Membership] = {}
-    for conference in conferences:
-        for member in conference.get("members", []):
-            flags = member.get("flags", {})
-            if "uuid" in member:
-                found[member["uuid"]] = Membership(
-                    conference["conference_name"],
-                    int(conference.get("rate", 0)),
+    for name, conference in _named(conferences):
+        rate, members = conference.get("rate"), conference.get("members")
+        for member in members if isinstance(members, list) else []:
+            channel = member.get("uuid") if isinstance(member, dict) else None
+            if isinstance(channel, str):
+                flags = member.get("flags")
+                flags = flags if isinstance(flags, dict) else {}
+                found[channel] = Membership(
+                    name,
+                    rate if isinstance(rate, int) else 0,
                     str(member.get("id", "")),
                     bool(flags.get("can_speak", True)),
                     bool(flags.get("can_hear", True)),
