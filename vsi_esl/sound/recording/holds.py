@@ -12,7 +12,7 @@ from ...model.owner import of_leg, of_room
 from ...model.recording import RUNNING
 from ...model.sound_stores import Recordings
 from ...work import clock
-from . import kept
+from . import persistence
 
 
 def changed(ctx: Context, leg: Leg) -> None:
@@ -21,12 +21,12 @@ def changed(ctx: Context, leg: Leg) -> None:
     recording = ctx.get(Recordings).running(of_leg(leg.id))
     if recording is not None and recording.state == RUNNING:
         note(recording.held, leg.held, recording.elapsed_ms(now))
-        kept.save(ctx, recording)
+        persistence.save(ctx, recording)
     recording = ctx.get(Recordings).running(of_room(leg.room_id)) if leg.room_id else None
     track = recording.track_of(leg.id) if recording is not None else None
     if recording is not None and track is not None:
         note(track.held, leg.held, recording.elapsed_ms(now))
-        kept.save(ctx, recording)
+        persistence.save(ctx, recording)
 
 
 def note(held: list[list[int]], on: bool, at_ms: int) -> None:

@@ -23,7 +23,7 @@ from ...model.recording import CLOSING, REPORTED, UNPUBLISHED, Recording
 from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target, UploadError
 from ...work import clock
-from . import kept
+from . import persistence
 from .events import RecordingFinished
 from .failures import Failures
 from .settings import S3Settings
@@ -86,7 +86,7 @@ class Publisher:
             if recording.unpublished:
                 ctx.timers.at(recording.id, "publish", clock.now() + RETRY_S, self.publish, ctx, recording)
             else:
-                kept.forget(ctx, recording)
+                persistence.forget(ctx, recording)
         except Exception:
             # its row stays, and the next process or the next resync tries again
             log.exception("recording not seen out", recording=recording.id)
@@ -107,7 +107,7 @@ class Publisher:
             recording.state = UNPUBLISHED
         elif recording.s3:
             recording.state = REPORTED if late else CLOSING
-        kept.save(ctx, recording)
+        persistence.save(ctx, recording)
         self._report(ctx, recording)
         return late
 
@@ -125,7 +125,7 @@ class Publisher:
         for track in recording.tracks:
             if track.end_ms < 0:
                 track.end_ms = track.start_ms + result.ends.get(track.path, 0)
-        kept.save(ctx, recording)
+        persistence.save(ctx, recording)
         if result.error:
             if not again:
                 ctx.get(Failures).count("publish" if len(names) > len(result.published) else "short")

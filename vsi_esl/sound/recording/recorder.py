@@ -37,7 +37,7 @@ from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target
 from ...switch.snapshot import Snapshot
 from ...work import clock
-from . import holds, kept, naming, tracks
+from . import holds, naming, persistence, tracks
 from .events import RecordingPaused, RecordingResumed, RecordingStarted
 from .failures import Failures
 from .publisher import Publisher
@@ -76,14 +76,14 @@ def start_room(
 
 
 def _start(ctx: Context, recording: Recording, begin: Callable[..., None], owner: Leg | Room) -> None:
-    kept.begin(ctx, recording)
+    persistence.begin(ctx, recording)
     try:
         ctx.workers.run(recording.id, START_TIMEOUT_S, _start_now, ctx, recording, begin, owner)
     except Exception as error:
         ctx.get(Failures).count("start")
         log.error("recording not started", recording=recording.id, file=recording.part, error=str(error))
         recording.state = ABANDONED
-        kept.save(ctx, recording)
+        persistence.save(ctx, recording)
         ctx.workers.submit(recording.id, _abandon, ctx, recording)
         raise
 
@@ -92,7 +92,7 @@ def _start_now(ctx: Context, recording: Recording, begin: Callable[..., None], o
     begin(ctx, recording, owner)
     if recording.state == ABANDONED:
         return  # nobody waited that long
-    kept.save(ctx, recording)
+    persistence.save(ctx, recording)
     ctx.emit(RecordingStarted.of(recording, file=recording.file))
     if isinstance(owner, Room) and not owner.legs and recording.running:
         stop(ctx, recording)  # they left while it began
@@ -108,7 +108,7 @@ def _abandon(ctx: Context, recording: Recording) -> None:
         return  # `readopt` comes back to it
     if recording.recorder:
         ctx.sound(recording).dismiss(recording.recorder)
-    kept.forget(ctx, recording)
+    persistence.forget(ctx, recording)
     ctx.get(Publisher).discard(ctx, recording)
 
 
@@ -156,7 +156,7 @@ def _renew(ctx: Context, recording: Recording, leg: Leg) -> None:
         log.warning("a playback will not be in the recording", leg_id=leg.id, error=error.message)
         return
     recording.parts.append(Part(path, recording.elapsed_ms(began) + LEAD_MS, LEAD_MS))
-    kept.save(ctx, recording)
+    persistence.save(ctx, recording)
     gevent.sleep(2 * LEAD_MS / 1000)  # the old file goes on where the new one is not used yet
     ctx.sound(recording).stop_recording([before])
 
@@ -189,7 +189,7 @@ def _pause(ctx: Context, recording: Recording, on: bool) -> bool:
         return False
     ctx.sound(recording).mask_recording(_running_files(recording), on)
     recording.paused = on
-    kept.save(ctx, recording)
+    persistence.save(ctx, recording)
     kind = RecordingPaused if on else RecordingResumed
     ctx.emit(kind.of(recording))
     return True
@@ -232,7 +232,7 @@ def _closing(ctx: Context, recording: Recording, now: float) -> None:
     for track in recording.tracks:
         if track.end_ms < 0 and now:
             track.end_ms = recording.elapsed_ms(now)
-    kept.save(ctx, recording)
+    persistence.save(ctx, recording)
 
 
 def _close(ctx: Context, recording: Recording) -> None:
@@ -282,7 +282,7 @@ def _begin_armed(ctx: Context, recording: Recording, leg: Leg) -> None:
     except VsiError as error:
         recording.error = error.message
         log.warning("armed recording not started", leg_id=leg.id, error=error.message)
-    kept.save(ctx, recording)
+    persistence.save(ctx, recording)
 
 
 def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recording]]:
@@ -333,7 +333,7 @@ def stopped_by_switch(ctx: Context, node: Node, file: str) -> None:
 
 def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
     """Know again what is being recorded, and finish what ended, or was to be ended, meanwhile."""
-    for body in ctx.state.items(kept.KIND):
+    for body in ctx.state.items(persistence.KIND):
         known = Recording.from_dict(body)
         if ctx.node(known) is node and ctx.get(Recordings).find(known.id) is None:
             ctx.get(Recordings).add(known)
@@ -369,7 +369,7 @@ def _readopt_room(ctx: Context, recording: Recording, snapshot: Snapshot) -> Non
     elif room is None or not room.legs:
         # the tracks ended with the calls, unseen
         recording.state, recording.stopped_at = CLOSING, clock.now()
-        kept.save(ctx, recording)
+        persistence.save(ctx, recording)
         ctx.workers.submit(recording.id, _close, ctx, recording)
     else:
         for leg in room.legs.values():

@@ -14,7 +14,7 @@ from ...model.recording import RUNNING, Recording, Track
 from ...model.room import Room
 from ...model.sound_stores import Recordings
 from ...work import clock
-from . import holds, kept
+from . import holds, persistence
 
 log = structlog.get_logger(__name__)
 
@@ -68,14 +68,14 @@ def _join(ctx: Context, recording: Recording, room: Room, leg: Leg) -> None:
         ctx.sound(recording).mask_recording(files, True)
     add(recording, room, files, began)
     end_of_leavers(ctx, recording, room)
-    kept.save(ctx, recording)
+    persistence.save(ctx, recording)
 
 
 def stop(ctx: Context, recording: Recording, track: Track) -> None:
     """Close the file of a track whose leg has left."""
     if recording.state != RUNNING:
         return  # all files are about to be closed
-    kept.save(ctx, recording)
+    persistence.save(ctx, recording)
     try:
         ctx.sound(recording).stop_recording([(track.leg_id, track.path)])
     except SwitchUnavailable as error:
