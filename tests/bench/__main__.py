@@ -33,6 +33,7 @@ BENCHMARKS = {
     "mute": commands.mute,
     "command-path": path.command_path,
     "restart": restart.readopt,
+    "restart-many": restart.readopt_many,
     "sound": sound.sound,
     "rooms": rooms.rooms,
     "rest": faces.rest,

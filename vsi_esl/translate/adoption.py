@@ -111,7 +111,8 @@ def adopt(
     if leg is None:
         if endings.refuse(ctx, node, dump["Unique-ID"]) or (record is None and (over or not _taken(dump))):
             return  # between the dialplan and its park: CHANNEL_PARK will announce it
-        leg = translate.leg_from(ctx, node, dump)
+        answered_before = record is not None and dump.get("Answer-State") == "answered"
+        leg = translate.leg_from(ctx, node, dump, offer=not answered_before)
         if record is None:
             if ctx.draining:
                 return

@@ -39,8 +39,9 @@ def x_headers(event: SwitchEvent) -> dict[str, str]:
     return found
 
 
-def leg_from(ctx: Context, node: Node, event: SwitchEvent) -> Leg:
-    """A leg built from a channel's event or dump."""
+def leg_from(ctx: Context, node: Node, event: SwitchEvent, *, offer: bool = True) -> Leg:
+    """A leg built from a channel's event or dump; without the codecs of its `offer`, which takes the longest,
+    when nobody will be told of them or choose one."""
     inbound = event.get(f"variable_{memory.LEG}") == "inbound"
     headers = {}
     if inbound:
@@ -56,7 +57,8 @@ def leg_from(ctx: Context, node: Node, event: SwitchEvent) -> Leg:
         leg.app_id = next((value for name, value in headers.items() if name.lower() == APP_ID), "")[:256]
         leg.from_user = text_of(event, "variable_sip_from_user")
         leg.to_user = text_of(event, "variable_sip_to_user")
-        leg.offered_codecs = codecs.offered_codecs(text_of(event, "variable_switch_r_sdp"))
+        if offer:
+            leg.offered_codecs = codecs.offered_codecs(text_of(event, "variable_switch_r_sdp"))
     memory.recall(leg, event)
     learn_codec(leg, event)
     return leg

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import pytest
+
+from tests.support.fakes import channel
+from vsi_esl.model.leg import CONNECTED, RINGING
 from vsi_esl.switch.actions.calls import HOLD_MUSIC, PARKED
 from vsi_esl.switch.esl.writer import MAX_PENDING
 from vsi_esl.translate.adoption import ADOPTED_AT_ONCE, ANYTHING
@@ -52,3 +56,16 @@ def test_so_many_legs_at_a_time_that_all_they_need_is_sent(service):
     assert told.count(ANYTHING) == 3
     assert sum(map(len, runs)) > 3 * 3 * ADOPTED_AT_ONCE
     assert max(map(len, runs)) < MAX_PENDING / 2
+
+
+OFFER = "v=0\nm=audio 4000 RTP/AVP 0 8\na=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\n"
+
+
+@pytest.mark.parametrize(("answer", "count"), [("ringing", 2), ("early", 2), ("answered", 0)])
+def test_the_codecs_of_an_offer_are_read_while_one_may_be_chosen(service, answer, count):
+    leg = service.leg("a", inbound=True, state=RINGING if answer != "answered" else CONNECTED)
+    service.switch.channels["a"] = channel("a", "inbound", answer, switch_r_sdp=OFFER)
+    service.ctx.legs.remove(leg)  # as after a restart: only the state knows it
+    service.reconnects()
+    (again,) = service.ctx.legs
+    assert len(again.offered_codecs) == count
