@@ -32,6 +32,8 @@ from vsi_esl.model.room import Room
 from vsi_esl.model.stores import Legs, Rooms
 from vsi_esl.net.guard import AddressGuard
 from vsi_esl.ops.metrics import Metrics
+from vsi_esl.sound.playback.settings import PlaybackSettings
+from vsi_esl.sound.recording.settings import RecordingSettings
 from vsi_esl.storage.state import StateStore
 from vsi_esl.storage.thread import StorageThread
 from vsi_esl.switch.actions.calls import Switch
@@ -46,7 +48,7 @@ from vsi_esl.work.workers import Workers
 features.declare()  # the translators of switch events
 from vsi_esl.translate import adoption, sweep, translate  # noqa: E402
 
-DEADLINE_S = 10.0
+DEADLINE_S = 5.0
 POLL_S = 0.002
 ROUNDS, TURNS = 3, 20
 """More turns of the event loop than anything here takes that waits for nothing."""
@@ -383,8 +385,8 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, 0)
 
 
-def recording_config(directory: Path) -> Config:
-    """Settings with recordings in this directory."""
-    from vsi_esl.sound.recording.settings import RecordingSettings
-
-    return Config().having(RecordingSettings(dir=str(directory)))
+def sound_config(directory: Path) -> Config:
+    """Settings with recordings and the spool below this directory."""
+    recordings, spool = directory / "recordings", directory / "spool"
+    recordings.mkdir()
+    return Config().having(RecordingSettings(dir=str(recordings)), PlaybackSettings(spool_dir=str(spool)))

@@ -62,6 +62,8 @@ class Recordings:
         self._by_name: dict[str, Recording] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         """The names of each by its id: a recording that got no file forgets its own."""
+        self._ended_by: dict[str, Owner] = {}
+        """The room whose recording ended when this leg left it, until the leg itself ends."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -80,6 +82,14 @@ class Recordings:
         """Those whose recording.finished is still to come."""
         done = (REPORTED, UNPUBLISHED, ABANDONED)
         return [one for one in self._by_owner.get(owner, {}).values() if one.state not in done]
+
+    def note_end(self, owner: Owner, leg_id: str) -> None:
+        """The recording of a room ended because this leg, its last, left."""
+        self._ended_by[leg_id] = owner
+
+    def ended_by(self, leg_id: str) -> Owner | None:
+        """The room whose recording this leg ended, if it did. To be asked once, when the leg ends."""
+        return self._ended_by.pop(leg_id, None)
 
     def uses(self, path: str) -> bool:
         """Whether a recording will have this name."""

@@ -289,10 +289,12 @@ def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recordin
     """The leg is gone, and the switch has closed its file. Returns what its last event is to wait for: its
     own recordings, and those of its room that ended with it."""
     reports = []
+    # the switch mostly reports that it left before that it ended
+    last_of = ctx.get(Recordings).ended_by(leg.id)
     if room_id and (room := ctx.rooms.find(room_id)) is not None and not room.legs:
-        reports += [
-            ctx.get(Publisher).expect(one) for one in ctx.get(Recordings).unfinished(of_room(room_id))
-        ]
+        last_of = of_room(room_id)
+    if last_of is not None:
+        reports += [ctx.get(Publisher).expect(one) for one in ctx.get(Recordings).unfinished(last_of)]
     for recording in ctx.get(Recordings).unfinished(of_leg(leg.id)):
         if recording.running:
             _closing(ctx, recording, 0.0 if leg.unseen else clock.now())
@@ -310,6 +312,7 @@ def left_room(ctx: Context, room: Room, leg: Leg) -> None:
     if track is not None:
         track.end_ms = recording.elapsed_ms(clock.now())
     if not room.legs:
+        ctx.get(Recordings).note_end(recording.owner, leg.id)
         stop(ctx, recording)
     elif track is not None:
         ctx.workers.submit(recording.id, tracks.stop, ctx, recording, track)
