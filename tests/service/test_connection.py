@@ -11,6 +11,7 @@ import pytest
 import websocket
 
 from tests.support.drivers import eventually
+from tests.support.http import HttpClient
 from vsi_esl.events.rooms import RoomCreated
 
 
@@ -110,6 +111,21 @@ def test_too_many_clients_are_turned_away(start, connect):
     with pytest.raises(websocket.WebSocketBadStatusException) as refused:
         connect(service)
     assert refused.value.status_code == 503
+
+
+def test_readiness_names_modules_that_are_lacking(service, switch, log):
+    ask = HttpClient(address(service))
+    assert "missing_modules" not in ask("GET", "/readyz").body["switch"]
+    switch.esl("unload mod_sndfile")
+    try:
+        eventually(lambda: "missing_modules" in ask("GET", "/readyz").body["switch"], "it is noticed", 10)
+        assert ask("GET", "/readyz").body["switch"]["missing_modules"] == ["mod_sndfile"]
+        assert ask("GET", "/readyz").status == 200
+        (line,) = log.named("modules not loaded on the switch")
+        assert line["needed_for"] == {"mod_sndfile": "playback and recordings"}
+    finally:
+        switch.esl("load mod_sndfile")
+    eventually(lambda: "missing_modules" not in ask("GET", "/readyz").body["switch"], "it is back", 10)
 
 
 def test_readiness_follows_the_switch(service, switch):

@@ -214,7 +214,13 @@ class HttpFace:
 def _shown(node: Node) -> dict[str, Any]:
     """What /readyz says of one switch."""
     error = "" if node.ready else node.last_error
-    return {"ready": node.ready, "version": node.facts.version, "error": error}
+    lacking = sorted(node.facts.missing_modules)
+    return {
+        "ready": node.ready,
+        "version": node.facts.version,
+        "error": error,
+        **({"missing_modules": lacking} if lacking else {}),
+    }
 
 
 class Listener(WSGIServer):
