@@ -55,6 +55,11 @@ def test_folders_import_downwards():
             "vsi_esl.commands.dtmf -> vsi_esl.web.http",
         ),
         ("sandbox/wire.py", "from ..switch.esl import codec", "vsi_esl.sandbox.wire -> "),
+        (
+            "sound/recording/naming.py",
+            "from ...storage import uploads",
+            "vsi_esl.sound.recording.naming -> vsi_esl.storage.uploads",
+        ),
     ],
 )
 def test_a_new_arrow_upwards_is_found(copy, module, line, arrow):
