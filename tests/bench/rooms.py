@@ -259,9 +259,11 @@ class OverVsi:
         """The leg is added when it has answered."""
         for _ in range(LEGS):
             client.ok("create_leg", **request)
-        for _ in range(LEGS):
-            leg = client.event("leg.connected", timeout=20)["leg_id"]
-            client.ok("add_leg_to_room", room_id=room, leg_id=leg)
+        legs = [client.event("leg.connected", timeout=20)["leg_id"] for _ in range(LEGS)]
+        adding = [client.send("add_leg_to_room", room_id=room, leg_id=leg) for leg in legs]
+        for number in adding:
+            answer = client.reply(number, timeout=20)
+            assert answer["type"] == "add_leg_to_room.result", answer
 
     @staticmethod
     def _take_down(client: VsiClient, _: str, room: str) -> None:
