@@ -78,6 +78,8 @@ class RealCallees:
             port = free_port(socket.SOCK_DGRAM)
             scenario = Path(__file__).parent / "answering.xml"
             command = [program, "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(port), "-nostdin"]
+            # on a busy machine an ACK may come twice
+            command += ["-default_behaviors", "-abortunexp"]
             quiet = subprocess.DEVNULL
             self._sipp = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
             eventually(lambda: _is_taken(port), "sipp is there")
