@@ -43,6 +43,7 @@ def decode_and_translate() -> list[tuple[str, str, str]]:
             speech=SpeechSettings(detection_enabled=True),
         )
     )
+    node = service.ctx.nodes.default
     rows = []
     for name, chosen in (("CHANNEL_* events", channel), ("all events of a call", bodies)):
         stream = b"".join(map(frame, chosen))
@@ -52,7 +53,9 @@ def decode_and_translate() -> list[tuple[str, str, str]]:
         theirs: list[float] = []
         for _ in range(TURNS):
             decoded.append(_rate(len(chosen), partial(_read, stream, lambda _: None)))
-            translated.append(_rate(len(chosen), partial(_read, stream, partial(translate, service.ctx))))
+            translated.append(
+                _rate(len(chosen), partial(_read, stream, partial(translate, service.ctx, node)))
+            )
             theirs.append(_rate(len(chosen), partial(_parse_all, plain)))
             gevent.sleep(0.05)  # what translating has begun is done, outside of what is measured
         ours, parsed = median(translated), median(theirs)
