@@ -90,9 +90,9 @@ class SwitchNode:
         self._commands: EslClient | None = None
         self._events: EslClient | None = None
         self._lanes: Lanes | None = None
-        self._lost = Signal()
-        self._ready = Signal()
-        self._resyncing = False
+        self._lost, self._ready = Signal(), Signal()
+        self._resyncing = self._in_use = False
+        """`_in_use`: it has been ready, and `on_lost` has not been told since."""
         self._heartbeat = DEFAULT_HEARTBEAT_S
         self._supervisor: gevent.Greenlet | None = None
         self._bond_check: gevent.Greenlet | None = None
@@ -246,9 +246,9 @@ class SwitchNode:
                 refused = True
                 self.last_error = str(error)
                 log.exception("connecting to the switch failed", address=self.address)
-            was_ready = self.ready
             self._disconnect()
-            if was_ready:
+            if self._in_use:
+                self._in_use = False
                 self._on_lost()
             low, high = self._backoff
             longest = high if refused else min(high, max(low, QUICK_BACKOFF_S))
@@ -302,7 +302,7 @@ class SwitchNode:
             if finish is not None:
                 finish()
         self._ready.set()
-        self._resyncing = False
+        self._resyncing, self._in_use = False, True
 
     def _learn(self) -> None:
         self._modules_changed = False
