@@ -29,7 +29,7 @@ features.FEATURES += ("tests.support.small.feature",)
 from vsi_esl.access.tokens import line_of, new_token  # noqa: E402
 from vsi_esl.app import Service  # noqa: E402
 from vsi_esl.cli.doctor import machine_checks, switch_checks  # noqa: E402
-from vsi_esl.config import Config, describe, load, reference_table  # noqa: E402
+from vsi_esl.config import Config, ConfigError, describe, load, reference_table  # noqa: E402
 from vsi_esl.config.live import live  # noqa: E402
 from vsi_esl.documents import asyncapi, openapi, pages  # noqa: E402
 from vsi_esl.errors import NotSupported  # noqa: E402
@@ -82,6 +82,7 @@ def main(home: str) -> dict[str, Any]:
         row for row in describe(load(None, {LIMIT: "1500ms"})) if row["key"] == "small.limit"
     ]
     found["settings page"] = LIMIT in reference_table()
+    found["settings wrong"] = wrong({LIMIT: "2m"}) + wrong({LIMIT: "2m", "VSI_ESL_SMALL_LONGEST": "x"})
     found["live"] = "small.limit" in live()
     found["openapi"] = openapi.build()["paths"]
     found["asyncapi"] = asyncapi.build()["components"]["messages"]
@@ -119,6 +120,15 @@ def calls(service: Service, switch: SandboxDriver, client: VsiClient) -> Iterato
     node = service.ctx.nodes.default
     yield "modules", sorted(node.facts.missing_modules)
     yield "require", refusal(lambda: node.require("mod_small"))
+
+
+def wrong(environ: dict[str, str]) -> list[str]:
+    """What is said of such settings."""
+    try:
+        load(None, environ)
+    except ConfigError as error:
+        return error.problems
+    return []
 
 
 def refusal(action: Callable[[], object]) -> str:

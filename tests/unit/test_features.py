@@ -41,6 +41,9 @@ def test_its_setting_is_read_and_shown(found):
     assert row["source"] == "environment"
     assert found["settings page"]
     assert found["live"]
+    together, alone = found["settings wrong"]
+    assert together == "small.limit: 120s: must not be above small.longest (60s)"
+    assert alone.startswith("VSI_ESL_SMALL_LONGEST: 'x': ")
 
 
 def test_it_is_in_the_documents(found):

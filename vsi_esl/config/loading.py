@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from ..access import tokens
 from . import yamlfile
 from .elsewhere import SET_IN_FREESWITCH
-from .sections import all_settings, sections
+from .sections import all_settings, section_of, sections
 from .settings import Config
 from .values import Partly
 
@@ -106,12 +106,22 @@ def _check_together(config: Config, bad: set[str], problems: list[str], warnings
             problems.append(f"http.addr: {config.http.addr!r}: {problem}")
         elif host != config.http.host:
             warnings.append(f"http.addr: {config.http.addr!r}: on {host} only, as there are no tokens")
+    for name in sections():
+        for members, text in _wrong_together(section_of(config, name)):
+            keys = [f"{name}.{member}" for member in members]
+            if not bad.intersection(keys):
+                problems.append(f"{keys[0]}: {text}")
     idle, ping = config.vsi.idle_timeout, config.vsi.ping_interval
     if 0 < idle <= ping and not bad & {"vsi.idle_timeout", "vsi.ping_interval"}:
         warnings.append(
             f"vsi.idle_timeout: {idle:g}s: not above vsi.ping_interval ({ping:g}s), "
             "so clients that only answer pings are disconnected"
         )
+
+
+def _wrong_together(section: Any) -> Iterable[tuple[tuple[str, ...], str]]:
+    found: Iterable[tuple[tuple[str, ...], str]] = getattr(section, "problems", tuple)()
+    return found
 
 
 def listen_host(config: Config) -> tuple[str, str]:

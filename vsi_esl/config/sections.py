@@ -23,6 +23,9 @@ def section(name: str) -> Callable[[type[T]], type[T]]:
 
     Each of its fields is a `setting(...)`. A service has it as `config.section(<the class>)`. ValueError for
     a name or a variable that is taken, and for a field that is no setting.
+
+    Rules over several of them are a method `problems()` of the class. It gives the names of the fields, that
+    to be changed first, each time with what is wrong; not told when one of them is wrong by itself.
     """
 
     def register(kind: type[T]) -> type[T]:
@@ -59,16 +62,17 @@ def all_settings() -> Iterator[tuple[str, Field[Any]]]:
 def value_of(config: Config, key: str) -> Any:
     """A setting by its key."""
     name, _, member = key.rpartition(".")
-    return getattr(_section_of(config, name) if name else config, member)
+    return getattr(section_of(config, name) if name else config, member)
 
 
 def with_values(config: Config, name: str, **values: Any) -> Config:
     """`config` with other values in this section."""
-    changed = replace(_section_of(config, name), **values)
+    changed = replace(section_of(config, name), **values)
     return config.having(changed) if name in _of_features else replace(config, **{name: changed})
 
 
-def _section_of(config: Config, name: str) -> Any:
+def section_of(config: Config, name: str) -> Any:
+    """A section by its name."""
     kind = sections()[name]
     return config.section(kind) if name in _of_features else getattr(config, name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vsi_esl.config import values
@@ -15,3 +16,12 @@ class SmallSettings:
     """The small feature."""
 
     limit: float = setting("VSI_ESL_SMALL_LIMIT", values.duration, 5.0, "Longest small thing.", live=True)
+    longest: float = setting("VSI_ESL_SMALL_LONGEST", values.duration, 60.0, "The longest that may be.")
+
+    def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What does not go together."""
+        if self.limit > self.longest:
+            yield (
+                ("limit", "longest"),
+                f"{self.limit:g}s: must not be above small.longest ({self.longest:g}s)",
+            )
