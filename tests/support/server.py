@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
+
+import gevent
 
 from .http import HttpClient
+from .vsi import VsiClient
+
+EMPTY_TIMEOUT_S = 10
 
 
 class Server:
@@ -25,13 +30,18 @@ class Server:
         return HttpClient(self.address)("GET", "/v1/legs/nobody").body["instance_id"]
 
     def empty(self) -> None:
-        """End everything on it."""
-        http = HttpClient(self.address)
-        for kind in ("legs", "rooms"):
-            for one in http("GET", f"/v1/{kind}").body or []:
-                http("DELETE", f"/v1/{kind}/{quote(one['id'], safe='')}")
-
-    @property
-    def is_empty(self) -> bool:
-        http = HttpClient(self.address)
-        return not any(http("GET", f"/v1/{kind}").body for kind in ("legs", "rooms"))
+        """End everything on it, and wait until it is gone. By VSI, as it takes every id."""
+        client = VsiClient(self.address)
+        try:
+            with gevent.Timeout(EMPTY_TIMEOUT_S, AssertionError("legs or rooms are left on the server")):
+                while there := [
+                    *(
+                        (f"delete_{kind}", one["id"])
+                        for kind in ("leg", "room")
+                        for one in client.ok(f"list_{kind}s")
+                    )
+                ]:
+                    for command, id in there:
+                        client.reply(client.send(command, id=id))
+        finally:
+            client.close()
