@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test test-python lint docs bench clean
+.PHONY: run test test-python lint coverage docs bench clean
 
 run: $(VENV)/.installed    ## the service on the sandbox, with a demo caller
 	VSI_ESL_PROGRAM_HINT=$(BIN)/vsi-esl $(BIN)/vsi-esl serve --sandbox
@@ -19,6 +19,12 @@ lint: $(VENV)/.installed-test    ## ruff, mypy and the order of the folders
 	$(BIN)/ruff format --check vsi_esl tests examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+coverage: $(VENV)/.installed-test    ## branch coverage; a figure, not a gate
+	$(BIN)/coverage erase
+	for part in tests/unit tests/conformance tests/service; do $(BIN)/coverage run -m pytest -q $$part || exit 1; done
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --skip-covered --sort=cover
 
 docs: $(VENV)/.installed-test    ## the documents that are made of the code
 	$(BIN)/python -m tests.generated

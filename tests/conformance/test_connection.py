@@ -29,6 +29,7 @@ def test_replies_come_in_request_order(client):
     assert [frame["request_id"] for frame in client.frames if "request_id" in frame] == numbers
 
 
+@pytest.mark.beyond("the reference gives this error no code")
 @pytest.mark.parametrize(
     "frame",
     [
@@ -48,11 +49,6 @@ def test_what_is_no_command_frame_is_invalid_json(client, frame):
     client.ws.send(frame)
     assert client.frame("error") == {"type": "error", "data": {"code": 400, "message": "invalid JSON"}}
     assert client.ok("list_legs") == []
-
-
-def test_a_frame_whose_type_is_none_is_refused_under_its_request_id(client):
-    client.ws.send('{"type":["list_legs"],"request_id":"7"}')
-    assert client.reply("7")["data"] == {"code": 400, "message": "invalid JSON"}
 
 
 def test_null_is_a_frame_without_members(client):
@@ -101,19 +97,6 @@ def test_unknown_command(client):
     assert client.reply("none")["data"] == {"code": 400, "message": "unknown command: "}
 
 
-def test_payload_rules(client):
-    assert client.error("get_leg") == (404, "leg not found")
-    assert client.error("get_leg", id=None) == (404, "leg not found")
-    assert client.error("get_leg", id=5) == (400, "invalid payload: id: must be a string")
-    assert client.error("create_room", sample_rate="8000")[0] == 400
-    assert client.error("create_room", sample_rate=8000.0)[0] == 400
-    assert client.error("create_room", sample_rate=True)[0] == 400
-    client.ws.send('{"type":"get_leg","request_id":"p","payload":[1]}')
-    assert client.reply("p")["data"] == {"code": 400, "message": "invalid payload: must be an object"}
-    client.ws.send('{"TYPE":"create_room","Request_ID":"c","PayLoad":{"ID":"case","id":"exact","x":1}}')
-    assert client.reply("c")["data"]["id"] == "exact"
-
-
 def test_commands_without_payload_ignore_whatever_there_is(client):
     client.ws.send('{"type":"list_legs","request_id":"p","payload":"nonsense"}')
     assert client.reply("p")["data"] == []
@@ -123,12 +106,6 @@ def test_pong_is_never_answered(client):
     client.ws.send('{"type":"pong","request_id":"p"}')
     client.ok("list_legs")
     assert "p" not in client.replies
-
-
-def test_stop_closes_with_1000(client):
-    client.ws.send('{"type":"stop"}')
-    assert client.closed.wait(5)
-    assert client.close_code == 1000
 
 
 def test_binary_frames_are_ignored(client):
@@ -181,6 +158,7 @@ def test_a_bad_filter_is_refused_before_the_upgrade(server, pattern):
     assert body["error"].startswith("invalid app_id regex: ")
 
 
+@pytest.mark.beyond("the reference says 400 to a plain GET")
 def test_other_paths_and_plain_gets_are_no_websocket(server):
     with pytest.raises(websocket.WebSocketBadStatusException) as refused:
         websocket.create_connection(f"ws://{server.address}/v1/other", timeout=5)

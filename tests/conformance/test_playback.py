@@ -76,6 +76,7 @@ def test_a_tone_plays_until_it_is_stopped(switch, client):
     assert finished(client, playback)["reason"] == "stopped"
 
 
+@pytest.mark.beyond("the reference takes the type of a file from its bytes")
 def test_an_mp3_file(switch, client, web):
     data = (Path(__file__).parents[1] / "data" / "tone-1000hz-16k.mp3").read_bytes()
     url = web.put("/prompt", data, "audio/mpeg")
@@ -111,6 +112,7 @@ def test_endless_repeat_is_stopped(switch, client, prompt):
     assert finished(client, playback)["reason"] == "stopped"
 
 
+@pytest.mark.beyond("the reference tells of the end of the leg first")
 def test_the_end_of_the_leg_ends_its_playback_first(switch, client, long):
     peer, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, url=long)["playback_id"]
@@ -132,6 +134,7 @@ def test_a_playback_goes_with_the_leg_into_a_room_and_out(switch, client, web):
     assert len(client.seen("playback.started")) == 1
 
 
+@pytest.mark.beyond("the playback of an empty room stalls in the reference")
 def test_the_last_leg_takes_a_rooms_playback_along(switch, client, long):
     _, leg = answered(switch, client)
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
@@ -141,6 +144,7 @@ def test_the_last_leg_takes_a_rooms_playback_along(switch, client, long):
     assert finished(client, playback)["reason"] == "stopped"
 
 
+@pytest.mark.beyond("the reference tells of the end of the leg first")
 def test_deleting_the_room_ends_its_playback(switch, client, long):
     _, leg = answered(switch, client)
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
@@ -151,6 +155,7 @@ def test_deleting_the_room_ends_its_playback(switch, client, long):
     client.event("leg.disconnected", leg_id=leg)
 
 
+@pytest.mark.beyond("no leg.early_media for inbound legs by the reference")
 def test_before_the_answer(switch, client, prompt):
     _, leg = ring(switch, client)
     assert client.error("leg_play_start", id=leg, url=prompt) == (409, "leg has no audio writer")
@@ -205,6 +210,7 @@ def test_refusals(switch, client, kind):
         assert client.error(start, id=owner, tone="us_dial") == (409, "room has no participants")
 
 
+@pytest.mark.beyond("an error in the reference")
 def test_a_stop_while_the_file_is_fetched(switch, client, web):
     _, leg = answered(switch, client)
     playback = client.ok("leg_play_start", id=leg, url=web.url("/hang"))["playback_id"]

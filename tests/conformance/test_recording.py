@@ -7,6 +7,7 @@ import pytest
 from tests.support.calls import answered, in_room, ring
 
 
+@pytest.mark.beyond("the reference knows gcs")
 @pytest.mark.parametrize("kind", ["leg", "room"])
 def test_refusals(switch, client, kind):
     start, stop, pause, resume = (f"{kind}_record_{verb}" for verb in ("start", "stop", "pause", "resume"))
@@ -39,6 +40,7 @@ def test_a_name_that_is_none(switch, client, name):
     assert client.error("leg_record_start", id=leg, filename=name) == (400, "invalid recording filename")
 
 
+@pytest.mark.beyond("a recording stays behind in the reference")
 def test_a_recording_goes_with_the_leg(switch, client):
     _, leg = answered(switch, client)
     file = client.ok("leg_record_start", id=leg)["file"]

@@ -138,3 +138,27 @@ def test_readiness_follows_the_switch(service, switch):
         urllib.request.urlopen(f"http://{address(service)}/readyz", timeout=5)
     assert refused.value.code == 503
     refused.value.close()
+
+
+def test_a_frame_whose_type_is_none_is_refused_under_its_request_id(client):
+    client.ws.send('{"type":["list_legs"],"request_id":"7"}')
+    assert client.reply("7")["data"] == {"code": 400, "message": "invalid JSON"}
+
+
+def test_payload_rules(client):
+    assert client.error("get_leg") == (404, "leg not found")
+    assert client.error("get_leg", id=None) == (404, "leg not found")
+    assert client.error("get_leg", id=5) == (400, "invalid payload: id: must be a string")
+    assert client.error("create_room", sample_rate="8000")[0] == 400
+    assert client.error("create_room", sample_rate=8000.0)[0] == 400
+    assert client.error("create_room", sample_rate=True)[0] == 400
+    client.ws.send('{"type":"get_leg","request_id":"p","payload":[1]}')
+    assert client.reply("p")["data"] == {"code": 400, "message": "invalid payload: must be an object"}
+    client.ws.send('{"TYPE":"create_room","Request_ID":"c","PayLoad":{"ID":"case","id":"exact","x":1}}')
+    assert client.reply("c")["data"]["id"] == "exact"
+
+
+def test_stop_closes_with_1000(client):
+    client.ws.send('{"type":"stop"}')
+    assert client.closed.wait(5)
+    assert client.close_code == 1000

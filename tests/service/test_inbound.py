@@ -75,3 +75,27 @@ def test_a_codec_that_the_switch_lacks_is_named_and_not_chosen(switch, client, s
     client.event("leg.connected")
     peer.wait("200")
     assert peer.codec == "PCMU"
+
+
+def test_names_of_a_callers_headers_have_no_case(switch, client):
+    switch.call(
+        headers={"x-app-id": "sales", "x-customer": "42", "X-CUSTOMER": "43", "x-WEBHOOK-secret": "s"}
+    )
+    event = client.event("leg.ringing")
+    assert event["app_id"] == "sales"
+    assert event["sip_headers"] == {"x-app-id": "sales", "x-customer": "42", "X-CUSTOMER-1": "43"}
+    assert client.ok("get_leg", id=event["leg_id"])["app_id"] == "sales"
+
+
+def test_a_secret_that_is_there_twice_is_not_shown(switch, client):
+    switch.call(headers={"X-Webhook-Secret": "s", "X-WEBHOOK-SECRET": "t", "X-Webhook-Secret-Name": "n"})
+    assert client.event("leg.ringing")["sip_headers"] == {"X-Webhook-Secret-Name": "n"}
+
+
+def test_a_declined_refer_is_reported(switch, client):
+    peer, leg = answered(switch, client)
+    peer.refer("sip:bob@example.com")
+    event = client.event("leg.transfer_requested", leg_id=leg)
+    assert (event["kind"], event["target"], event["declined"]) == ("blind", "sip:bob@example.com", True)
+    peer.wait("603")
+    assert client.ok("get_leg", id=leg)["state"] == "connected"

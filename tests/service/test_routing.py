@@ -122,3 +122,22 @@ def test_the_matrix_survives_a_restart(switch, start, connect):
     assert kept_apart(switch, service, legs) == set()
     client.ok("set_leg_role", leg_id=legs["spy"], role="spy")
     assert kept_apart(switch, service, legs) == {("customer", "spy")}
+
+
+def test_routing_errors(client):
+    for command, payload in (
+        ("room_routing_get", {"id": "x"}),
+        ("room_routing_set", {"room_id": "x"}),
+        ("room_routing_update", {"room_id": "x"}),
+    ):
+        assert client.error(command, **payload) == (404, "room x not found")
+    client.ok("create_room", id="r")
+    for matrix in ([], {"a": "b"}, {"a": [1]}, "x", {"a": ["x" * 300]}):
+        assert client.error("room_routing_set", room_id="r", matrix=matrix)[0] == 400
+    assert client.error("room_routing_update", room_id="r", updates=[{"sources": 5}])[0] == 400
+    assert client.ok("room_routing_get", id="r") == {"matrix": {}}
+    full = {str(number): [] for number in range(256)}
+    client.ok("room_routing_set", room_id="r", matrix=full)
+    more = [{"listener_role": "0", "sources": ["x"]}, {"listener_role": "one more", "sources": []}]
+    assert client.error("room_routing_update", room_id="r", updates=more) == (400, "more than 256 rows")
+    assert client.ok("room_routing_get", id="r") == {"matrix": full}

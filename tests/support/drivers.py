@@ -225,8 +225,10 @@ class SipPeer:
         self._call.refer(target)
 
     def type(self, line: str) -> None:
-        assert self._call.text is not None
-        self._call.text.type(f"{line}\r\n")
+        text = self._call.text
+        assert text is not None
+        eventually(lambda: text.agreed, "text is agreed on")
+        text.type(f"{line}\r\n")
 
     @property
     def texts(self) -> list[str]:

@@ -63,6 +63,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         wanted.add("connect")
     if config.getoption("--target"):
         wanted.add("server")
+        for item in items:
+            if mark := item.get_closest_marker("beyond"):
+                item.add_marker(pytest.mark.skip(reason=mark.args[0]))
     others = [item for item in items if not wanted <= set(getattr(item, "fixturenames", wanted))]
     if others:
         config.hook.pytest_deselected(items=others)

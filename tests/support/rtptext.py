@@ -30,6 +30,11 @@ class TextStream:
         """Where to send what is typed."""
         self._remote = ("127.0.0.1", port)
 
+    @property
+    def agreed(self) -> bool:
+        """Whether it is known where to send text."""
+        return self._remote is not None
+
     def type(self, text: str) -> None:
         """Send a text in one packet."""
         assert self._remote is not None, "no text was agreed on"
