@@ -146,7 +146,7 @@ def test_events(service: Service, seed: int) -> None:
 
     def handle(event: dict) -> None:
         handled.append(event)
-        translate(service.ctx, event)
+        translate(service.ctx, service.ctx.nodes.default, event)
 
     client = EslClient("127.0.0.1", 1, "x", on_event=handle)
     decoder = Decoder()
@@ -171,7 +171,7 @@ def test_recorded_call_gives_its_events_after_all_that(service: Service) -> None
         service.ctx.legs.remove(leg)
     bus = service.ctx.bus.subscribe(100, AppFilter(""))
     for event in RECORDED:
-        translate(service.ctx, event)
+        translate(service.ctx, service.ctx.nodes.default, event)
     _, frames_out = bus.take(100)
     kinds = [orjson.loads(frame)["type"] for frame in frames_out]
     assert kinds[0] == "leg.ringing"
