@@ -149,9 +149,14 @@ def _written_ms(path: str) -> int:
 
 
 def _held_until(recording: Recording) -> int:
-    """How long the file has to be when the leg was on hold at the end, in ms; else what is written counts."""
-    on_hold = recording.held and recording.held[-1][1] < 0
-    return recording.elapsed_ms(recording.stopped_at) if on_hold and recording.stopped_at else 0
+    """How long the file has to be at least, in ms: to the end of the last hold, of which nothing is written,
+    nor may be of the moment behind it. The switch removes a file without a frame."""
+    if not recording.held:
+        return 0
+    end = recording.held[-1][1]
+    if end < 0:
+        return recording.elapsed_ms(recording.stopped_at) if recording.stopped_at else 0
+    return end
 
 
 def _check_readable(paths: list[str]) -> None:
