@@ -436,7 +436,7 @@ def peak():
 target, rate, milliseconds, pieces = json.loads(sys.argv[1])
 """
 MERGE = f"""{_MEASURED}
-from vsi_esl.media.merge import Piece, merge
+from vsi_esl.audio.merge import Piece, merge
 before, started = peak(), time.perf_counter()
 skipped = merge(target, rate, len(pieces), milliseconds, [Piece(p, n, 0) for n, p in enumerate(pieces)])
 assert not skipped, skipped
