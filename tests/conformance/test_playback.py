@@ -6,27 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.calls import answered, ring
-from tests.support.webserver import WebServer, tone
-
-
-@pytest.fixture
-def prompt(web: WebServer) -> str:
-    """The URL of half a second of a tone."""
-    return web.put("/prompt.wav", tone(700, 0.5))
-
-
-@pytest.fixture
-def long(web: WebServer) -> str:
-    return web.put("/long.wav", tone(700, 30))
-
-
-def started(client, playback_id):
-    return client.event("playback.started", playback_id=playback_id)
-
-
-def finished(client, playback_id):
-    return client.event("playback.finished", playback_id=playback_id)
+from tests.support.calls import answered, finished, ring, started
+from tests.support.webserver import tone
 
 
 def test_a_file_is_played_to_a_leg(switch, client, prompt):

@@ -4,29 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.calls import answered
+from tests.support.calls import answered, finished, started
 from tests.support.drivers import eventually
 from tests.support.service import settled
-from tests.support.webserver import WebServer, tone
-
-
-@pytest.fixture
-def prompt(web: WebServer) -> str:
-    """The URL of half a second of a tone."""
-    return web.put("/prompt.wav", tone(700, 0.5))
-
-
-@pytest.fixture
-def long(web: WebServer) -> str:
-    return web.put("/long.wav", tone(700, 30))
-
-
-def started(client, playback_id):
-    return client.event("playback.started", playback_id=playback_id)
-
-
-def finished(client, playback_id):
-    return client.event("playback.finished", playback_id=playback_id)
+from tests.support.webserver import tone
 
 
 def test_several_at_once_on_a_leg_and_a_room(switch, client, service, long):

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from tests.support.calls import answered, ring
+from tests.support.calls import answered, dial, ring
 from tests.support.receiver import Receiver
 from tests.support.service import crash, signed
 from vsi_esl import __version__
@@ -20,6 +20,13 @@ def receiver():
     yield one
     one.released.set()
     one.stop()
+
+
+def leg_with_webhook(switch, client, receiver) -> str:
+    """An outbound leg that is answered, whose events go to /leg."""
+    leg = dial(switch, client, webhook_url=receiver.url("/leg"), webhook_secret="l")
+    client.event("leg.connected", leg_id=leg)
+    return leg
 
 
 def networks(*names: str):
@@ -65,14 +72,7 @@ def test_leg_before_room_before_global(switch, start, connect, receiver):
     hooks = {"url": receiver.url("/global"), "secret": "g", "allow_private_urls": True}
     client = connect(start(webhooks=hooks))
     client.ok("create_room", id="r", webhook_url=receiver.url("/room"), webhook_secret="r")
-    own = client.ok(
-        "create_leg",
-        type="sip",
-        to=switch.uri("instant"),
-        webhook_url=receiver.url("/leg"),
-        webhook_secret="l",
-    )["id"]
-    client.event("leg.connected", leg_id=own)
+    own = leg_with_webhook(switch, client, receiver)
     _, plain = answered(switch, client)
     client.ok("add_leg_to_room", room_id="r", leg_id=own)
     client.ok("add_leg_to_room", room_id="r", leg_id=plain)
@@ -123,14 +123,7 @@ def test_a_restarted_service_delivers_what_is_left_and_knows_its_webhooks(switch
     service = start(webhooks=hooks)
     client = connect(service)
     client.ok("create_room", id="r", webhook_url=receiver.url("/room"), webhook_secret="r")
-    own = client.ok(
-        "create_leg",
-        type="sip",
-        to=switch.uri("instant"),
-        webhook_url=receiver.url("/leg"),
-        webhook_secret="l",
-    )["id"]
-    client.event("leg.connected", leg_id=own)
+    own = leg_with_webhook(switch, client, receiver)
     gone, other = answered(switch, client)
     before = client.types()
     crash(service)

@@ -61,3 +61,11 @@ def reasons(client, leg):
 def play(client, leg):
     playback = client.ok("leg_play_start", id=leg, tone="us_dial")["playback_id"]
     client.event("playback.started", playback_id=playback)
+
+
+def started(client, playback_id):
+    return client.event("playback.started", playback_id=playback_id)
+
+
+def finished(client, playback_id):
+    return client.event("playback.finished", playback_id=playback_id)

@@ -22,7 +22,7 @@ from .log import Log, recorded_log
 from .restface import RestFace
 from .service import address
 from .vsi import VsiClient
-from .webserver import WebServer
+from .webserver import WebServer, tone
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -179,3 +179,15 @@ def web() -> Iterator[WebServer]:
     server = WebServer()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def prompt(web: WebServer) -> str:
+    """The URL of half a second of a tone."""
+    return web.put("/prompt.wav", tone(700, 0.5))
+
+
+@pytest.fixture
+def long(web: WebServer) -> str:
+    """The URL of 30 s of a tone."""
+    return web.put("/long.wav", tone(700, 30))

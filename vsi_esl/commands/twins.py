@@ -21,7 +21,8 @@ from .rooms import RoomPayload
 
 
 def for_leg_and_room(
-    name: str,
+    leg_command: str,
+    room_command: str,
     payload: type[Payload] | None = None,
     *,
     rest: Rest,
@@ -29,7 +30,7 @@ def for_leg_and_room(
     room: str,
     room_reply: Any = None,
 ) -> Callable[[Handler], Handler]:
-    """Register the decorated function as the handler of leg_`name` and room_`name`.
+    """Register the decorated function as the handler of two commands, whose names stand in full, to be found.
 
     It is called as `handler(ctx, owner, **payload)`, with the id in `owner`, whether there is such a leg or
     room or not (`find` says). `payload` is what there is besides the id, `rest` the route behind that of the
@@ -39,12 +40,12 @@ def for_leg_and_room(
 
     def take(handler: Handler) -> Handler:
         reply = replies.of_handler(handler)
-        for kind, base, about, answered in (
-            (LEG, LegPayload, leg, reply),
-            (ROOM, RoomPayload, room, room_reply or reply),
+        for name, kind, base, about, answered in (
+            (leg_command, LEG, LegPayload, leg, reply),
+            (room_command, ROOM, RoomPayload, room, room_reply or reply),
         ):
             register(
-                f"{kind}_{name}",
+                name,
                 base if payload is None else type(f"{kind}_{payload.__name__}", (payload, base), {}),
                 _handler(handler, kind),
                 about=about,

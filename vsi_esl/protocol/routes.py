@@ -28,11 +28,11 @@ class Planned:
         return self.group or (self.about.tag if self.about is not None else "")
 
 
-def _of_both(name: str, method: str, path: str) -> dict[str, Planned]:
-    """Of a pair of commands, one about legs and one about rooms."""
+def _of_both(leg_command: str, room_command: str, method: str, path: str) -> dict[str, Planned]:
+    """Of a pair of commands, one about legs and one about rooms. Their names stand in full, to be found."""
     return {
-        f"{kind.noun}_{name}": Planned(Rest(method, f"/{kind.noun}s/{{id}}/{path}"), kind)
-        for kind in (LegId, RoomId)
+        name: Planned(Rest(method, f"/{kind.noun}s/{{id}}/{path}"), kind)
+        for name, kind in ((leg_command, LegId), (room_command, RoomId))
     }
 
 
@@ -42,15 +42,15 @@ PLANNED: dict[str, Planned] = {
     "webrtc_get_candidates": Planned(Rest("GET", "/legs/{id}/ice-candidates"), LegId, group="WebRTC"),
     "leg_amd_start": Planned(Rest("POST", "/legs/{id}/amd"), LegId),
     "leg_transfer": Planned(Rest("POST", "/legs/{id}/transfer", 202), LegId),
-    **_of_both("stt_start", "POST", "stt"),
-    **_of_both("stt_stop", "DELETE", "stt"),
-    **_of_both("tts", "POST", "tts"),
-    **_of_both("agent_message", "POST", "agent/message"),
-    **_of_both("agent_stop", "DELETE", "agent"),
-    **_of_both("agent_elevenlabs", "POST", "agent/elevenlabs"),
-    **_of_both("agent_vapi", "POST", "agent/vapi"),
-    **_of_both("agent_pipecat", "POST", "agent/pipecat"),
-    **_of_both("agent_deepgram", "POST", "agent/deepgram"),
+    **_of_both("leg_stt_start", "room_stt_start", "POST", "stt"),
+    **_of_both("leg_stt_stop", "room_stt_stop", "DELETE", "stt"),
+    **_of_both("leg_tts", "room_tts", "POST", "tts"),
+    **_of_both("leg_agent_message", "room_agent_message", "POST", "agent/message"),
+    **_of_both("leg_agent_stop", "room_agent_stop", "DELETE", "agent"),
+    **_of_both("leg_agent_elevenlabs", "room_agent_elevenlabs", "POST", "agent/elevenlabs"),
+    **_of_both("leg_agent_vapi", "room_agent_vapi", "POST", "agent/vapi"),
+    **_of_both("leg_agent_pipecat", "room_agent_pipecat", "POST", "agent/pipecat"),
+    **_of_both("leg_agent_deepgram", "room_agent_deepgram", "POST", "agent/deepgram"),
 }
 """What nobody has registered is looked up here."""
 

@@ -61,7 +61,12 @@ def test_twins_are_one_function_and_two_commands(monkeypatch):
     payload = type("Tts", (Payload,), {"text": Text()})
 
     @for_leg_and_room(
-        "tts", payload, rest=Rest("POST", "/tts"), leg="Speak to a leg.", room="Speak to a room.\n\nAt once."
+        "leg_tts",
+        "room_tts",
+        payload,
+        rest=Rest("POST", "/tts"),
+        leg="Speak to a leg.",
+        room="Speak to a room.\n\nAt once.",
     )
     def tts(ctx: object, owner: Owner, text: str) -> Spoken:
         return {"of": f"{owner.kind} {owner.id}", "words": len(text.split())}
@@ -76,7 +81,7 @@ def test_twins_are_one_function_and_two_commands(monkeypatch):
     assert leg.handler(None, **arguments) == {"of": "leg 1", "words": 2}
     assert room.handler(None, **arguments) == {"of": "room 1", "words": 2}
     with pytest.raises(ValueError, match="twice"):
-        for_leg_and_room("tts", payload, rest=Rest("POST", "/tts"), leg="A.", room="B.")(tts)
+        for_leg_and_room("leg_tts", "room_tts", payload, rest=Rest("POST", "/tts"), leg="A.", room="B.")(tts)
 
 
 def test_what_is_not_registered_has_a_route_that_says_so():

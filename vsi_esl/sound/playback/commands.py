@@ -57,7 +57,8 @@ class PlaybackStart(TypedDict):
 
 
 @for_leg_and_room(
-    "play_start",
+    "leg_play_start",
+    "room_play_start",
     PlayStart,
     rest=Rest("POST", "/play", body=Body.REQUIRED),
     leg="Play a URL or a tone to one leg, wherever it is; others in its room do not hear it.",
@@ -78,7 +79,8 @@ def play_start(ctx: Context, owner: Owner, **what: str | int) -> PlaybackStart:
 
 
 @for_leg_and_room(
-    "play_stop",
+    "leg_play_stop",
+    "room_play_stop",
     PlayStop,
     rest=Rest("DELETE", "/play/{playback_id}"),
     leg="Stop one playback of a leg.",
@@ -90,7 +92,8 @@ def play_stop(ctx: Context, owner: Owner, playback_id: str) -> Status[Literal["s
 
 
 @for_leg_and_room(
-    "play_volume",
+    "leg_play_volume",
+    "room_play_volume",
     PlayVolume,
     rest=Rest("PATCH", "/play/{playback_id}", body=Body.REQUIRED),
     leg="Change the volume of a leg's playback while it runs.",

@@ -65,7 +65,8 @@ class RoomRecordingStop(RecordingStop):
 
 
 @for_leg_and_room(
-    "record_start",
+    "leg_record_start",
+    "room_record_start",
     RecordStart,
     rest=Rest("POST", "/record", body=Body.OPTIONAL),
     leg="Record one leg in stereo: left what it says, right what it hears.",
@@ -87,7 +88,8 @@ def record_start(
 
 
 @for_leg_and_room(
-    "record_pause",
+    "leg_record_pause",
+    "room_record_pause",
     rest=Rest("POST", "/record/pause"),
     leg="Record silence from now on; the time goes on.",
     room="Record silence from now on, in the mix and in every track; the time goes on.",
@@ -98,7 +100,11 @@ def record_pause(ctx: Context, owner: Owner) -> Status[Literal["paused", "alread
 
 
 @for_leg_and_room(
-    "record_resume", rest=Rest("POST", "/record/resume"), leg="End the pause.", room="End the pause."
+    "leg_record_resume",
+    "room_record_resume",
+    rest=Rest("POST", "/record/resume"),
+    leg="End the pause.",
+    room="End the pause.",
 )
 def record_resume(ctx: Context, owner: Owner) -> Status[Literal["resumed", "not_paused"]]:
     changed = recorder.pause(ctx, _running(ctx, owner), False)
@@ -106,7 +112,8 @@ def record_resume(ctx: Context, owner: Owner) -> Status[Literal["resumed", "not_
 
 
 @for_leg_and_room(
-    "record_stop",
+    "leg_record_stop",
+    "room_record_stop",
     rest=Rest("DELETE", "/record"),
     leg="Finish the leg's recording; the reply says where the file is.",
     room="Finish the room's recording; the reply says where the files are.",
