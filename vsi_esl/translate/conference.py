@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..calls import lifecycle, placement
-from . import SwitchEvent, on_event, translate_conference
+from . import SwitchEvent, on_event, text_of, translate_conference
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @on_event("conference::maintenance")
 def conference_maintenance(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """Members that are no legs (bridges, bots, other people's conferences) are not found and so ignored."""
-    action = event.get("Action", "")
+    action = text_of(event, "Action")
     if translate_conference(ctx, node, action, event):
         return
     leg = ctx.legs.find(event.get("Unique-ID", ""))
