@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.calls import answered, ring
+from tests.support.calls import answered, media_passed, ring
 from tests.support.drivers import eventually
 from vsi_esl.translate.hangup import mos
 
 
 def test_remote_bye_has_quality_of_what_was_received(switch, client):
     peer, leg = answered(switch, client)
-    service_saw_media(switch, peer)
+    media_passed(switch, peer)
     peer.hang_up()
     event = client.event("leg.disconnected", leg_id=leg)
     assert event["cdr"]["reason"] == "remote_bye"
@@ -21,14 +21,6 @@ def test_remote_bye_has_quality_of_what_was_received(switch, client):
     # how steadily the packets came is this machine's matter, what is made of it is ours
     loss = quality["rtp_packets_lost"] / (quality["rtp_packets_received"] + quality["rtp_packets_lost"])
     assert quality["mos_score"] == pytest.approx(mos(quality["rtp_jitter_ms"], loss), abs=0.02)
-
-
-def service_saw_media(switch, peer):
-    """Until a few packets have passed."""
-    if switch.name == "freeswitch":
-        eventually(lambda: peer._call.rtp.received > 10, "RTP from the switch")
-    else:
-        eventually(lambda: peer.packets > 5, "simulated RTP")
 
 
 def test_auto_ringing(switch, start, connect):

@@ -11,7 +11,7 @@ from ipaddress import ip_network
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.calls import answered
+from tests.support.calls import answered, media_passed
 from tests.support.drivers import eventually
 from tests.support.process import ServiceProcess, environ_of
 from tests.support.s3server import (
@@ -210,6 +210,8 @@ def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server,
     plain, other = answered(switch, client)
     peer, leg = answered(switch, client)
     file = record(client, leg)
+    for one in (plain, peer):
+        media_passed(switch, one)
     server.stop()
     plain.hang_up()
     told = client.event("leg.disconnected", leg_id=other)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from .drivers import eventually
+
 REJECTIONS = {
     "busy": 486,
     "declined": 603,
@@ -69,3 +71,11 @@ def started(client, playback_id):
 
 def finished(client, playback_id):
     return client.event("playback.finished", playback_id=playback_id)
+
+
+def media_passed(switch, peer):
+    """Until a few packets have passed: the end of the call tells their quality."""
+    if switch.name == "freeswitch":
+        eventually(lambda: peer._call.rtp.received > 10, "RTP from the switch")
+    else:
+        eventually(lambda: peer.packets > 5, "simulated RTP")
