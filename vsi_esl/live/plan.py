@@ -1,0 +1,66 @@
+"""What a session wants of a leg or room: whom it hears, and who hears it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from ..model.owner import Owner
+
+
+class Hears(Enum):
+    """Whom a session hears."""
+
+    NOBODY = "nobody"
+    LEG = "leg"
+    """What the leg itself says, also while it is muted, wherever it is."""
+    ROOM = "room"
+    """Everybody in the room, but not the session itself."""
+
+
+class Speaks(Enum):
+    """Who hears a session."""
+
+    TO_NOBODY = "nobody"
+    TO_LEG = "leg"
+    """That leg only, wherever it is."""
+    TO_ROOM = "room"
+    """Everybody in the room, whatever its routing, across bridges, and in its recording."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """A session that is wanted. The callbacks are called in the event loop and must not wait; `on_closed` is
+    called once and last, whatever happens, also when the session never began."""
+
+    kind: str
+    """stt, tts, agent, amd or test: for metrics."""
+    provider: str = ""
+    """For metrics."""
+    task: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    hears: Hears = Hears.NOBODY
+    speaks: Speaks = Speaks.TO_NOBODY
+    leg_id: str = ""
+    """The leg that is heard or spoken to."""
+    room_id: str = ""
+    """The room that is heard or spoken into."""
+    owner: Owner
+    """Whose end is the session's: the leg, or the room that is emptied or deleted."""
+    on_report: Callable[[str, dict[str, Any]], None]
+    """`what` and `data` of the worker's reports, "attached" among them."""
+    on_closed: Callable[[End], None]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class End:
+    """Why a session is over. `reason`: done, closed, no_audio, provider, error (as `media.messages.Closed`), and
+    ours: owner (the leg or room is gone), worker (the worker died), switch (its channels are gone), refused (it
+    could not be begun)."""
+
+    reason: str
+    error: str = ""
+    category: str = ""
+    figures: dict[str, float] = field(default_factory=dict)

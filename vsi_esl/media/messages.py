@@ -1,0 +1,165 @@
+"""What passes between the service and a media worker: one JSON object a message, behind its length.
+
+Both ends are ours and of one version; a message that cannot be read is a fault, and ends the worker.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+
+LENGTH = struct.Struct(">I")
+LONGEST = 8 << 20
+"""Bytes of one message."""
+
+# -- where audio comes from and goes to ------------------------------------------------------------------
+
+FORK = "fork"
+"""A WebSocket that the switch opens (mod_audio_fork): what one leg says."""
+UNICAST = "unicast"
+"""Raw audio over UDP, both ways (`unicast` of the core): what an internal channel hears and says."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Ear:
+    """Where the session's audio comes from. It is handed to the task at 16 kHz, in frames of 20 ms."""
+
+    kind: str
+    rate: int
+    """Samples a second on the way from the switch."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Mouth:
+    """Where what the task says goes to, by UDP; with a unicast ear over the same socket."""
+
+    rate: int
+    lead_ms: int = 60
+    """How far what is sent is ahead of the clock."""
+    longest_s: float = 60.0
+    """How much may wait to be said; more is an overrun, counted and dropped."""
+
+
+# -- from the service ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Open:
+    """Begin a session. The worker answers with `Opened` at once, and starts the task."""
+
+    kind: ClassVar = "open"
+    session: str
+    task: str
+    """Name of the task, a module in `media.tasks`."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    ear: Ear | None = None
+    mouth: Mouth | None = None
+    patience_s: float = 2.0
+    """How long the switch may take to bring the audio before the session ends with `no_audio`."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Close:
+    """End a session; its task may take `grace_s` more for what is on its way. `Closed` follows."""
+
+    kind: ClassVar = "close"
+    session: str
+    grace_s: float = 0.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Tell:
+    """Something for a running task: `what` is the task's word, such as "message", "digits" or "gain"."""
+
+    kind: ClassVar = "tell"
+    session: str
+    what: str
+    value: Any = None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Ping:
+    """Are you alive? `Pong` answers."""
+
+    kind: ClassVar = "ping"
+    number: int
+
+
+# -- from the worker ---------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Opened:
+    """Where the switch is to bring the session's audio."""
+
+    kind: ClassVar = "opened"
+    session: str
+    url: str = ""
+    """WebSocket of a fork, with the session's token in it; good for one connection."""
+    port: int = 0
+    """UDP port on loopback."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Report:
+    """Something happened: `what` is "attached" (the first audio came), "detached" (a fork ended), or a word of
+    the task's."""
+
+    kind: ClassVar = "report"
+    session: str
+    what: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Closed:
+    """The end of a session, once. Nothing follows."""
+
+    kind: ClassVar = "closed"
+    session: str
+    reason: str
+    """done (the task's own end), closed (as told), no_audio, provider (it ended or failed), error (a fault)."""
+    error: str = ""
+    """For people; never holds a key or a text."""
+    category: str = ""
+    """Of a provider's failure, `vsi_esl.providers.base`."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What was measured: first_audio_ms, first_text_ms, flush_ms, late_frames, overruns, reconnects, ..."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Pong:
+    """Alive, with this many sessions; and what was counted since the start of the process."""
+
+    kind: ClassVar = "pong"
+    number: int
+    sessions: int
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+ToWorker = Open | Close | Tell | Ping
+FromWorker = Opened | Report | Closed | Pong
+
+_KINDS: dict[str, Any] = {one.kind: one for one in (Open, Close, Tell, Ping, Opened, Report, Closed, Pong)}
+_PARTS: dict[str, Any] = {"ear": Ear, "mouth": Mouth}
+
+
+def pack(message: ToWorker | FromWorker) -> bytes:
+    """A message as it is sent. ValueError when it is too long."""
+    body = orjson.dumps({"kind": message.kind, **asdict(message)})
+    if len(body) > LONGEST:
+        raise ValueError(f"a message of {len(body)} bytes")
+    return LENGTH.pack(len(body)) + body
+
+
+def unpack(body: bytes) -> Any:
+    """The message in a body. ValueError (TypeError) when there is none."""
+    data = orjson.loads(body)
+    kind = _KINDS[data.pop("kind")]
+    for name, part in _PARTS.items():
+        if data.get(name) is not None:
+            data[name] = part(**data[name])
+    return kind(**data)

@@ -1,0 +1,1 @@
+"""Agents that hear and speak: one provider a module."""
