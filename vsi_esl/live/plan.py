@@ -56,9 +56,9 @@ class Plan:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class End:
-    """Why a session is over. `reason`: done, closed, no_audio, provider, error (as `media.messages.Closed`), and
-    ours: owner (the leg or room is gone), worker (the worker died), switch (its channels are gone), refused (it
-    could not be begun)."""
+    """Why a session is over. `reason`: done, closed, no_audio, provider, error (as
+    `media.messages.Closed`), and ours: owner (the leg or room is gone), worker (the worker died), switch
+    (its channels are gone), refused (it could not be begun)."""
 
     reason: str
     error: str = ""

@@ -1,5 +1,5 @@
-"""All live sessions of a service: begun, told things, ended; each with a media worker on one side and the switch
-on the other.
+"""All live sessions of a service: begun, told things, ended; each with a media worker on one side and the
+switch on the other.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Session:
         raise NotImplementedError
 
     def close(self, grace_s: float = 0.0) -> None:
-        """End it: the switch stops at once to hear it or to bring it audio, the task may take `grace_s` for what
-        is on its way. Returns at once; `on_closed` follows. Does not fail, and may be repeated."""
+        """End it: the switch stops at once to hear it or to bring it audio, the task may take `grace_s` for
+        what is on its way. Returns at once; `on_closed` follows. Does not fail, and may be repeated."""
         raise NotImplementedError
 
 
@@ -33,8 +33,9 @@ class Sessions:
     """Had by `ctx.get(Sessions)`."""
 
     def begin(self, ctx: Context, plan: Plan) -> Session:
-        """Begin a session: returns at once, all else is told by the plan's callbacks. Raises NotSupported (501)
-        when the switch lacks what it takes, Unavailable (503) when there are too many or no worker."""
+        """Begin a session: returns at once, all else is told by the plan's callbacks. Raises NotSupported
+        (501) when the switch lacks what it takes, Unavailable (503) when there are too many or no
+        worker."""
         raise NotImplementedError
 
     def of(self, owner: Owner) -> list[Session]:

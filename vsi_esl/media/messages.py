@@ -105,8 +105,8 @@ class Opened:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Report:
-    """Something happened: `what` is "attached" (the first audio came), "detached" (a fork ended), or a word of
-    the task's."""
+    """Something happened: `what` is "attached" (the first audio came), "detached" (a fork ended), or a word
+    of the task's."""
 
     kind: ClassVar = "report"
     session: str
@@ -121,7 +121,8 @@ class Closed:
     kind: ClassVar = "closed"
     session: str
     reason: str
-    """done (the task's own end), closed (as told), no_audio, provider (it ended or failed), error (a fault)."""
+    """done (the task's own end), closed (as told), no_audio, provider (it ended or failed), error (a
+    fault)."""
     error: str = ""
     """For people; never holds a key or a text."""
     category: str = ""

@@ -25,8 +25,8 @@ TRANSIENT = frozenset({RATE_LIMITED, SERVICE_UNAVAILABLE, RETRYABLE})
 
 
 class ProviderError(Exception):
-    """A provider failed. The text is for people and holds neither keys nor what was said; `category` is one of
-    those above."""
+    """A provider failed. The text is for people and holds neither keys nor what was said; `category` is one
+    of those above."""
 
     def __init__(self, message: str, category: str = UNKNOWN) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ def category_of(status: int) -> str:
     return PERMANENT_INPUT if status >= 400 else UNKNOWN
 
 
-class Provider(ABC):
+class Provider:
     """One session at a provider. `settings` are what the command and the service's settings give it, among
     them `api_key` and `base_url` ("" for the provider's own address)."""
 
@@ -78,7 +78,7 @@ class Transcript:
     final: bool
 
 
-class Transcriber(Provider):
+class Transcriber(Provider, ABC):
     """Speech to text: `open`, then `send` and `texts` beside each other, `finish`, `close`."""
 
     @abstractmethod
@@ -98,13 +98,13 @@ class Transcriber(Provider):
         """What it understood, until it closes the connection. ProviderError."""
 
 
-class Synthesiser(Provider):
+class Synthesiser(Provider, ABC):
     """Text to speech."""
 
     @abstractmethod
     def speak(self) -> AsyncIterator[bytes]:
-        """The speech of settings["text"]: mono, 16 bit, little endian at `RATE`, in pieces of any even length.
-        ProviderError."""
+        """The speech of settings["text"]: mono, 16 bit, little endian at `RATE`, in pieces of any even
+        length. ProviderError."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -138,7 +138,7 @@ class Interrupted:
 AgentEvent = Connected | Speech | Said | Interrupted
 
 
-class Agent(Provider):
+class Agent(Provider, ABC):
     """An agent: `open`, then `send` and `events` beside each other, `close`."""
 
     @abstractmethod

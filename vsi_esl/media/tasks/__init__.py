@@ -85,8 +85,8 @@ class Task(ABC):
         provider's failure. Cancelled when the session has to end at once."""
 
     async def finish(self) -> None:
-        """The session is to end: what is on its way may still be waited for, for as long as `Close` said. Then
-        `run` is cancelled. Nothing by default."""
+        """The session is to end: what is on its way may still be waited for, for as long as `Close` said.
+        Then `run` is cancelled. Nothing by default."""
         return
 
     def told(self, what: str, value: Any) -> None:
