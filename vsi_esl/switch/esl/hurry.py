@@ -40,7 +40,9 @@ class Hurry:
             self._greenlet.kill(block=False)
 
     def _run(self) -> None:
-        while time.monotonic() < self._until:
+        while True:
             gevent.sleep(EVERY_S)
             if (connection := self._events()) is not None:
                 connection.nudge()
+            if time.monotonic() >= self._until:  # behind the first nudge, however late that comes
+                return
