@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from . import values
 from .declare import default_state_path, setting
+from .providers import ProviderSettings
 from .web import AccessSettings, ReplaySettings, WebhookSettings
 
 T = TypeVar("T")
@@ -242,6 +243,7 @@ class Config:
     media: MediaSettings = field(default_factory=MediaSettings)
     rooms: RoomSettings = field(default_factory=RoomSettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
+    providers: ProviderSettings = field(default_factory=ProviderSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     access: AccessSettings = field(default_factory=AccessSettings)
