@@ -1,6 +1,8 @@
 """What passes between the service and a media worker: one JSON object a message, behind its length.
 
-Both ends are ours and of one version; a message that cannot be read is a fault, and ends the worker.
+A worker is started as `python -m vsi_esl.media FD`, where FD is its end of a stream socket pair; it ends when
+the other end is closed. Both ends are ours and of one version; a message that cannot be read is a fault, and
+ends the worker.
 """
 
 from __future__ import annotations
@@ -34,9 +36,12 @@ class Ear:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Mouth:
-    """Where what the task says goes to, by UDP; with a unicast ear over the same socket."""
+    """Where what the task says goes to, by UDP; with a unicast ear over the same socket, unless it is
+    `apart`."""
 
     rate: int
+    apart: bool = False
+    """Of a channel of its own: what comes from there is not heard, and it has a port of its own."""
     lead_ms: int = 60
     """How far what is sent is ahead of the clock."""
     longest_s: float = 60.0
@@ -101,6 +106,8 @@ class Opened:
     """WebSocket of a fork, with the session's token in it; good for one connection."""
     port: int = 0
     """UDP port on loopback."""
+    mouth_port: int = 0
+    """That of a mouth that is `apart`."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
