@@ -230,7 +230,8 @@ class MediaWorker:
         while len(found) < count:
             piece = self.link.recv(count - len(found))
             if not piece:
-                raise AssertionError(f"the worker ended; there are {self.messages}")
+                logged = self.process.communicate()[1].decode()
+                raise AssertionError(f"the worker ended; there are {self.messages}; it logged {logged}")
             found += piece
         return found
 

@@ -54,10 +54,15 @@ class Voice(Protocol):
 class Work(Protocol):
     """A session, as its task sees it."""
 
-    audio: Audio
-    voice: Voice
-    http: aiohttp.ClientSession
-    """Shared by the sessions of a worker."""
+    @property
+    def audio(self) -> Audio: ...
+    @property
+    def voice(self) -> Voice:
+        """Without a mouth it says nothing."""
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """Shared by the sessions of a worker."""
 
     def report(self, what: str, **data: Any) -> None:
         """Tell the service. Never waits."""

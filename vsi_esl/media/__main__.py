@@ -1,0 +1,52 @@
+"""`python -m vsi_esl.media FD`: a media worker, with its link to the service on a socket that it inherits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+
+import structlog
+import uvloop
+
+from . import logs
+from .worker import Worker
+
+LEVEL = "VSI_ESL_LOG_LEVEL"
+EXIT_S = 3.0
+"""How long the process may live after the service is gone, whatever it is doing."""
+
+
+def main() -> None:
+    logs.setup(os.environ.get(LEVEL, "info"))
+    number = int(sys.argv[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the service's, which ends its workers
+    threading.Thread(target=end_with, args=(os.dup(number),), daemon=True).start()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(socket.socket(fileno=number)))
+    os._exit(0)  # no thread of a library holds it up
+
+
+async def serve(sock: socket.socket) -> None:
+    worker = Worker()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.end, "told by a signal")
+    await worker.run(sock)
+
+
+def end_with(number: int) -> None:
+    """End the process soon after the other end of the link is closed, also when the loop is stuck."""
+    poll = select.poll()
+    poll.register(number, select.POLLRDHUP)
+    poll.poll()
+    time.sleep(EXIT_S)
+    structlog.get_logger(__name__).error("media worker was stuck")
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

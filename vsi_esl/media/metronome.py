@@ -1,0 +1,63 @@
+"""One timer for all that is said in a worker: a beat every 5 ms, each of four groups on every fourth."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from .tasks import FRAME_MS
+
+GROUPS = 4
+BEAT_S = FRAME_MS / 1000 / GROUPS
+
+
+class Paced(Protocol):
+    def beat(self, now: float) -> bool:
+        """Send what is due; False when it needs no more beats. Does not fail."""
+
+
+class Metronome:
+    """Beats while somebody needs it. Times are `clock`'s, in seconds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic) -> None:
+        self._loop = loop
+        self.clock = clock
+        self._groups: list[list[Paced]] = [[] for _ in range(GROUPS)]
+        self._number = 0
+        """Of the next beat, since the clock began."""
+        self._timer: asyncio.TimerHandle | None = None
+        self.latest_s = 0.0
+        """The most that a beat was late since somebody set it to 0."""
+
+    def join(self, one: Paced, now: float) -> None:
+        """Beat for it every 20 ms from now on, the first time in 20 ms."""
+        self._groups[int(now / BEAT_S) % GROUPS].append(one)
+        if self._timer is None:
+            self._number = int(now / BEAT_S) + 1
+            self._set(now)
+
+    def leave(self, one: Paced) -> None:
+        for at, group in enumerate(self._groups):
+            if one in group:
+                self._groups[at] = [other for other in group if other is not one]
+
+    def _set(self, now: float) -> None:
+        self._timer = self._loop.call_later(max(0.0, self._number * BEAT_S - now), self._beat)
+
+    def _beat(self) -> None:
+        now = self.clock()
+        self.latest_s = max(self.latest_s, now - self._number * BEAT_S)
+        # the loop's timers may come a millisecond early; after a stall each group has its beat once
+        last = max(self._number, int(now / BEAT_S))
+        for number in range(max(self._number, last - GROUPS + 1), last + 1):
+            at = number % GROUPS
+            done = [one for one in self._groups[at] if not one.beat(now)]
+            if done:
+                self._groups[at] = [one for one in self._groups[at] if one not in done]
+        self._number = last + 1
+        if any(self._groups):
+            self._set(self.clock())
+        else:
+            self._timer = None

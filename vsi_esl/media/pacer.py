@@ -1,0 +1,242 @@
+"""What a session says, sent at the pace at which it is heard.
+
+The switch's queue is short (three frames on an internal channel): what comes in a burst is lost, and so one
+frame of 20 ms is sent every 20 ms, `lead` ahead of the clock. Nothing is sent while nothing is said: a
+channel that gets nothing is silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from .figures import Figures
+from .messages import Mouth
+from .metronome import Metronome
+from .pcm import Resampler, bytes_of_frame, louder
+from .tasks import FRAME_MS
+
+FRAME_S = FRAME_MS / 1000
+EARLY_S = 0.0025
+"""Beats may come that much before what is due on them."""
+LATE_S = 0.02
+SLICE_MS = 100
+"""How much is resampled at once: what is dropped later need not have been."""
+
+
+class Pacer:
+    """`tasks.Voice`. Nothing is sent before `connect`."""
+
+    def __init__(
+        self, mouth: Mouth, metronome: Metronome, figures: Figures, first: Callable[[], None]
+    ) -> None:
+        self._rate = mouth.rate
+        self._bytes = bytes_of_frame(mouth.rate)
+        self._lead_s = max(mouth.lead_ms, FRAME_MS) / 1000
+        self._longest_ms = mouth.longest_s * 1000
+        self._metronome = metronome
+        self._figures = figures
+        self._first: Callable[[], None] | None = first
+        self._send: Callable[[bytes], None] | None = None
+        self._gain = 1.0
+        self._closed = False
+
+        self._pieces: deque[tuple[memoryview, int]] = deque()
+        """Audio as it was appended, with its rate."""
+        self._waiting_ms = 0.0
+        """Of the pieces."""
+        self._odd = b""
+        self._resampler: Resampler | None = None
+        self._resampled = 0
+        """The rate that the resampler takes."""
+        self._ready = bytearray()
+        """Audio at the mouth's rate."""
+
+        self._speaking = False
+        self._dry = False
+        """Whether a frame was due and there was none."""
+        self._due = 0.0
+        """When the next frame is to be sent."""
+        self._sent_bytes = 0
+        self._spoken: list[asyncio.Future[None]] = []
+        self._roomy: list[asyncio.Future[None]] = []
+
+    # -- the task ------------------------------------------------------------------------------------------
+
+    def say(self, pcm: bytes, rate: int) -> None:
+        if self._closed:
+            return
+        if self._odd:
+            pcm, self._odd = self._odd + pcm, b""
+        if len(pcm) & 1:
+            pcm, self._odd = pcm[:-1], pcm[-1:]
+        fits = int((self._longest_ms - self._waiting_ms) * rate / 1000) * 2
+        if len(pcm) > fits:
+            pcm = pcm[: max(fits, 0)]
+            self._figures.count("overruns")
+        if not pcm:
+            return
+        self._pieces.append((memoryview(pcm), rate))
+        self._waiting_ms += len(pcm) * 500 / rate
+        if not self._speaking:
+            self._begin()
+        elif self._dry:
+            self._send_due(self._metronome.clock())
+
+    def hush(self) -> None:
+        if self._speaking:
+            self._figures.worst("flush_ms", max(0.0, self._heard_at - self._metronome.clock()) * 1000)
+        self._figures.count("flushes")
+        self._drop()
+
+    def set_gain(self, factor: float) -> None:
+        self._gain = factor
+
+    async def room(self) -> None:
+        while self._waiting_ms >= self._longest_ms / 2:
+            await self._wait(self._roomy)
+
+    async def said(self) -> None:
+        while self._speaking or self._pieces:
+            await self._wait(self._spoken)
+
+    @property
+    def said_ms(self) -> int:
+        return self._sent_bytes * 500 // self._rate
+
+    # -- the session ---------------------------------------------------------------------------------------
+
+    def connect(self, send: Callable[[bytes], None]) -> None:
+        """From now on frames can be sent."""
+        self._send = send
+        if self._pieces:
+            self._begin()
+
+    def close(self) -> None:
+        """Send nothing more. Who waits for what was to be said waits no longer."""
+        self._closed = True
+        self._send = None
+        self._drop()
+        self._stop()
+        self._metronome.leave(self)
+
+    # -- pace ----------------------------------------------------------------------------------------------
+
+    def beat(self, now: float) -> bool:
+        """Send what is due (`metronome.Paced`)."""
+        if not self._speaking:
+            return False
+        self._send_due(now)
+        if self._dry and now + EARLY_S >= self._heard_at - FRAME_S and not self._pieces:
+            # what is heard is about to end
+            self._pad()
+            self._send_due(now)
+            if now + EARLY_S >= self._heard_at:
+                self._stop()
+        return self._speaking
+
+    @property
+    def _heard_at(self) -> float:
+        """When all that was sent has been heard."""
+        return self._due + self._lead_s - FRAME_S
+
+    def _begin(self) -> None:
+        if self._send is None:
+            return
+        now = self._metronome.clock()
+        self._due = now - self._lead_s + FRAME_S
+        self._speaking = self._dry = True
+        self._metronome.join(self, now)
+        self._send_due(now)
+
+    def _stop(self) -> None:
+        self._speaking = False
+        _wake(self._spoken)
+
+    def _send_due(self, now: float) -> None:
+        late = not self._dry and now - self._due > LATE_S
+        # after a stall longer than the lead the listener has heard a gap; the rest comes later, not at once
+        self._due = max(self._due, now - self._lead_s + FRAME_S)
+        while self._due <= now + EARLY_S:
+            frame = self._take()
+            self._dry = not frame
+            if not frame or self._send is None:
+                return
+            if self._first is not None:
+                self._first()
+                self._first = None
+            self._figures.count("frames_out")
+            if late:
+                self._figures.count("late_frames")
+            self._send(frame if self._gain == 1.0 else louder(frame, self._gain))
+            self._sent_bytes += self._bytes
+            self._due += FRAME_S
+
+    # -- audio ---------------------------------------------------------------------------------------------
+
+    def _take(self) -> bytes:
+        """The next frame; none when there is not a whole one."""
+        while len(self._ready) < self._bytes and self._pieces:
+            self._fill()
+        if len(self._ready) < self._bytes:
+            return b""
+        frame = bytes(self._ready[: self._bytes])
+        del self._ready[: self._bytes]
+        return frame
+
+    def _fill(self) -> None:
+        """Move some of the first piece into what is ready."""
+        piece, rate = self._pieces.popleft()
+        most = rate * SLICE_MS // 1000 * 2
+        if len(piece) > most:
+            self._pieces.appendleft((piece[most:], rate))
+            piece = piece[:most]
+        self._waiting_ms -= len(piece) * 500 / rate
+        if self._roomy and self._waiting_ms < self._longest_ms / 2:
+            _wake(self._roomy)
+        if rate != self._resampled:
+            self._flush()
+            self._resampled = rate
+            self._resampler = None if rate == self._rate else Resampler(rate, self._rate)
+        self._ready += piece if self._resampler is None else self._resampler.feed(piece)
+
+    def _flush(self) -> None:
+        """Have out what the resampler keeps back."""
+        if self._resampler is not None:
+            self._ready += self._resampler.rest()
+        self._resampler = None
+        self._resampled = 0
+
+    def _pad(self) -> None:
+        """Fill the last frame with silence."""
+        self._flush()
+        if missing := -len(self._ready) % self._bytes:
+            self._ready += bytes(missing)
+            self._sent_bytes -= missing
+
+    def _drop(self) -> None:
+        self._pieces.clear()
+        self._ready.clear()
+        self._waiting_ms = 0.0
+        self._odd = b""
+        self._resampler = None
+        self._resampled = 0
+        _wake(self._roomy)
+
+    @staticmethod
+    async def _wait(waiting: list[asyncio.Future[None]]) -> None:
+        one = asyncio.get_running_loop().create_future()
+        waiting.append(one)
+        try:
+            await one
+        finally:
+            if one in waiting:
+                waiting.remove(one)
+
+
+def _wake(waiting: list[asyncio.Future[None]]) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_result(None)
+    waiting.clear()

@@ -1,0 +1,230 @@
+"""One session: its audio, its task and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import structlog
+
+from ..providers.base import ProviderError
+from . import logs, messages, tasks
+from .figures import Figures
+from .forks import Expected, Forks
+from .heard import Heard
+from .messages import Closed, Open, Opened, Report
+from .metronome import Metronome
+from .pacer import Pacer
+from .unicast import Unicast
+
+log = structlog.get_logger(__name__)
+
+CANCEL_S = 2.0
+"""How long a task may take to end when it is cancelled."""
+NO_MOUTH = messages.Mouth(rate=tasks.TASK_RATE)
+
+
+class Session:
+    """`tasks.Work` of one task. Made, it is open; `run` is its life, and returns after `Closed` was told.
+
+    `tell` takes what the service is to hear.
+    """
+
+    def __init__(
+        self,
+        told: Open,
+        *,
+        forks: Forks,
+        metronome: Metronome,
+        http: aiohttp.ClientSession,
+        total: Counter[str],
+        tell: Callable[[messages.FromWorker], None],
+    ) -> None:
+        self.http = http
+        self._told = told
+        self._tell = tell
+        self._forks = forks
+        self._began = time.monotonic()
+        self._figures = Figures(total)
+        self._closing: asyncio.Future[tuple[str, float]] = asyncio.get_running_loop().create_future()
+        """Why the session is to end, and how long its task may take for it."""
+        self._over = False
+        self._attached = asyncio.Event()
+        self._task: tasks.Task | None = None
+
+        self.audio = Heard(told.ear.rate if told.ear else tasks.TASK_RATE, self._figures)
+        self.voice = Pacer(told.mouth or NO_MOUTH, metronome, self._figures, self._first_audio)
+        if told.mouth is None:
+            self.voice.close()
+        self._unicast: Unicast | None = None
+        self._url = ""
+        self._awaited = 0
+        """How many connections of the switch are still to come."""
+
+    # -- the service ---------------------------------------------------------------------------------------
+
+    def close(self, grace_s: float) -> None:
+        """End it as told."""
+        self._end("closed", grace_s)
+
+    def hear(self, what: str, value: Any) -> None:
+        """Something for the task."""
+        if self._task is None or self._over:
+            return
+        try:
+            self._task.told(what, value)
+        except Exception as fault:
+            self._fault(fault)
+            self._end("error")
+
+    def _end(self, reason: str, grace_s: float = 0.0) -> None:
+        if not self._closing.done():
+            self._closing.set_result((reason, grace_s))
+
+    # -- its life ------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """From `Opened` to `Closed`, whatever happens. Cancelled, it lets go of everything as well."""
+        reason, error, category = "error", "", ""
+        patience = None
+        try:
+            self._connect()
+            patience = asyncio.get_running_loop().call_later(self._told.patience_s, self._lose_patience)
+            reason = await self._work()
+        except asyncio.CancelledError:
+            reason = "closed"
+            raise
+        except ProviderError as failure:
+            reason, error, category = "provider", failure.message, failure.category
+        except Exception as fault:
+            error = type(fault).__name__
+            self._fault(fault)
+        finally:
+            self._over = True
+            if patience is not None:
+                patience.cancel()
+            self._let_go()
+            self._tell(
+                Closed(
+                    session=self._told.session,
+                    reason=reason,
+                    error=error,
+                    category=category,
+                    figures=self._figures.all(),
+                )
+            )
+
+    async def _work(self) -> str:
+        """Run the task to its end, or until it is to end; the reason."""
+        self._task = tasks.find(self._told.task)(self, self._told.parameters)
+        running = asyncio.create_task(self._task.run())
+        try:
+            both: list[asyncio.Future[Any]] = [running, self._closing]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+                return "done"
+            reason, grace_s = self._closing.result()
+            if grace_s > 0:
+                await self._finish(self._task, running, grace_s)
+            return reason
+        finally:
+            await self._cancel(running)
+
+    async def _finish(self, task: tasks.Task, running: asyncio.Task[None], grace_s: float) -> None:
+        """Give the task its time. What fails in it changes nothing: the session ends as it was told."""
+        finishing = asyncio.create_task(task.finish())
+        try:
+            await asyncio.wait([finishing, running], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._cancel(finishing)
+
+    async def _cancel(self, one: asyncio.Task[None]) -> None:
+        one.cancel()
+        _, pending = await asyncio.wait([one], timeout=CANCEL_S)
+        if pending:
+            log.error("a task does not end", session=self._told.session, task=self._told.task)
+
+    def _fault(self, fault: BaseException) -> None:
+        log.error("fault", session=self._told.session, task=self._told.task, **logs.described(fault))
+
+    # -- audio -----------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        ear, mouth = self._told.ear, self._told.mouth
+        fork = ear is not None and ear.kind == messages.FORK
+        if fork:
+            self._awaited += 1
+            self._url = self._forks.expect(Expected(self.audio.feed, self._came, self._left))
+        if mouth is not None or (ear is not None and not fork):
+            self._awaited += 1
+            heard = self._ignore if fork or ear is None else self.audio.feed
+            self._unicast = Unicast(self._figures, heard, self._answered, self._left)
+        port = self._unicast.port if self._unicast else 0
+        self._tell(Opened(session=self._told.session, url=self._url, port=port))
+        if ear is None:
+            self.audio.end()
+        if not self._awaited:
+            self._all_came()
+
+    def _ignore(self, pcm: bytes) -> None:
+        """What an internal channel hears, when the session listens elsewhere."""
+
+    def _answered(self) -> None:
+        """The switch's socket is known."""
+        if self._unicast is not None and self._told.mouth is not None:
+            self.voice.connect(self._unicast.send)
+        self._came()
+
+    def _came(self) -> None:
+        self._awaited -= 1
+        if not self._awaited:
+            self._all_came()
+
+    def _all_came(self) -> None:
+        self._attached.set()
+        self.measure("attached_ms", self._age_ms())
+        self.report("attached")
+
+    def _left(self) -> None:
+        """The switch ended one of the connections."""
+        self.audio.end()
+        if self._attached.is_set():
+            self.report("detached")
+
+    def _lose_patience(self) -> None:
+        if not self._attached.is_set():
+            self._end("no_audio")
+
+    def _first_audio(self) -> None:
+        self.measure("first_audio_ms", self._age_ms())
+
+    def _let_go(self) -> None:
+        self.voice.close()
+        if self._url:
+            self._forks.forget(self._url)
+        if self._unicast is not None:
+            self._unicast.close()
+        self.audio.end()
+
+    def _age_ms(self) -> float:
+        return round((time.monotonic() - self._began) * 1000, 1)
+
+    # -- the task --------------------------------------------------------------------------------------------
+
+    def report(self, what: str, **data: Any) -> None:
+        if not self._over:
+            self._tell(Report(session=self._told.session, what=what, data=data))
+
+    def measure(self, name: str, value: float) -> None:
+        self._figures.measure(name, value)
+
+    def count(self, name: str, by: float = 1) -> None:
+        self._figures.count(name, by)
+
+    async def attached(self) -> None:
+        await self._attached.wait()
