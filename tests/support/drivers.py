@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import numpy as np
+import numpy.typing as npt
 from greenswitch.esl import NotConnectedError
 
 from vsi_esl.sandbox import SandboxSwitch, api, invite
@@ -211,6 +213,10 @@ class SipPeer:
 
     def talk(self, on: bool) -> None:
         self._call.rtp.frequency = 440.0 if on else 0.0
+
+    def say(self, samples: npt.NDArray[np.int16], rate: int) -> None:
+        """Say this, once, behind what is being said (PCMU only)."""
+        self._call.rtp.say(samples, rate)
 
     def rtp(self, on: bool) -> None:
         self._call.rtp.muted = not on

@@ -262,6 +262,7 @@ class Fork:
 
     def close(self) -> None:
         self.socket.close()
+        self.socket.shutdown()  # closed by the worker, it still has its socket
 
 
 class Unicast:

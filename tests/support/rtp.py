@@ -6,11 +6,16 @@ import math
 import socket
 import struct
 from collections import deque
+from functools import cache
 
 import gevent
+import numpy as np
+import numpy.typing as npt
+import soxr
 from gevent import socket as gsocket
 
 PTIME_S = 0.02
+RATE = 8000
 SAMPLES = 160
 EVENTS = "0123456789*#ABCD"
 
@@ -27,6 +32,19 @@ def ulaw_decode(byte: int) -> int:
     byte = ~byte & 0xFF
     magnitude = (((byte & 0x0F) << 3) + 132 << (byte >> 4 & 7)) - 132
     return -magnitude if byte & 0x80 else magnitude
+
+
+@cache
+def _encoded() -> npt.NDArray[np.uint8]:
+    """The u-law of every fourth 16-bit sample, from the lowest on; those between have the same."""
+    return np.array([ulaw(sample) for sample in range(-32768, 32768, 4)], np.uint8)
+
+
+def ulaw_frames(samples: npt.NDArray[np.int16], rate: int) -> list[bytes]:
+    """The packets of a sound; the last one is filled up with silence."""
+    narrow = samples if rate == RATE else soxr.resample(samples, rate, RATE)
+    encoded = _encoded()[(narrow.astype(np.int32) + 32768) >> 2].tobytes()
+    return [encoded[at : at + SAMPLES].ljust(SAMPLES, b"\xff") for at in range(0, len(encoded), SAMPLES)]
 
 
 DECODED = [ulaw_decode(byte) for byte in range(256)]
@@ -53,6 +71,8 @@ class RtpStream:
         self.payload_type = 0
         self.remote: tuple[str, int] | None = None
         self.frequency = 0.0
+        self.saying: deque[bytes] = deque()
+        """Packets that are sent one after the other, before anything else; u-law."""
         self.muted = False
         self.received = 0
         self.digits = ""
@@ -81,6 +101,10 @@ class RtpStream:
         """Send RFC 4733 events, 100 ms each."""
         self._digits_to_send += digits
 
+    def say(self, samples: npt.NDArray[np.int16], rate: int) -> None:
+        """Send this sound, behind what is to be said already (PCMU only)."""
+        self.saying += ulaw_frames(samples, rate)
+
     def level(self, frequency: float) -> float:
         """The amplitude (0..32767) of a frequency in the last received half second (PCMU only)."""
         return tone_level(b"".join(list(self._heard)[-25:]), frequency)
@@ -103,6 +127,8 @@ class RtpStream:
             gevent.sleep(max(0.0, due - gevent.get_hub().loop.now()))
 
     def _audio(self) -> bytes:
+        if self.saying and self.payload_type == 0:
+            return self.saying.popleft()
         if not self.frequency or self.payload_type != 0:
             return bytes([0xD5 if self.payload_type == 8 else 0xFF]) * SAMPLES
         step = 2 * math.pi * self.frequency / 8000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.freeswitch import conftest
 from tests.support.freeswitch import free_port
+from tests.support.rtp import SAMPLES, tone_level, ulaw_frames
 
 
 class NoSwitch:
@@ -29,3 +31,11 @@ def test_a_service_that_does_not_start_is_not_left_behind(tmp_path, monkeypatch)
         service.start()
     assert [one.poll() is not None for one in started] == [True]
     service.end()  # and there is nothing to end
+
+
+def test_what_a_peer_says_goes_out_as_it_is():
+    sound = 8000 * np.sin(np.arange(1610) * 2 * np.pi * 440 / 16000)
+    frames = ulaw_frames(sound.astype(np.int16), 16000)
+    assert [len(frame) for frame in frames] == [SAMPLES] * 6  # 805 samples at 8 kHz
+    assert tone_level(b"".join(frames[:5]), 440) == pytest.approx(8000, rel=0.05)
+    assert frames[5][10:] == b"\xff" * (SAMPLES - 10)
