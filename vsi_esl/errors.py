@@ -81,6 +81,12 @@ class SwitchUnavailable(VsiError):
     code = 503
 
 
+class Unavailable(VsiError):
+    """What it takes is not to be had at the moment."""
+
+    code = 503
+
+
 class StorageFailed(VsiError):
     """What the command changes could not be made durable, so it has not happened."""
 

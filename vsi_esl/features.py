@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .calls.context import Context
 
 FEATURES = (
+    "vsi_esl.live.feature",
     "vsi_esl.sound.bridges.feature",
     "vsi_esl.sound.playback.feature",
     "vsi_esl.sound.recording.feature",

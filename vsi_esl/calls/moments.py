@@ -86,6 +86,8 @@ class Moments:
         """A leg went out of a room."""
         self.held: Moment[[Context, Leg], None] = Moment("held")
         """Hold of a leg began or ended, on either side."""
+        self.whispered: Moment[[Context, Leg], None] = Moment("whispered")
+        """A leg got a whisper, which only recordings begun after it can hear."""
         self.muted: Moment[[Context, Leg], None] = Moment("muted")
         """A leg was muted or unmuted."""
         self.ended: Moment[[Context, Leg, str], Iterable[Awaited]] = Moment("ended")

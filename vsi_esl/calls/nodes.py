@@ -14,6 +14,7 @@ import gevent
 
 from ..config.settings import SwitchSettings
 from ..switch.actions.calls import Switch
+from ..switch.actions.live import SwitchLive
 from ..switch.actions.sound import SwitchSound
 from ..switch.node import SwitchNode
 from ..work.waits import Waits
@@ -65,6 +66,7 @@ class Node(SwitchNode):
         self.waits = Waits(self.hurry.begin)
         self.switch = Switch(self, self.waits, media_timeout)
         self.sound = SwitchSound(self)
+        self.live = SwitchLive(self)
         self.host: Host
         """Given by the feature that has it, when it registers."""
 

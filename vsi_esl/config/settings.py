@@ -165,7 +165,7 @@ class SipSettings:
 
 @dataclass(frozen=True, slots=True)
 class MediaSettings:
-    """Limits of calls whose media stopped."""
+    """Calls whose media stopped, and live audio (speech, agents)."""
 
     rtp_timeout: float = setting(
         "VSI_ESL_RTP_TIMEOUT",
@@ -179,6 +179,27 @@ class MediaSettings:
         7200.0,
         "Hang up a leg held for so long; 0 for never.",
         live=True,
+    )
+    workers: int = setting(
+        "VSI_ESL_MEDIA_WORKERS",
+        values.integer(0, 64),
+        0,
+        "Processes that carry live audio, started when they are needed; 0 for one per core, at most 4.",
+    )
+    max_sessions: int = setting(
+        "VSI_ESL_MEDIA_MAX_SESSIONS", values.integer(1, 10_000), 400, "Most sessions of live audio at once."
+    )
+    speech_lead: float = setting(
+        "VSI_ESL_MEDIA_SPEECH_LEAD",
+        values.duration,
+        0.06,
+        "How far live speech to the switch is ahead of the clock.",
+    )
+    speech_queue: float = setting(
+        "VSI_ESL_MEDIA_SPEECH_QUEUE",
+        values.duration,
+        60.0,
+        "How much live speech may wait to be said; more is dropped, and counted.",
     )
 
 

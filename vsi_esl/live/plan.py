@@ -49,6 +49,8 @@ class Plan:
     """The room that is heard or spoken into."""
     owner: Owner
     """Whose end is the session's: the leg, or the room that is emptied or deleted."""
+    last_words_s: float = 0.0
+    """How long the task may take for what is on its way when the owner has ended."""
     on_report: Callable[[str, dict[str, Any]], None]
     """`what` and `data` of the worker's reports, "attached" among them."""
     on_closed: Callable[[End], None]

@@ -96,12 +96,12 @@ class Metrics:
             self.counter("voiceblender_disconnect_reasons", "Ended legs by reason.", "type", "reason").labels
         )
         self._answered = cache(
-            self._histogram(
+            self.histogram(
                 "voiceblender_call_duration_seconds", "From answer to end.", CALL_BUCKETS, "type"
             ).labels
         )
         self._total = cache(
-            self._histogram(
+            self.histogram(
                 "voiceblender_call_total_duration_seconds", "From creation to end.", CALL_BUCKETS, "type"
             ).labels
         )
@@ -111,16 +111,16 @@ class Metrics:
             ).labels
         )
         self._seconds = cache(
-            self._histogram(
+            self.histogram(
                 "vsi_esl_command_seconds", "Time taken by commands.", COMMAND_BUCKETS, "command"
             ).labels
         )
-        self._lag = self._histogram(
+        self._lag = self.histogram(
             "vsi_esl_switch_event_lag_seconds",
             "Age of switch events when they are handled, by both clocks; the switch's steps in 20 ms.",
             LAG_BUCKETS,
         )
-        self._loop_lag = self._histogram(
+        self._loop_lag = self.histogram(
             "vsi_esl_loop_lag_seconds",
             "How late the event loop came to what was due, looked at 40 times a second.",
             LOOP_BUCKETS,
@@ -191,7 +191,8 @@ class Metrics:
         """A counter of a feature, under this name."""
         return Counter(name, text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        """A histogram of a feature, under this name."""
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
 

@@ -12,6 +12,7 @@ from .lines import builder
 
 log = structlog.get_logger(__name__)
 
+FORK_MODULE = "mod_audio_fork"
 NEEDED: dict[str, list[str]] = {}
 """Modules that features need, each with what for."""
 
@@ -33,16 +34,19 @@ class SwitchFacts:
     """Codecs whose module is not loaded; a call answered with one of them would be lost."""
     missing_modules: frozenset[str] = frozenset()
     """Modules that features need and the switch has not loaded."""
+    forks: bool = False
+    """What a leg says can be had from mod_audio_fork; else an internal channel listens to it."""
 
 
 def learn(ask: Callable[[Sequence[str]], list[str]]) -> SwitchFacts:
     """Ask the switch. `ask` runs api commands and returns their answers."""
     modules = tuple(NEEDED)
-    version, core_uuid, watched, *answers = ask(
+    version, core_uuid, watched, forks, *answers = ask(
         [
             "version",
             builder.global_getvar("core_uuid"),
             builder.global_getvar("sip_watch_headers"),
+            builder.module_exists(FORK_MODULE),
             *[builder.module_exists(module) for module in (*modules, *CODEC_MODULES.values())],
         ]
     )
@@ -53,7 +57,7 @@ def learn(ask: Callable[[Sequence[str]], list[str]]) -> SwitchFacts:
     )
     words = version.split()
     shown = words[2] if version.startswith("FreeSWITCH Version") and len(words) > 2 else version[:60]
-    return SwitchFacts(shown, core_uuid, "CSeq" in watched, missing, lacking)
+    return SwitchFacts(shown, core_uuid, "CSeq" in watched, missing, lacking, forks == "true")
 
 
 def warn(facts: SwitchFacts) -> None:

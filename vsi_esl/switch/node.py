@@ -186,14 +186,20 @@ class SwitchNode:
 
     def execute(self, channel: str, application: str, argument: str) -> str:
         """Run a dialplan application on a channel. The argument is `${}`-expanded: never outside text."""
+        return self.message(
+            channel,
+            {
+                "call-command": "execute",
+                "execute-app-name": builder.name(application),
+                "execute-app-arg": argument,
+            },
+        )
+
+    def message(self, channel: str, headers: dict[str, str]) -> str:
+        """Tell a channel something (`sendmsg`). The answer says that it is there, not that it did it."""
         client = self._require_commands()
-        block = {
-            "call-command": "execute",
-            "execute-app-name": builder.name(application),
-            "execute-app-arg": argument,
-        }
         with as_unavailable():
-            return client.send(f"sendmsg {builder.uuid(channel)}", self._command_timeout, block)
+            return client.send(f"sendmsg {builder.uuid(channel)}", self._command_timeout, headers)
 
     def job(self, text: str, timeout: float | None = None) -> str:
         """Run a command that may block in the background, and return its result."""

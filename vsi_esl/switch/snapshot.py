@@ -14,7 +14,7 @@ from . import memory
 from .lines import builder
 from .node import SwitchNode
 
-INTERNAL_ID = re.compile(r"(?:(?:pb|rec)-[0-9a-f]{8,12}|br)(?:-[0-9a-f]{6,16})?\Z")
+INTERNAL_ID = re.compile(r"(?:(?:pb|rec|lv)-[0-9a-f]{8,12}|br)(?:-[0-9a-f]{6,16})?\Z")
 DUMPS_AT_ONCE = 200
 SHOW_CHANNELS, LIST_CONFERENCES = "show channels as json", "conference json_list"
 SNAPSHOT_TIMEOUT_S = 15.0
@@ -40,7 +40,7 @@ class Snapshot:
     conferences: frozenset[str] = frozenset()
     """The names of the conferences there are."""
     internal: frozenset[str] = frozenset()
-    """The ids of channels that look like our playback bots, recorders and bridges."""
+    """The ids of channels that look like our playback bots, recorders, bridges and pairs of live audio."""
 
 
 def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:

@@ -21,7 +21,7 @@ def conference_maintenance(ctx: Context, node: Node, event: SwitchEvent) -> None
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
         if action == "add-member":
-            node.waits.fulfil("member", event.get("Unique-ID", ""), value=event.get("Member-ID", ""))
+            node.waits.fulfil("arrived", event.get("Unique-ID", ""), value=event.get("Member-ID", ""))
         return
     if action == "start-talking":
         lifecycle.started_speaking(ctx, leg)

@@ -90,6 +90,8 @@ def channel_park(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """An inbound call arrived; or an outbound one has media; or a leg fell out of its conference."""
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None:
+        if node.waits.fulfil("arrived", event.get("Unique-ID", ""), value=""):
+            return  # an internal channel
         if not is_ours(event) or endings.refuse(ctx, node, event["Unique-ID"]):
             return
         if event.get("Answer-State") == "ringing" and not ctx.draining:

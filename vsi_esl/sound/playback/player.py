@@ -27,7 +27,6 @@ from ...model.room import Room
 from ...model.sound_stores import Playbacks
 from ...switch.snapshot import Snapshot
 from ...work import clock
-from ..recording import recorder
 from .events import PlaybackError, PlaybackFinished, PlaybackStarted
 from .failures import Failures
 from .fetches import Fetches
@@ -168,7 +167,7 @@ def _open(ctx: Context, playback: Playback) -> str:
             ctx.sound(playback).send_silence(leg)
             leg.sends_silence = True
     _place_bot(ctx, playback, lambda channel: ctx.sound(playback).whisper_bot(channel, playback, leg))
-    recorder.renew(ctx, leg)
+    ctx.moments.whispered(ctx, leg)
     return playback.id
 
 

@@ -66,23 +66,24 @@ def whisper(channel: str, conference: str, rate: int, leg: str) -> str:
     settings = {"eavesdrop_whisper_bleg": "true", "eavesdrop_enable_dtmf": "false"}
     listener = f"conference:{name(conference)}@vsi{int(rate)}+flags{{mute}}"
     # unlike a conference, it does not answer
-    return _loopback(channel, f"answer^eavesdrop:{uuid(leg)}", listener, settings)
+    return loopback(channel, f"answer^eavesdrop:{uuid(leg)}", listener, settings)
 
 
 def speak_into(channel: str, room: str, conference: str, rate: int) -> str:
     """A pair that brings a conference of its own into a room's, as an ordinary member that hears nothing."""
     listener = f"conference:{name(conference)}@vsi{int(rate)}+flags{{mute}}"
-    return _loopback(channel, f"conference:{name(room)}@vsi{int(rate)}+flags{{deaf}}", listener)
+    return loopback(channel, f"conference:{name(room)}@vsi{int(rate)}+flags{{deaf}}", listener)
 
 
 def bridge(channel: str, room_a: str, room_b: str, rate: int, *, mute: bool, deaf: bool) -> str:
     """A pair of ordinary members, one in each room. Ghosts would carry nothing where there is one leg."""
     flags = "|".join(flag for flag, wanted in (("mute", mute), ("deaf", deaf)) if wanted)
     here = f"conference:{name(room_a)}@vsi{int(rate)}" + (f"+flags{{{flags}}}" if flags else "")
-    return _loopback(channel, f"conference:{name(room_b)}@vsi{int(rate)}", here)
+    return loopback(channel, f"conference:{name(room_b)}@vsi{int(rate)}", here)
 
 
-def _loopback(channel: str, far: str, near: str, more: dict[str, str] | None = None) -> str:
+def loopback(channel: str, far: str, near: str, more: dict[str, str] | None = None) -> str:
+    """A pair of internal channels: `channel` runs the applications `near`, its other half `far`."""
     # no `|` in the dial string, where it would separate two destinations, and no `/`
     settings = {"origination_uuid": uuid(channel), **LOOPBACK, **(more or {})}
     target = f"loopback/m:^:sleep:{FAR_END_REST_MS}^{far}/default/inline"

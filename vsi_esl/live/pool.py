@@ -1,0 +1,102 @@
+"""The media workers: started when there is something for them to do, replaced when they die."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from ..errors import Unavailable
+from .process import MediaWorker
+
+log = structlog.get_logger(__name__)
+
+LONGEST_PAUSE_S = 30.0
+SOON_S = 0.5
+"""How long after one that never answered another is tried; twice as long after each that follows."""
+
+Heard = Callable[[MediaWorker, Any], None]
+Lost = Callable[[MediaWorker], None]
+
+
+class Pool:
+    """At most `size` workers. Sessions go to the one that has the fewest; another is started while those
+    there are all have some. `lost` is told of one that died, with its sessions still in it."""
+
+    def __init__(self, size: int, heard: Heard, lost: Lost, make: Callable[..., MediaWorker] = MediaWorker):
+        self._size = size
+        self._heard, self._lost, self._make = heard, lost, make
+        self._workers: list[MediaWorker] = []
+        self._failures = 0
+        self._not_before = 0.0
+        self._stopped = False
+        self.restarts = 0
+        """How often one died or had to be ended."""
+        self._counted_before: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    @property
+    def workers(self) -> list[MediaWorker]:
+        return list(self._workers)
+
+    def take(self, session: str) -> MediaWorker:
+        """The worker for a new session, which counts it from now on. Unavailable when there is none."""
+        wanted = len(self._workers) < self._size and all(one.sessions for one in self._workers)
+        if wanted and not self._stopped and time.monotonic() >= self._not_before:
+            self._start()
+        if not self._workers:
+            raise Unavailable("no media worker can be started at the moment")
+        # one that is still starting takes half a second to answer
+        ready = [one for one in self._workers if one.ready] or self._workers
+        worker = min(ready, key=lambda one: len(one.sessions))
+        worker.sessions.add(session)
+        return worker
+
+    def figures(self) -> dict[str, float]:
+        """What all workers have counted since the start of the service."""
+        total = dict(self._counted_before)
+        for worker in self._workers:
+            _add(total, worker.figures)
+        return total
+
+    def stop(self) -> None:
+        """End all of them."""
+        self._stopped = True
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.stop()
+
+    def _start(self) -> None:
+        try:
+            self._workers.append(self._make(self._heard, self._gone))
+        except OSError as error:
+            log.error("media worker not started", error=str(error))
+            self._failed()
+
+    def _gone(self, worker: MediaWorker, why: str) -> None:
+        if worker in self._workers:
+            self._workers.remove(worker)
+        log.error("media worker lost", pid=worker.pid, why=why, sessions=len(worker.sessions))
+        self.restarts += 1
+        _add(self._counted_before, worker.figures)
+        if worker.ready:
+            self._failures = 0
+            if not self._stopped:
+                self._start()  # it was of use, and will be: the next session is not to wait for it
+        else:
+            self._failed()
+        self._lost(worker)
+
+    def _failed(self) -> None:
+        pause = min(LONGEST_PAUSE_S, SOON_S * 2**self._failures)
+        self._failures += 1
+        self._not_before = time.monotonic() + pause
+
+
+def _add(total: dict[str, float], more: dict[str, float]) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
