@@ -23,7 +23,8 @@ import gevent
 import psutil
 
 from tests.support.drivers import eventually
-from tests.support.freeswitch import PrivateSwitch, find_binary, free_port
+from tests.support.freeswitch import PrivateSwitch, find_binary
+from tests.support.ports import free_port
 from tests.support.sipua import UserAgent
 from tests.support.vsi import VsiClient
 from vsi_esl.model.room import Room
@@ -75,7 +76,7 @@ class RealCallees:
         self.info = next(one for one in psutil.Process().children() if one.pid not in before)
         self.port, self.password = self._switch.esl_port, self._switch.password
         if program := shutil.which("sipp"):
-            port = free_port(socket.SOCK_DGRAM)
+            port = free_port()
             scenario = Path(__file__).parent / "answering.xml"
             command = [program, "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(port), "-nostdin"]
             # on a busy machine an ACK may come twice

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.drivers import eventually
 from tests.support.ending import ended_on_error
-from tests.support.freeswitch import PrivateSwitch, find_binary, free_port
+from tests.support.freeswitch import PrivateSwitch, find_binary
+from tests.support.ports import free_port
 from tests.support.sipua import UserAgent
 from tests.support.vsi import VsiClient
 

@@ -14,7 +14,8 @@ import pytest
 
 from tests.freeswitch.conftest import ServiceProcess
 from tests.support.drivers import eventually
-from tests.support.freeswitch import PASSWORD, REPOSITORY, PrivateSwitch, free_port
+from tests.support.freeswitch import PASSWORD, REPOSITORY, PrivateSwitch
+from tests.support.ports import free_port
 from tests.support.sipua import UserAgent
 from tests.support.vsi import VsiClient
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.drivers import eventually
-from tests.support.freeswitch import free_port
 from tests.support.hearing import SILENT, hears, in_room
+from tests.support.ports import free_port
 from tests.support.rtp import tone_level
 from vsi_esl.translate.adoption import SWITCH_RESTARTED
 

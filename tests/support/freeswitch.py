@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -18,28 +17,13 @@ from greenswitch.esl import NotConnectedError
 from vsi_esl.switch.esl.client import EslClient
 
 from .ending import ended_on_error
+from .ports import RTP_BLOCKS, claim_rtp_block, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PASSWORD = "vsi-test"
 START_TIMEOUT_S = 30
 POLL_S = 0.05
 REALTIME_PRIORITY = 20
-# below the ports that the system gives to sockets, the tests' own among them
-RTP_BLOCKS = range(10_000, 28_000, 1_500)
-
-
-def claim_rtp_block() -> tuple[socket.socket, int]:
-    """RTP ports of this switch alone, as several may run on a machine: the first one, and the socket that
-    claims the block for as long as it is open."""
-    for start in RTP_BLOCKS:
-        claim = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            claim.bind(("127.0.0.1", start))
-        except OSError:
-            claim.close()
-        else:
-            return claim, start
-    raise AssertionError("no free block of RTP ports for another switch")
 
 
 def find_binary() -> Path | None:
@@ -50,12 +34,6 @@ def find_binary() -> Path | None:
             return Path(home) / "bin" / "freeswitch"
     found = shutil.which("freeswitch")
     return Path(found) if found else None
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class PrivateSwitch:
@@ -75,7 +53,7 @@ class PrivateSwitch:
         self._binary = binary
         self._directory = directory
         self.esl_port = free_port()
-        self.sip_port = free_port(socket.SOCK_DGRAM)
+        self.sip_port = free_port()
         self._rtp_claim, self._rtp_start = claim_rtp_block()
         self.password = PASSWORD
         self.log_path = directory / "log" / "freeswitch.log"

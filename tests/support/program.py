@@ -9,9 +9,14 @@ import subprocess
 import sys
 from typing import Any
 
-from .freeswitch import free_port
+import gevent
+
+from .ending import ended_on_error
+from .ports import free_port
 
 DEADLINE_S = 20
+START_TIMEOUT_S = 60
+"""A second or two on a machine that has nothing else to do."""
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -45,14 +50,20 @@ class Running:
                 **environ,
             },
         )
-        self.lines: list[str] = []
+        with ended_on_error(self.process):
+            self.text = self._start()
+            self.sandbox_port = self.text.partition("sandbox call --port ")[2].split()[0]
+
+    def _start(self) -> str:
+        """What it says until the switch is ready."""
+        said: list[str] = []
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if '"switch ready"' in line:
-                break
-        self.text = "".join(self.lines)
-        self.sandbox_port = self.text.partition("sandbox call --port ")[2].split()[0]
+        with gevent.Timeout(START_TIMEOUT_S, False):
+            for line in self.process.stdout:
+                said.append(line)
+                if '"switch ready"' in line:
+                    return "".join(said)
+        raise AssertionError(f"it ended, or was not ready within {START_TIMEOUT_S} s: {said}")
 
     def line(self, part: str) -> dict[str, Any]:
         """The next line of its log with this in it."""

@@ -30,17 +30,11 @@ from gevent.server import StreamServer
 from vsi_esl.storage.s3 import S3Target
 
 from .ending import ended_on_error
+from .ports import free_port
 
 ACCESS_KEY = "AKIATESTTESTTESTTEST"
 SECRET_KEY = "do-not-show-this-secret"
 START_SECONDS = 30.0
-
-
-def free_port() -> int:
-    """A loopback port nobody listens on at the moment."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def clean_environment(patch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+
 import numpy as np
 import pytest
 
 from tests.freeswitch import conftest
-from tests.support.freeswitch import free_port
+from tests.support import ports
+from tests.support.ports import free_port
+from tests.support.program import Running
 from tests.support.rtp import SAMPLES, tone_level, ulaw_frames
 
 
@@ -39,3 +43,18 @@ def test_what_a_peer_says_goes_out_as_it_is():
     assert [len(frame) for frame in frames] == [SAMPLES] * 6  # 805 samples at 8 kHz
     assert tone_level(b"".join(frames[:5]), 440) == pytest.approx(8000, rel=0.05)
     assert frames[5][10:] == b"\xff" * (SAMPLES - 10)
+
+
+def test_a_port_is_told_to_nobody_else_and_a_server_can_have_it_again_and_again(monkeypatch):
+    port = free_port()
+    monkeypatch.setattr(ports, "PORTS", range(port, port + 50))
+    monkeypatch.setattr(ports.random, "sample", lambda numbers, _: numbers)
+    assert free_port() != port
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", port)), pytest.raises(OSError):
+            socket.create_server(("127.0.0.1", port))
+
+
+def test_a_service_that_ends_instead_of_starting_is_told_with_what_it_said():
+    with pytest.raises(AssertionError, match="LOG_LEVEL: 'loud'"):
+        Running(LOG_LEVEL="loud")

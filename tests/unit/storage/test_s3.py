@@ -13,6 +13,7 @@ import gevent
 import pytest
 from gevent.threadpool import ThreadPool
 
+from tests.support.ports import free_port
 from tests.support.s3server import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -20,7 +21,6 @@ from tests.support.s3server import (
     clean_environment,
     dribbling,
     endless,
-    free_port,
     hung,
     make_certificate,
     moto,

@@ -15,12 +15,12 @@ from gevent.event import AsyncResult
 from structlog.testing import capture_logs
 
 from tests.support.drivers import eventually
+from tests.support.ports import free_port
 from tests.support.s3server import (
     ACCESS_KEY,
     SECRET_KEY,
     MotoServer,
     clean_environment,
-    free_port,
     hung,
     scripted,
     target,
