@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import structlog
 import uvloop
@@ -18,6 +19,8 @@ from . import logs
 from .worker import Worker
 
 LEVEL = "VSI_ESL_LOG_LEVEL"
+PRIORITY = -10
+"""Before what can wait a moment, where the system lets us."""
 EXIT_S = 3.0
 """How long the process may live after the service is gone, whatever it is doing."""
 
@@ -26,6 +29,8 @@ def main() -> None:
     logs.setup(os.environ.get(LEVEL, "info"))
     number = int(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the service's, which ends its workers
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     threading.Thread(target=end_with, args=(os.dup(number),), daemon=True).start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(socket.socket(fileno=number)))

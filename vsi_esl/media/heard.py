@@ -30,7 +30,7 @@ class Heard:
         """Audio as it came from the switch."""
         frames = self._framer.feed(pcm)
         self._frames.extend(frames)
-        self._figures.count("frames_in", len(frames))
+        self._figures.frames_in += len(frames)
         while len(self._frames) > self._longest:
             self._frames.popleft()
             self._figures.count("frames_missed")

@@ -21,6 +21,9 @@ FRAME_S = FRAME_MS / 1000
 EARLY_S = 0.0025
 """Beats may come that much before what is due on them."""
 LATE_S = 0.02
+REST_S = 0.04
+"""How long after the end of what was sent the last, incomplete frame is: until then the rest of it may come,
+unless somebody waits for the end."""
 SLICE_MS = 100
 """How much is resampled at once: what is dropped later need not have been."""
 
@@ -128,11 +131,10 @@ class Pacer:
         if not self._speaking:
             return False
         self._send_due(now)
-        if self._dry and now + EARLY_S >= self._heard_at - FRAME_S and not self._pieces:
-            # what is heard is about to end
+        if self._dry and now + EARLY_S >= self._heard_at + (-FRAME_S if self._spoken else REST_S):
             self._pad()
             self._send_due(now)
-            if now + EARLY_S >= self._heard_at:
+            if self._dry and now + EARLY_S >= self._heard_at:
                 self._stop()
         return self._speaking
 
@@ -155,20 +157,20 @@ class Pacer:
         _wake(self._spoken)
 
     def _send_due(self, now: float) -> None:
-        late = not self._dry and now - self._due > LATE_S
-        # after a stall longer than the lead the listener has heard a gap; the rest comes later, not at once
-        self._due = max(self._due, now - self._lead_s + FRAME_S)
+        waited = self._dry
         while self._due <= now + EARLY_S:
             frame = self._take()
             self._dry = not frame
             if not frame or self._send is None:
                 return
+            if not waited and now - self._due > LATE_S:
+                self._figures.count("late_frames")
+            # after a stall longer than the lead there was a gap, and what is heard is later from then on
+            self._due = max(self._due, now - self._lead_s + FRAME_S)
             if self._first is not None:
                 self._first()
                 self._first = None
-            self._figures.count("frames_out")
-            if late:
-                self._figures.count("late_frames")
+            self._figures.frames_out += 1
             self._send(frame if self._gain == 1.0 else louder(frame, self._gain))
             self._sent_bytes += self._bytes
             self._due += FRAME_S
@@ -177,6 +179,13 @@ class Pacer:
 
     def _take(self) -> bytes:
         """The next frame; none when there is not a whole one."""
+        if not self._ready and self._pieces:
+            piece, rate = self._pieces[0]
+            if rate == self._resampled == self._rate and len(piece) == self._bytes:
+                # as a task has it that says what it hears
+                self._pieces.popleft()
+                self._taken(len(piece), rate)
+                return bytes(piece)
         while len(self._ready) < self._bytes and self._pieces:
             self._fill()
         if len(self._ready) < self._bytes:
@@ -192,14 +201,17 @@ class Pacer:
         if len(piece) > most:
             self._pieces.appendleft((piece[most:], rate))
             piece = piece[:most]
-        self._waiting_ms -= len(piece) * 500 / rate
-        if self._roomy and self._waiting_ms < self._longest_ms / 2:
-            _wake(self._roomy)
+        self._taken(len(piece), rate)
         if rate != self._resampled:
             self._flush()
             self._resampled = rate
             self._resampler = None if rate == self._rate else Resampler(rate, self._rate)
         self._ready += piece if self._resampler is None else self._resampler.feed(piece)
+
+    def _taken(self, count: int, rate: int) -> None:
+        self._waiting_ms -= count * 500 / rate
+        if self._roomy and self._waiting_ms < self._longest_ms / 2:
+            _wake(self._roomy)
 
     def _flush(self) -> None:
         """Have out what the resampler keeps back."""

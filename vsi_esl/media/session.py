@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +40,6 @@ class Session:
         forks: Forks,
         metronome: Metronome,
         http: aiohttp.ClientSession,
-        total: Counter[str],
         tell: Callable[[messages.FromWorker], None],
     ) -> None:
         self.http = http
@@ -49,15 +47,15 @@ class Session:
         self._tell = tell
         self._forks = forks
         self._began = time.monotonic()
-        self._figures = Figures(total)
+        self.figures = Figures()
         self._closing: asyncio.Future[tuple[str, float]] = asyncio.get_running_loop().create_future()
         """Why the session is to end, and how long its task may take for it."""
         self._over = False
         self._attached = asyncio.Event()
         self._task: tasks.Task | None = None
 
-        self.audio = Heard(told.ear.rate if told.ear else tasks.TASK_RATE, self._figures)
-        self.voice = Pacer(told.mouth or NO_MOUTH, metronome, self._figures, self._first_audio)
+        self.audio = Heard(told.ear.rate if told.ear else tasks.TASK_RATE, self.figures)
+        self.voice = Pacer(told.mouth or NO_MOUTH, metronome, self.figures, self._first_audio)
         if told.mouth is None:
             self.voice.close()
         self._unicast: Unicast | None = None
@@ -114,7 +112,7 @@ class Session:
                     reason=reason,
                     error=error,
                     category=category,
-                    figures=self._figures.all(),
+                    figures=self.figures.all(),
                 )
             )
 
@@ -162,17 +160,14 @@ class Session:
             self._url = self._forks.expect(Expected(self.audio.feed, self._came, self._left))
         if mouth is not None or (ear is not None and not fork):
             self._awaited += 1
-            heard = self._ignore if fork or ear is None else self.audio.feed
-            self._unicast = Unicast(self._figures, heard, self._answered, self._left)
+            heard = None if fork or ear is None else self.audio.feed
+            self._unicast = Unicast(self.figures, heard, self._answered, self._left)
         port = self._unicast.port if self._unicast else 0
         self._tell(Opened(session=self._told.session, url=self._url, port=port))
         if ear is None:
             self.audio.end()
         if not self._awaited:
             self._all_came()
-
-    def _ignore(self, pcm: bytes) -> None:
-        """What an internal channel hears, when the session listens elsewhere."""
 
     def _answered(self) -> None:
         """The switch's socket is known."""
@@ -221,10 +216,10 @@ class Session:
             self._tell(Report(session=self._told.session, what=what, data=data))
 
     def measure(self, name: str, value: float) -> None:
-        self._figures.measure(name, value)
+        self.figures.measure(name, value)
 
     def count(self, name: str, by: float = 1) -> None:
-        self._figures.count(name, by)
+        self.figures.count(name, by)
 
     async def attached(self) -> None:
         await self._attached.wait()

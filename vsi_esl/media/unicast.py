@@ -18,13 +18,13 @@ class Unicast:
     """One session's socket. The first that sends something is the switch; what others send is ignored.
 
     `heard` gets each datagram, `attached` is called at the first one and `detached` when the switch's socket
-    is gone.
+    is gone. Without `heard` what comes is left to the kernel, which drops it.
     """
 
     def __init__(
         self,
         figures: Figures,
-        heard: Callable[[bytes], None],
+        heard: Callable[[bytes], None] | None,
         attached: Callable[[], None],
         detached: Callable[[], None],
     ) -> None:
@@ -68,6 +68,8 @@ class Unicast:
         if self._peer is None:
             self._peer = sender
             self._socket.connect(sender)
+            if self._heard is None:
+                self._loop.remove_reader(self._socket.fileno())
             self._attached()
         elif sender != self._peer:
             # sent before the socket was connected; the kernel keeps later ones away
@@ -75,8 +77,8 @@ class Unicast:
             return
         if len(datagram) & 1:
             self._figures.count("malformed")
-            return
-        self._heard(datagram)
+        elif self._heard is not None:
+            self._heard(datagram)
 
     def _gone(self) -> None:
         if self._open:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -29,7 +28,7 @@ class Worker:
     """Does what the service says over its link, until the link ends."""
 
     def __init__(self) -> None:
-        self._total: Counter[str] = Counter()
+        self._total: dict[str, float] = {}
         self._sessions: dict[str, Session] = {}
         self._lives: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -59,7 +58,7 @@ class Worker:
             self._ended.set()
 
     def _count(self, name: str) -> None:
-        self._total[name] += 1
+        self._total[name] = self._total.get(name, 0) + 1
 
     # -- what the service says -------------------------------------------------------------------------------
 
@@ -85,7 +84,6 @@ class Worker:
             forks=self._forks,
             metronome=self._metronome,
             http=self._http,
-            total=self._total,
             tell=self._link.send,
         )
         self._sessions[message.session] = session
@@ -98,8 +96,13 @@ class Worker:
             await session.run()
         finally:
             del self._sessions[name]
+            session.figures.add_to(self._total)
 
     def _pong(self, number: int) -> Pong:
-        figures = {**self._total, "cpu_s": time.process_time(), "latest_ms": self._metronome.latest_s * 1000}
+        figures = self._total.copy()
+        for session in self._sessions.values():
+            session.figures.add_to(figures)
+        figures["cpu_s"] = time.process_time()
+        figures["latest_ms"] = self._metronome.latest_s * 1000
         self._metronome.latest_s = 0.0
         return Pong(number=number, sessions=len(self._sessions), figures=figures)
