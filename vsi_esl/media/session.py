@@ -58,7 +58,7 @@ class Session:
         self.voice = Pacer(told.mouth or NO_MOUTH, metronome, self.figures, self._first_audio)
         if told.mouth is None:
             self.voice.close()
-        self._unicast: Unicast | None = None
+        self._sockets: list[Unicast] = []
         self._url = ""
         self._awaited = 0
         """How many connections of the switch are still to come."""
@@ -154,26 +154,35 @@ class Session:
 
     def _connect(self) -> None:
         ear, mouth = self._told.ear, self._told.mouth
-        fork = ear is not None and ear.kind == messages.FORK
-        if fork:
-            self._awaited += 1
-            self._url = self._forks.expect(Expected(self.audio.feed, self._came, self._left))
-        if mouth is not None or (ear is not None and not fork):
-            self._awaited += 1
-            heard = None if fork or ear is None else self.audio.feed
-            self._unicast = Unicast(self.figures, heard, self._answered, self._left)
-        port = self._unicast.port if self._unicast else 0
-        self._tell(Opened(session=self._told.session, url=self._url, port=port))
+        url, port, mouth_port = "", 0, 0
         if ear is None:
             self.audio.end()
+        elif ear.kind == messages.FORK:
+            self._awaited += 1
+            url = self._url = self._forks.expect(Expected(self.audio.feed, self._came, self._left))
+        else:
+            both = mouth is not None and not mouth.apart
+            port = self._socket(self.audio.feed, speaks=both)
+        if mouth is not None and mouth.apart:
+            mouth_port = self._socket(None, speaks=True)
+        elif mouth is not None and not port:
+            port = self._socket(None, speaks=True)
+        self._tell(Opened(session=self._told.session, url=url, port=port, mouth_port=mouth_port))
         if not self._awaited:
             self._all_came()
 
-    def _answered(self) -> None:
-        """The switch's socket is known."""
-        if self._unicast is not None and self._told.mouth is not None:
-            self.voice.connect(self._unicast.send)
-        self._came()
+    def _socket(self, heard: Callable[[bytes], None] | None, *, speaks: bool) -> int:
+        """The port of a new socket for an internal channel."""
+
+        def attached() -> None:
+            if speaks:
+                self.voice.connect(one.send)
+            self._came()
+
+        self._awaited += 1
+        one = Unicast(self.figures, heard, attached, self._left)
+        self._sockets.append(one)
+        return one.port
 
     def _came(self) -> None:
         self._awaited -= 1
@@ -202,8 +211,8 @@ class Session:
         self.voice.close()
         if self._url:
             self._forks.forget(self._url)
-        if self._unicast is not None:
-            self._unicast.close()
+        for one in self._sockets:
+            one.close()
         self.audio.end()
 
     def _age_ms(self) -> float:

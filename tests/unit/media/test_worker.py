@@ -85,3 +85,16 @@ def test_a_task_that_there_is_not(worker):
     assert isinstance(worker.opened("S1", "nonesuch"), Opened)
     closed = worker.expect(Closed, "S1")
     assert (closed.reason, closed.error) == ("error", "KeyError")
+
+
+def test_a_mouth_apart_has_a_channel_of_its_own(worker):
+    mouth = Mouth(rate=16000, apart=True)
+    opened = worker.opened("S1", "echo", ear=Ear(kind=UNICAST, rate=16000), mouth=mouth)
+    assert len({opened.port, opened.mouth_port, 0}) == 3
+    heard, spoken = Unicast(opened.port), Unicast(opened.mouth_port)
+    spoken.send(bytes(FRAME_BYTES))
+    heard.send(LOUD)
+    assert worker.expect(Report, "S1").what == "attached"
+    assert spoken.receive() == LOUD
+    heard.close()
+    spoken.close()
