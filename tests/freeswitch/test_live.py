@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from greenswitch.esl import NotConnectedError
 
 from tests.support.drivers import eventually
-from tests.support.freeswitch import PrivateSwitch
+from tests.support.ending import ended_on_error
+from tests.support.freeswitch import REPOSITORY, PrivateSwitch
 from tests.support.hearing import hears, in_room
 from tests.support.live import Held
-from tests.support.service import address
+from tests.support.liveservice import HELD, READY, one_worker
+from tests.support.service import address, http
 from tests.support.vsi import VsiClient
 from vsi_esl.app import Service
-from vsi_esl.config import Config
-from vsi_esl.config.settings import HttpSettings, MediaSettings, StateSettings, SwitchSettings
 from vsi_esl.live.plan import Hears, Speaks
 from vsi_esl.live.sessions import Sessions
-from vsi_esl.sound.playback.settings import PlaybackSettings
-from vsi_esl.sound.recording.settings import RecordingSettings
 
+SERVICE = "from tests.support import patched; from tests.support.liveservice import main; main()"
 BY_FORK, BY_LOOPBACK = "fork", "loopback"
 
 
-@pytest.fixture(params=[BY_FORK])
+@pytest.fixture(params=[BY_FORK, BY_LOOPBACK])
 def way(request: pytest.FixtureRequest, switch: PrivateSwitch) -> str:
     """How legs are heard."""
     loaded = switch.api("module_exists mod_audio_fork").strip() == "true"
@@ -42,21 +48,8 @@ def start(switch: PrivateSwitch, tmp_path: Path) -> Iterator[Callable[[], Servic
     running: list[Service] = []
 
     def start_service() -> Service:
-        config = Config(
-            instance_id="test-1",
-            switch=SwitchSettings(host="127.0.0.1", port=switch.esl_port, password=switch.password),
-            http=HttpSettings(addr="127.0.0.1:0", shutdown_timeout=4.0),
-            state=StateSettings(path=str(tmp_path / "state.sqlite3")),
-            media=MediaSettings(workers=1),
-        ).having(
-            RecordingSettings(dir=str(tmp_path / "recordings")),
-            PlaybackSettings(spool_dir=str(tmp_path / "spool"), allow_private_urls=True),
-        )
-        service = Service(config)
-        service.start()
-        running.append(service)
-        assert service.ctx.nodes.default.wait_ready(10)
-        return service
+        running.append(one_worker(tmp_path, switch.esl_port))
+        return running[-1]
 
     yield start_service
     for service in running:
@@ -87,6 +80,11 @@ def alone(client, agent, frequency: float, codec: str = "PCMU"):
     client.event("leg.connected", leg_id=leg)
     call.rtp.frequency = frequency
     return call, leg
+
+
+def heard_by(service: Service) -> str:
+    """As /readyz says."""
+    return http(service)("GET", "/readyz").body["switch"]["legs_heard_by"]
 
 
 def left(switch: PrivateSwitch) -> list[str]:
@@ -160,3 +158,136 @@ def test_a_room_is_heard_and_spoken_into(switch, live, client, agent):
     eventually(lambda: not left(switch), "nothing is left")
     assert not [event for event in client.events if event["type"].startswith("speaking")]
     assert one and len(live.ctx.get(Sessions)) == 0
+
+
+# -- faults ----------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed_or_hangs(switch, live, client, agent):
+    """Its sessions end with one word each, and another takes its place; no call notices."""
+    call, leg = in_room(client, agent, 440)
+    sessions = live.ctx.get(Sessions)
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        plans = (
+            {"leg_id": leg, "hears": Hears.LEG, "speaks": Speaks.TO_LEG},
+            {"leg_id": leg, "hears": Hears.LEG},
+            {"room_id": "r", "hears": Hears.ROOM, "speaks": Speaks.TO_ROOM},
+        )
+        held = [Held(live, **plan).attached() for plan in plans]
+        worker = sessions.pool.workers[0]
+        killed = time.monotonic()
+        os.kill(worker.pid, number)
+        assert [one.end().reason for one in held] == ["worker"] * 3
+        assert time.monotonic() - killed < 3.5
+        eventually(lambda: not left(switch) and not bugs(switch, leg), "nothing is left")
+        assert [len(one.ends) for one in held] == [1, 1, 1]
+        eventually(lambda: not os.path.exists(f"/proc/{worker.pid}"), "it is reaped")  # noqa: B023
+    assert sessions.pool.restarts == 2 and not sessions.pool.workers[0].sessions
+    again = Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG)
+    hears(call, 440, True)
+    again.close()
+    assert not [event for event in client.events if event["type"] == "leg.disconnected"]
+    call.bye()
+
+
+def test_a_service_that_is_killed(switch, way, start, agent, tmp_path):
+    """Its workers end; the calls go on, and the next service takes away what is left of the sessions."""
+    arguments = [sys.executable, "-c", SERVICE, str(tmp_path), str(switch.esl_port)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    with ended_on_error(process):
+        assert any(line.startswith(READY) for line in process.stdout)
+        call = agent.call(codecs=["PCMU"])
+        call.rtp.frequency = 440
+        leg, worker = next(line for line in process.stdout if line.startswith(HELD)).split()[1:]
+        call.wait("200")
+        hears(call, 440, True)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        process.stdout.close()
+    eventually(lambda: not os.path.exists(f"/proc/{worker}"), "the worker ends with it")
+    hears(call, 440, False)
+    assert left(switch)
+    service = start()
+    assert service.ctx.legs.find(leg) is not None
+    eventually(lambda: not left(switch) and not bugs(switch, leg), "nothing is left")
+    assert not service.ctx.state.items("live")
+    call.bye()
+
+
+def test_a_switch_that_is_restarted(switch, live, client, agent):
+    call, leg = in_room(client, agent, 440)
+    plans = (
+        {"leg_id": leg, "hears": Hears.LEG, "speaks": Speaks.TO_LEG},
+        {"room_id": "r", "hears": Hears.ROOM},
+    )
+    held = [Held(live, **plan).attached() for plan in plans]
+    switch.kill9()
+    call.rtp.close()
+    switch.start()
+    switch.make_first_conference()
+    assert live.ctx.nodes.default.wait_ready(30)
+    assert {one.end().reason for one in held} <= {"switch", "owner"}
+    assert [len(one.ends) for one in held] == [1, 1]
+    assert len(live.ctx.get(Sessions)) == 0 and not live.ctx.get(Sessions).pool.workers[0].sessions
+
+
+def test_a_connection_that_is_lost_costs_nothing(switch, live, client, agent):
+    """The sessions go on, meanwhile and afterwards."""
+    call, leg = in_room(client, agent, 440)
+    held = Held(live, leg_id=leg, room_id="r", hears=Hears.LEG, speaks=Speaks.TO_ROOM).attached()
+    with suppress(NotConnectedError):
+        switch.api("reload mod_event_socket")
+    hears(call, 440, True)
+    eventually(lambda: live.ctx.nodes.default.reconnects, "it was lost")
+    assert live.ctx.nodes.default.wait_ready(10)
+    hears(call, 440, True)
+    assert held.close().reason == "closed"
+    eventually(lambda: not left(switch) and not bugs(switch, leg), "nothing is left")
+    call.bye()
+
+
+def test_an_operator_ends_what_brings_the_audio(switch, live, client, agent):
+    call, leg = in_room(client, agent, 440)
+    held = Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG).attached()
+    switch.api(f"uuid_kill {held.session.channels[0]}")
+    assert held.end().reason == "switch"
+    eventually(lambda: not left(switch) and not bugs(switch, leg), "nothing is left")
+    call.bye()
+
+
+def test_a_leg_that_hangs_up(switch, live, client, agent):
+    """Its sessions end with it, before its last event."""
+    for hears_, speaks in ((Hears.LEG, Speaks.TO_LEG), (Hears.LEG, Speaks.TO_NOBODY)):
+        call, leg = alone(client, agent, 440)
+        ended = []
+        held = Held(live, leg_id=leg, hears=hears_, speaks=speaks).attached()
+        live.ctx.bus.add_sink(lambda event, *_: ended.append((event.type, len(held.ends))))  # noqa: B023
+        call.bye()
+        assert held.end().reason == "owner"
+        client.event("leg.disconnected", leg_id=leg)
+        assert ("leg.disconnected", 1) in ended
+        eventually(lambda: not left(switch), "nothing is left")
+
+
+def test_the_module_is_unloaded_and_comes_back(switch, client, agent, live, way):
+    """The bugs that it leaves on legs are taken away then."""
+    if way != BY_FORK:
+        pytest.skip("there is nothing to unload")
+    call, leg = alone(client, agent, 440)
+    held = Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG)
+    hears(call, 440, True)
+    switch.api("unload mod_audio_fork")
+    assert held.end().reason == "switch"
+    hears(call, 440, False)
+    assert bugs(switch, leg) == [held.session.id]
+    eventually(lambda: heard_by(live) == BY_LOOPBACK, "it is shown")
+    other = Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG)
+    hears(call, 440, True)
+    other.close()
+    switch.api("load mod_audio_fork")
+    eventually(lambda: not left(switch) and not bugs(switch, leg), "nothing is left")
+    eventually(lambda: heard_by(live) == BY_FORK, "it is shown")
+    again = Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG)
+    hears(call, 440, True)
+    again.close()
+    call.bye()

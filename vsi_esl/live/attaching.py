@@ -95,9 +95,9 @@ class Fork(Attachment):
 
 
 def forget(ctx: Context, node: Node, leg_id: str, bug: str) -> None:
-    """Take a fork's bug from its leg. When the switch is away, `sessions.readopt` comes back to it."""
+    """Take a fork's bug from its leg. When the switch or the module is away, that is done when it is back."""
     if ctx.legs.find(leg_id) is not None:
-        if not node.ready:
+        if not (node.ready and node.facts.forks):
             return
         node.live.stop_fork(leg_id, bug)
     ctx.state.forget_item(KIND, bug)

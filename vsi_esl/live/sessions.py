@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -298,11 +298,7 @@ class Sessions:
     def readopt(self, ctx: Context, node: Node, snapshot: Snapshot) -> list[str]:
         """After each connect to a switch: what became of the channels, and what the process before has left
         there. Returns the channels that are in use."""
-        for body in ctx.state.items(attaching.KIND):
-            if body["node"] == node.name and body["bug"] not in self._live:
-                if body["leg_id"] in snapshot.channels:
-                    node.live.stop_fork(body["leg_id"], body["bug"])
-                ctx.state.forget_item(attaching.KIND, body["bug"])
+        self._clean_up(ctx, node, lambda leg_id: leg_id in snapshot.channels)
         here = [one for one in self if one.node is node]
         unseen = [
             (session, channel)
@@ -318,6 +314,30 @@ class Sessions:
             if session.plan.leg_id and session.plan.leg_id not in snapshot.channels:
                 self.audio_ended(session)
         return [channel for session in here for channel in session.channels]
+
+    def _clean_up(self, ctx: Context, node: Node, exists: Callable[[str], bool]) -> None:
+        """Take away the bugs of forks whose session is over."""
+        for body in ctx.state.items(attaching.KIND):
+            if body["node"] != node.name or body["bug"] in self._live:
+                continue
+            there = exists(body["leg_id"])
+            if there and not node.facts.forks:
+                continue
+            if there:
+                node.live.stop_fork(body["leg_id"], body["bug"])
+            ctx.state.forget_item(attaching.KIND, body["bug"])
+
+    def forks_gone(self, node: Node) -> None:
+        """The switch has unloaded mod_audio_fork."""
+        node.facts.forks = False  # until it is asked again
+        for session in self:
+            if session.node is node and any(isinstance(one, Fork) for one in session.ways.attachments):
+                self.end(session, SWITCH)
+
+    def forks_back(self, ctx: Context, node: Node) -> None:
+        """It has loaded it."""
+        node.facts.forks = True
+        self._clean_up(ctx, node, lambda leg_id: ctx.legs.find(leg_id) is not None)
 
     def stop(self) -> None:
         """The service stops: nothing is left on the switch, and the workers end."""

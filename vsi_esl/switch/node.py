@@ -78,7 +78,8 @@ class SwitchNode:
         backoff_max: float = 10.0,
     ) -> None:
         self._address = (host, port, password)
-        self._subscription = builder.subscription(OWN_EVENTS.union(events))
+        self._wanted = frozenset(events)
+        self._subscription = builder.subscription(OWN_EVENTS.union(self._wanted))
         self._on_event = on_event
         self._resync = resync
         self._on_lost = on_lost
@@ -379,6 +380,8 @@ class SwitchNode:
                 self._heartbeat = float(seconds)
         elif kind in ("MODULE_LOAD", "MODULE_UNLOAD"):
             self._modules_changed = True
+            if kind in self._wanted:
+                self._on_event(event)
         elif kind == "CHANNEL_HANGUP_COMPLETE" and event.get("Unique-ID") == self.bond:
             gevent.spawn(self._renew_bond)
         else:

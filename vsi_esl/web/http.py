@@ -219,6 +219,7 @@ def _shown(node: Node) -> dict[str, Any]:
         "ready": node.ready,
         "version": node.facts.version,
         "error": error,
+        "legs_heard_by": "fork" if node.facts.forks else "loopback",
         **({"missing_modules": lacking} if lacking else {}),
     }
 
