@@ -5,29 +5,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import gevent
 import numpy as np
 import numpy.typing as npt
 from greenswitch.esl import NotConnectedError
 
 from vsi_esl.sandbox import SandboxSwitch, api, invite
 from vsi_esl.sandbox.channels import Channel, now_us
+from vsi_esl.sandbox.live import Ear
+from vsi_esl.sandbox.samples import Voice, tone
 
+from . import hearing, listen
 from .freeswitch import PrivateSwitch
 from .server import Server
 from .sipua import Call, UserAgent
+from .waiting import eventually
 
 
-def eventually(condition: Callable[[], bool], what: str, timeout: float = 5.0) -> None:
-    """Wait until a condition holds that no event announces."""
-    with gevent.Timeout(timeout, AssertionError(f"not so within {timeout} s: {what}")):
-        while not condition():
-            gevent.sleep(0.01)
+def joined(ear: Ear) -> np.ndarray:
+    """The samples of the frames that came."""
+    return np.concatenate([np.zeros(0, np.int16), *(one for one in ear.frames if one is not None)])
+
+
+def received(ear: Ear) -> np.ndarray | None:
+    """As `hearing.received`."""
+    return joined(ear) if len(ear.frames) == hearing.HALF_SECOND else None
 
 
 class SandboxPeer:
@@ -36,6 +42,7 @@ class SandboxPeer:
     def __init__(self, switch: SandboxSwitch, channel: Channel) -> None:
         self._switch = switch
         self._channel = channel
+        self._ear: Ear | None = None
 
     @property
     def seen(self) -> list[str]:
@@ -75,7 +82,31 @@ class SandboxPeer:
         self._switch.flush()
 
     def talk(self, on: bool) -> None:
+        self._channel.far.voice = None
         self._act(self._switch.conferences.set_talking, self._channel, on)
+
+    def says(self, frequency: float) -> None:
+        """A tone of so many Hz, until it says something else; 0 is silence. It begins when there is media."""
+        self._act(self._switch.far_ends.say, self._channel, tone(frequency) if frequency else None)
+
+    def say(self, samples: npt.NDArray[np.int16], rate: int) -> None:
+        """Say this, once, behind what is being said; it begins when there is media (PCMU only)."""
+        self._act(self._switch.far_ends.say_more, self._channel, Voice(samples, rate))
+
+    def hears(self, frequency: float, wanted: bool = True) -> None:
+        """Until the last half second that it received has the tone, or has it not."""
+        with closing(Ear(self._switch.live, self._channel, frames=hearing.HALF_SECOND)) as ear:
+            hearing.until(lambda: received(ear), frequency, wanted)
+
+    def keep(self) -> None:
+        """Keep everything that it receives from now on."""
+        self._ear = Ear(self._switch.live, self._channel, frames=None)
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Samples at 8 kHz, without gaps where nothing was sent to it."""
+        assert self._ear is not None
+        return joined(self._ear)
 
     def rtp(self, on: bool) -> None:
         self._channel.count_rtp(on)
@@ -212,11 +243,25 @@ class SipPeer:
         self._call.dtmf(digits)
 
     def talk(self, on: bool) -> None:
-        self._call.rtp.frequency = 440.0 if on else 0.0
+        self.says(440.0 if on else 0.0)
+
+    def says(self, frequency: float) -> None:
+        self._call.rtp.frequency = frequency
+        self._call.rtp.saying.clear()
 
     def say(self, samples: npt.NDArray[np.int16], rate: int) -> None:
-        """Say this, once, behind what is being said (PCMU only)."""
+        self._call.rtp.frequency = 0.0
         self._call.rtp.say(samples, rate)
+
+    def hears(self, frequency: float, wanted: bool = True) -> None:
+        hearing.hears(self._call, frequency, wanted)
+
+    def keep(self) -> None:
+        self._call.rtp.kept = []
+
+    @property
+    def kept(self) -> np.ndarray:
+        return listen.heard(self._call.rtp.kept or [])
 
     def rtp(self, on: bool) -> None:
         self._call.rtp.muted = not on

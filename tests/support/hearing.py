@@ -1,14 +1,21 @@
-"""Who hears whom, on a real switch."""
+"""Who hears whom: tones in the last half second that somebody received."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from .drivers import eventually
+import numpy as np
+
+from . import listen
+from .sipua import Call
+from .waiting import eventually
 
 HEARD = 2000
 SILENT = 60
 """Amplitudes of a tone sent at 8000: clearly there, and clearly not."""
+HALF_SECOND = 25
+"""Frames."""
 
 
 def in_room(client, agent, frequency: float, room: str = "r", **join: str):
@@ -22,19 +29,32 @@ def in_room(client, agent, frequency: float, room: str = "r", **join: str):
     return call, leg
 
 
-def hears(call, frequency: float, wanted: bool) -> None:
-    """Until the last half second that this peer received has the tone, or has it not.
-
-    A peer that we hold gets no RTP at all, which is silence too.
-    """
+def hears(call: Call, frequency: float, wanted: bool = True) -> None:
+    """Until the last half second that this peer received has the tone, or has it not."""
     call.rtp.forget()
     started, packets = time.monotonic(), call.rtp.received
 
-    def settled() -> bool:
-        if len(call.rtp._heard) < 25:
+    def received() -> np.ndarray | None:
+        if len(call.rtp.last) < HALF_SECOND:
             quiet = call.rtp.received - packets <= 2 and time.monotonic() - started > 0.5
-            return quiet and not wanted
-        level = call.rtp.level(frequency)
+            return np.zeros(0) if quiet else None
+        return listen.heard(list(call.rtp.last)[-HALF_SECOND:])
+
+    until(received, frequency, wanted)
+
+
+def until(received: Callable[[], np.ndarray | None], frequency: float, wanted: bool) -> None:
+    """Until half a second of samples at 8 kHz has the tone, or has it not. `received` says None while it is
+    not enough of them.
+
+    A peer that we hold gets no RTP at all, which is silence too.
+    """
+
+    def settled() -> bool:
+        samples = received()
+        if samples is None:
+            return False
+        level = listen.levels(samples, 8000, frequency, 500).max(initial=0.0)
         return level > HEARD if wanted else level < SILENT
 
     eventually(settled, f"{frequency} Hz {'heard' if wanted else 'not heard'}", 8)

@@ -77,7 +77,8 @@ class RtpStream:
         self.received = 0
         self.digits = ""
         self._last_digit_time = -1
-        self._heard: deque[bytes] = deque(maxlen=50)
+        self.last: deque[bytes] = deque(maxlen=50)
+        """The last second of what was received."""
         self.kept: list[bytes] | None = None
         """Every packet received from when this is set to a list."""
         self._sequence = 0
@@ -107,11 +108,11 @@ class RtpStream:
 
     def level(self, frequency: float) -> float:
         """The amplitude (0..32767) of a frequency in the last received half second (PCMU only)."""
-        return tone_level(b"".join(list(self._heard)[-25:]), frequency)
+        return tone_level(b"".join(list(self.last)[-25:]), frequency)
 
     def forget(self) -> None:
         """Start listening anew."""
-        self._heard.clear()
+        self.last.clear()
 
     def _send(self) -> None:
         due = gevent.get_hub().loop.now()
@@ -168,6 +169,6 @@ class RtpStream:
                     self.digits += EVENTS[packet[12]] if packet[12] < 16 else "?"
             else:
                 self.received += 1
-                self._heard.append(packet[12:])
+                self.last.append(packet[12:])
                 if self.kept is not None:
                     self.kept.append(packet[12:])

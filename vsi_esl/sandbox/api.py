@@ -12,6 +12,7 @@ from . import dialplan, quoting, sip
 from .calls import STEP_S
 from .channels import Channel, Outcome
 from .control import control
+from .fork import uuid_audio_fork, uuid_buglist
 from .originate import originate
 from .recording import uuid_record
 from .text import uuid_send_text
@@ -23,15 +24,20 @@ Api = Callable[["SandboxSwitch", str], "str | Outcome"]
 TABLE: dict[str, Api] = {
     "originate": originate,
     "sandbox": control,
+    "uuid_audio_fork": uuid_audio_fork,
+    "uuid_buglist": uuid_buglist,
     "uuid_record": uuid_record,
     "uuid_send_text": uuid_send_text,
 }
 
 DTMF = re.compile(r"[0-9*#A-Da-dFfWw, ]+(@[0-9]+)?\Z")
 MODULES = frozenset(
-    "commands conference console dialplan_xml dptools event_socket loopback opus sndfile sofia spandsp "
-    "tone_stream local_stream".split()
+    "audio_fork commands conference console dialplan_xml dptools event_socket loopback opus sndfile sofia "
+    "spandsp tone_stream local_stream".split()
 )
+"""What can be loaded, unless a sandbox is told to be without it."""
+MODULE_OF = {"uuid_audio_fork": "audio_fork"}
+"""Commands that there are only while their module is loaded."""
 NO_CHANNEL = "-ERR No such channel!\n"
 NO_SESSION = "-ERR Cannot locate session!\n"
 
@@ -50,7 +56,8 @@ def start(switch: SandboxSwitch, line: str) -> str | Outcome:
     """Run one api command: its answer, or the outcome to wait for."""
     name, _, rest = line.strip(" ").partition(" ")
     function = TABLE.get(name)
-    if function is None:
+    module = MODULE_OF.get(name)
+    if function is None or (module is not None and module not in switch.modules):
         return f"-ERR {name} Command not found!\n"
     return function(switch, rest.strip(" "))
 
@@ -88,7 +95,7 @@ def module_exists(switch: SandboxSwitch, rest: str) -> str:
 @api("load")
 def load(switch: SandboxSwitch, rest: str) -> str:
     name = rest.removeprefix("mod_")
-    if name not in MODULES:
+    if name not in switch.installed:
         return "+OK Reloading XML\n-ERR [module load file routine returned an error]\n"
     if name in switch.modules:
         return "+OK Reloading XML\n-ERR [Module already loaded]\n"
@@ -146,7 +153,7 @@ def sofia(switch: SandboxSwitch, rest: str) -> str:
 @api("show")
 def show(switch: SandboxSwitch, rest: str) -> str:
     if rest == "modules":
-        listed = [f"api,{name},mod_{name}" for name in sorted(MODULES)]
+        listed = [f"api,{name},mod_{name}" for name in sorted(switch.modules)]
         return "\n".join(["type,name,ikey", *listed, "", f"{len(listed)} total.\n"])
     if rest != "channels as json":
         return "-USAGE: the sandbox shows `channels as json` and `modules`\n"

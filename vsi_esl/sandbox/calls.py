@@ -126,6 +126,7 @@ class Calls:
         channel.answer_state = "early"
         self.fire("CHANNEL_PROGRESS_MEDIA", channel)
         self.set_call_state(channel, "EARLY")
+        self._switch.far_ends.speak(channel)
         self.watch_media(channel)
 
     def answered(self, channel: Channel) -> None:
@@ -134,6 +135,7 @@ class Calls:
         self.fire("CHANNEL_ANSWER", channel)
         self.set_call_state(channel, "ACTIVE")
         channel.variables["endpoint_disposition"] = "ANSWER"
+        self._switch.far_ends.speak(channel)
         self.watch_media(channel)
 
     # -- the end -------------------------------------------------------------------------------------------
@@ -183,6 +185,8 @@ class Calls:
     def _bury(self, channel: Channel, cause: str) -> None:
         self._switch.dialplan.leave(channel)
         self._switch.recordings.hung_up(channel)
+        for fork in list(channel.forks.values()):
+            fork.stop()
         self._end_with(channel, cause)
         channel.state = "CS_HANGUP"
         self.set_call_state(channel, "HANGUP")

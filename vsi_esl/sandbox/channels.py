@@ -12,7 +12,10 @@ from .timers import Timers
 
 if TYPE_CHECKING:
     from .conference import Member
+    from .fork import Fork
     from .recording import Recording
+    from .samples import Voice
+    from .unicast import Unicast
 
 CODECS = {
     "PCMU": (0, 8000, 8000),
@@ -62,6 +65,8 @@ class FarEnd:
     """The Reason header of what ended the call."""
     digits: str = ""
     talking: bool = False
+    voice: Voice | None = None
+    """What it says; None while it talks is a tone of 440 Hz."""
     sends_rtp: bool = True
     holding: str = ""
     """The direction by which the peer holds: sendonly or inactive."""
@@ -130,6 +135,10 @@ class Channel:
     read_rate: int = 0
     """Samples per second of what it says; 0 as long as there is no media."""
     recordings: dict[str, Recording] = field(default_factory=dict, repr=False, compare=False)
+    forks: dict[str, Fork] = field(default_factory=dict, repr=False, compare=False)
+    unicast: Unicast | None = field(default=None, repr=False, compare=False)
+    unicast_spent: bool = False
+    """The `park` that it is in has had its unicast, and takes no other."""
     playing: list[str] = field(default_factory=list)
     """Endless playbacks on top of what the channel is in, the last one heard."""
     text_possible: bool = False

@@ -54,6 +54,13 @@ class Conference:
         digits = "".join(char for char in self.profile if char in "0123456789")
         return int(digits[:6] or 8000)
 
+    def carries(self, speaker: Member, listener: Member) -> bool:
+        """Whether the relations of the two let the one be heard by the other."""
+        here, there = speaker.channel.member_id, listener.channel.member_id
+        return "nospeak" not in self.relations.get((here, there), "") and "nohear" not in self.relations.get(
+            (there, here), ""
+        )
+
     def headers(self) -> dict[str, Any]:
         return {
             "Conference-Name": self.name,

@@ -13,7 +13,7 @@ import structlog
 from gevent.event import AsyncResult
 from gevent.event import Event as Signal
 
-from . import api, sip, wire
+from . import api, sip, unicast, wire
 from .calls import STEP_S
 from .channels import Channel
 
@@ -221,6 +221,8 @@ class Connection:
             name = headers.get("execute-app-name", "")
             argument = headers.get("execute-app-arg", command.body)
             channel.timers.later(STEP_S, self._execute, channel, name, argument)
+        elif headers.get("call-command") == "unicast":
+            channel.timers.later(STEP_S, unicast.begin, self._switch, channel, headers)
         return "+OK"
 
     def _execute(self, channel: Channel, name: str, argument: str) -> None:

@@ -4,6 +4,8 @@
 {"do": "answer", "uuid": ..}     {"do": "reject", "uuid": .., "code": 486}     {"do": "hangup", "uuid": ..}
 {"do": "cancel", "uuid": ..}  a CANCEL, which may cross the answer
 {"do": "dtmf", "uuid": .., "digits": ..}    {"do": "talk" | "rtp", "uuid": .., "on": bool}
+{"do": "say", "uuid": ..} with "frequency": Hz | "file": a WAV | "text": .., or nothing for silence; by itself
+  it begins when there is media
 {"do": "hold", "uuid": .., "flow": "sendonly" | "inactive"}    {"do": "unhold", "uuid": ..}
 {"do": "hold_reject", "uuid": .., "code": 488}    {"do": "refer", "uuid": .., "to": .., "referred_by": ..}
 {"do": "far", "uuid": ..}  what the other end has been sent     {"do": "list"}  the same for all
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import orjson
 
-from . import invite
+from . import invite, speech
 from .channels import Channel
 
 if TYPE_CHECKING:
@@ -152,7 +154,12 @@ def _require_answered(channel: Channel) -> None:
 
 
 def _talk(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    channel.far.voice = None
     switch.conferences.set_talking(channel, _on(request))
+
+
+def _say(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    switch.far_ends.say(channel, speech.voice(request))
 
 
 def _rtp(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
@@ -224,6 +231,7 @@ VERBS: dict[str, Callable[[SandboxSwitch, Channel, Request], str | None]] = {
     "refer": _refer,
     "reject": _reject,
     "rtp": _rtp,
+    "say": _say,
     "talk": _talk,
     "text": _text,
     "unhold": _unhold,

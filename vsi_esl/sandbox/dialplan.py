@@ -12,7 +12,7 @@ import re
 import wave
 from typing import TYPE_CHECKING
 
-from . import quoting, sip
+from . import quoting, sip, unicast
 from .channels import Channel
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class Dialplan:
         name, channel.application = channel.application, ""
         if name == "park":
             self._switch.calls.fire("CHANNEL_UNPARK", channel)
+            unicast.end(channel)
         elif name == "conference":
             self._switch.conferences.leave(channel)
         elif name == "eavesdrop":
@@ -133,6 +134,7 @@ class Dialplan:
     def _enter(self, channel: Channel, name: str, argument: str) -> None:
         if name == "park":
             self._switch.calls.fire("CHANNEL_PARK", channel)
+            unicast.parked(channel)
         elif name == "playback":
             self._begin_playback(channel, argument)
         elif name == "eavesdrop":
@@ -145,6 +147,7 @@ class Dialplan:
 
     def play_over(self, channel: Channel, argument: str) -> None:
         """A playback on top of what the channel is in, which it does not leave for that."""
+        unicast.end(channel)
         self._fire("CHANNEL_EXECUTE", channel, "playback", argument)
         if self._keeps(channel, "playback", argument):
             channel.playing.append(argument)

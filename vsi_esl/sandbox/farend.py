@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import sip
 from .calls import STEP_S
 from .channels import CODECS, Channel, FarEnd, sdp
+from .samples import Voice, tick_now
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
@@ -235,6 +236,34 @@ class FarEnds:
         ended(channel, "INCOMPATIBLE_DESTINATION", "send_bye", endpoint_disposition="NO CODECS")
 
     # -- within a call ---------------------------------------------------------------------------------------
+
+    def say(self, channel: Channel, voice: Voice | None) -> None:
+        """The peer says this from now on, or as soon as there is media; None is silence."""
+        channel.far.voice, channel.far.talking = voice, False
+        if voice is None:
+            self._switch.conferences.set_talking(channel, False)
+        elif channel.media:
+            self.speak(channel)
+
+    def say_more(self, channel: Channel, voice: Voice) -> None:
+        """The same, behind what it is saying; a tone ends."""
+        before = channel.far.voice
+        self.say(channel, voice if before is None or before.endless else before.followed_by(voice))
+
+    def speak(self, channel: Channel) -> None:
+        """There is media: the peer begins with what it was told to say, or goes on with it."""
+        voice = channel.far.voice
+        if voice is None:
+            return
+        if voice.began is None:
+            voice.began = tick_now() + 1
+        self._switch.conferences.set_talking(channel, True)
+        if not voice.endless:
+            channel.timers.later(voice.seconds_left, self._fall_silent, channel, voice)
+
+    def _fall_silent(self, channel: Channel, voice: Voice) -> None:
+        if channel.far.voice is voice:
+            self.say(channel, None)
 
     def hang_up(self, channel: Channel) -> None:
         """BYE, or CANCEL for a call of theirs that was not answered, or 480 for one of ours."""

@@ -6,6 +6,7 @@ import socket
 import time
 import uuid
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Any
 
 import gevent
@@ -13,13 +14,15 @@ import orjson
 from gevent.event import Event as Signal
 from gevent.server import StreamServer
 
-from . import api, wire
+from . import api, unicast, wire
 from .calls import Calls
 from .channels import Channel
 from .conference import Conferences
 from .connection import Connection
 from .dialplan import Dialplan
 from .farend import FarEnds
+from .fork import Forks
+from .live import Live
 from .recording import Recordings
 from .timers import Timers
 
@@ -30,7 +33,7 @@ REMEMBERED_CALLS = 1000
 class SandboxSwitch:
     """A simulated FreeSWITCH on an event socket. Says `sandbox` when asked for its version.
 
-    `heartbeat_s` is the time between HEARTBEAT events, in seconds.
+    `heartbeat_s` is the time between HEARTBEAT events, in seconds; `without` are modules that it has not.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class SandboxSwitch:
         port: int = 0,
         password: str = "ClueCon",  # noqa: S107  (FreeSWITCH's own default, on loopback)
         heartbeat_s: float = 20.0,
+        without: Collection[str] = (),
     ) -> None:
         self.password = password
         self.core_uuid = str(uuid.uuid4())
@@ -47,7 +51,8 @@ class SandboxSwitch:
             "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",
             "intercept_unanswered_only": "true",
         }
-        self.modules = set(api.MODULES)
+        self.installed = api.MODULES - {name.removeprefix("mod_") for name in without}
+        self.modules = set(self.installed)
         self.began = time.monotonic()
         self.max_channels = MAX_CHANNELS
         self.created = self.peak = 0
@@ -59,6 +64,8 @@ class SandboxSwitch:
         self.conferences = Conferences(self)
         self.far_ends = FarEnds(self)
         self.recordings = Recordings(self)
+        self.live = Live(self)
+        self.forks = Forks()
         self.dropped_clients = 0
         self.moving = Signal()
         """Cleared while it stands still."""
@@ -86,11 +93,13 @@ class SandboxSwitch:
     def stop(self) -> None:
         """End everything at once, calls included; nothing of it runs any more afterwards."""
         self.recordings.close(finished=True)
+        self.forks.halt(politely=True)
         self._halt()
 
     def crash(self) -> None:
         """Be gone, as after kill -9: no event, no BYE, and files whose headers nobody has completed."""
         self.recordings.close(finished=False)
+        self.forks.halt(politely=False)
         self._fired.clear()
         for connection in list(self._connections):
             connection.close()
@@ -119,8 +128,10 @@ class SandboxSwitch:
             self._heart.kill()
         self._server.stop(timeout=0.5)
         self.timers.cancel()
+        self.live.halt()
         for channel in self.channels.values():
             channel.timers.cancel()
+            unicast.end(channel)
         for conference in self.conferences.by_name.values():
             conference.timers.cancel()
         for connection in list(self._connections):

@@ -1,0 +1,61 @@
+"""Who hears whom, by ear: every caller says a tone of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.support.calls import answered
+
+
+def in_room(switch, client, room="r"):
+    """A caller whose codec can be listened to, in a room."""
+    peer, leg = answered(switch, client, codecs=["PCMU"])
+    client.ok("add_leg_to_room", room_id=room, leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    return peer, leg
+
+
+def test_those_in_a_room_hear_each_other_and_not_themselves(switch, client):
+    one, _ = in_room(switch, client)
+    two, leg = in_room(switch, client)
+    one.says(500)
+    two.says(900)
+    one.hears(900)
+    two.hears(500)
+    one.hears(500, False)
+    client.ok("mute_leg", id=leg)
+    one.hears(900, False)
+    two.hears(500)
+    client.ok("unmute_leg", id=leg)
+    one.hears(900)
+    client.ok("deaf_leg", id=leg)
+    two.hears(500, False)
+    one.hears(900)
+
+
+def test_those_of_two_rooms_do_not(switch, client):
+    one, _ = in_room(switch, client, "a")
+    two, _ = in_room(switch, client, "b")
+    one.says(500)
+    two.says(900)
+    one.hears(900, False)
+    two.hears(500, False)
+
+
+def test_samples_are_said_once(switch, client):
+    one, _ = in_room(switch, client)
+    two, _ = in_room(switch, client)
+    two.keep()
+    one.say((8000 * np.sin(2 * np.pi * 500 / 8000 * np.arange(8000))).astype(np.int16), 8000)
+    two.hears(500)
+    two.hears(500, False)
+    loud = int((np.abs(two.kept.astype(int)) > 1000).sum())
+    # nine tenths of a second of it; a busy machine may cost some
+    assert 5000 < loud < 8000
+
+
+def test_nobody_is_heard_outside_a_room(switch, client):
+    one, _ = answered(switch, client, codecs=["PCMU"])
+    two, _ = answered(switch, client, codecs=["PCMU"])
+    one.says(500)
+    two.hears(500, False)
