@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import struct
 from base64 import b64encode
 from contextlib import suppress
@@ -56,7 +57,7 @@ class Pipe:
                 host=host,
                 origin=f"http://{host}",
                 header=header,
-                http_no_proxy=["*"],
+                socket=_dialled(host, parts.port or 80),
             )
         except websocket.WebSocketBadStatusException as error:
             refused = error.status_code == 401
@@ -143,3 +144,15 @@ class Pipe:
         except OSError:
             self._unsent.clear()
         return True
+
+
+def _dialled(host: str, port: int) -> socket.socket:
+    """A connection, and nothing left of it if it is given up."""
+    sock = socket.socket()
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.connect((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
