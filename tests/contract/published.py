@@ -16,6 +16,8 @@ from voiceblender.sync import SyncClient, SyncEventStream, SyncLeg, SyncRoom
 
 BROKEN_URL = "http://127.0.0.1:1/private.wav"
 """Of an address that the service does not fetch from."""
+MACHINE = {"greeting_duration": 200, "beep_timeout": 5000}
+"""A short greeting will do, and a beep is wanted."""
 HANDLES = {"leg", "room"}
 """Methods that ask nothing of the server, and are not awaited on either side."""
 
@@ -141,6 +143,18 @@ async def rarer_events(
     await hold
     refused = await events.wait("leg.command_failed", leg_id=leg)
     assert refused.command == "hold"
+
+
+async def machine(leg: str, port: int, events: Events, *, start: Awaitable[Any]) -> None:
+    """A leg that is a machine, by a tone that is its greeting and its beep. `start` is of a detection that
+    waits for both."""
+    assert (await start).status == "started"
+    sandbox(port, {"do": "say", "uuid": leg, "frequency": 1000})
+    result = await events.wait("amd.result", leg_id=leg)
+    assert (result.result, result.greeting_duration_ms) == ("machine", MACHINE["greeting_duration"])
+    beep = await events.wait("amd.beep", leg_id=leg)
+    assert beep.beep_ms >= 80
+    sandbox(port, {"do": "say", "uuid": leg})
 
 
 def main(scenario: Callable[[str, int, str], Awaitable[Events]]) -> None:

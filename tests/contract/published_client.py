@@ -22,6 +22,7 @@ from voiceblender._vsi import (
     DTMFPayload,
     EarlyMediaPayload,
     IDPayload,
+    LegAMDStartPayload,
     PlaybackStartPayload,
     PlaybackTargetPayload,
     PlaybackVolumePayload,
@@ -33,7 +34,7 @@ from voiceblender._vsi import (
     SetLegRolePayload,
 )
 
-from .published import BROKEN_URL, Events, connected, main, rarer_events, sandbox, until
+from .published import BROKEN_URL, MACHINE, Events, connected, machine, main, rarer_events, sandbox, until
 
 
 async def scenario(address: str, port: int, side: str) -> Events:
@@ -80,6 +81,7 @@ async def commands(stream: Any, port: int, events: Events) -> None:
     broken = PlaybackStartPayload(id=leg, url=BROKEN_URL, tone="", mime_type="", repeat=0, volume=0)
     hold, play = stream.hold_leg(IDPayload(id=leg)), stream.leg_play_start(broken)
     await rarer_events(leg, port, events, hold=hold, play=play)
+    await machine(leg, port, events, start=stream.leg_amd_start(LegAMDStartPayload(id=leg, **MACHINE)))
     out = await stream.create_leg(CreateLegRequest(type="sip", to="sip:early-answer@127.0.0.1", room_id="r"))
     await until(lambda: count("leg.connected") == 2)
     room = await stream.get_room(IDPayload(id="r"))

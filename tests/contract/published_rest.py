@@ -10,6 +10,7 @@ from typing import Any
 
 from voiceblender import (
     AddLegRequest,
+    AMDParams,
     AnswerLegRequest,
     APIError,
     CreateLegRequest,
@@ -33,7 +34,7 @@ from voiceblender import (
     play_url,
 )
 
-from .published import BROKEN_URL, Events, connected, main, rarer_events, sandbox, until
+from .published import BROKEN_URL, MACHINE, Events, connected, machine, main, rarer_events, sandbox, until
 
 
 async def scenario(address: str, port: int, side: str) -> Events:
@@ -44,6 +45,7 @@ async def scenario(address: str, port: int, side: str) -> Events:
         await the_bridge(client, events)
         play = leg.play(play_url(BROKEN_URL))
         await rarer_events(leg.id, port, events, hold=leg.hold(), play=play)
+        await machine(leg.id, port, events, start=leg.start_amd(AMDParams(**MACHINE)))
         await the_end(client, leg, events)
     return events
 

@@ -122,6 +122,9 @@ class FakeSwitch:
     def ready(self) -> bool:
         return not self.away
 
+    def wait_ready(self, timeout: float) -> bool:
+        return self.ready
+
     def answers(self, start: str, answer: Answer) -> None:
         """From now on, what begins so is answered so (or by what a call with the line returns), or fails."""
         self._answers.insert(0, (start, answer))

@@ -10,6 +10,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from vsi_esl.live.sessions import Sessions
 from vsi_esl.model.sound_stores import Recordings
 from vsi_esl.sound.recording.publisher import Publisher
 
@@ -32,6 +33,8 @@ def http(service, token: str = "", **headers: str) -> HttpClient:
 
 def crash(service) -> None:
     """Leave as kill -9 would: no goodbye, nothing told to the switch, nothing tidied up."""
+    live = service.ctx.get(Sessions)
+    live._live.clear()  # nobody is told what becomes of them
     service.ctx.nodes.default._supervisor.kill()
     for part in (service.ctx.nodes.default._events, service.ctx.nodes.default._commands):
         part._on_close = None
@@ -42,6 +45,7 @@ def crash(service) -> None:
     service.ctx.webhooks.abandon()
     service.ctx.history.abandon()
     service.ctx.state.abandon()
+    live.pool.stop()  # the workers see that it is gone
     service.stopped = True
 
 

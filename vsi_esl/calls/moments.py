@@ -57,7 +57,8 @@ class Moment(Generic[P, T]):
 class Moments:
     """The moments of one service.
 
-    All but `room_deleting` and `adopt` are told from the reader of switch events: subscribers must not wait.
+    All but `dialling`, `room_deleting` and `adopt` are told from the reader of switch events: subscribers
+    must not wait.
     """
 
     def __init__(self) -> None:
@@ -74,6 +75,8 @@ class Moments:
         self.stop: Moment[[Context], None] = Moment("stop")
         """The service stops: end what is under way in this process. The calls go on."""
 
+        self.dialling: Moment[[Context, Leg], None] = Moment("dialling")
+        """A leg is about to be dialled, as a client asked."""
         self.media_up: Moment[[Context, Leg], None] = Moment("media_up")
         """A leg has media, before its answer or with it."""
         self.entered: Moment[[Context, Leg], None] = Moment("entered")

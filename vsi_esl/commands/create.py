@@ -99,7 +99,7 @@ class CreateLeg(Payload):
     auth = Nested(Auth, metadata=about("Credentials for a 401 or 407."))
     webhook_url = Text(limit=MAX_URL, metadata=about("Where the events of this leg go."))
     webhook_secret = Text(metadata=about("Signs them."))
-    amd = Nested(Amd, metadata=about("Answering machine detection; checked, without effect yet."))
+    amd = Nested(Amd, metadata=about("Answering machine detection from the answer on."))
     accept_dtmf = Boolean(default=True, metadata=about("Whether it gets digits of others in its room."))
     app_id = AppId(metadata=about("The application it belongs to."))
     speech_detection = Boolean(metadata=about("Whether speaking events are wanted."))
@@ -132,6 +132,7 @@ def create_leg(ctx: Context, type: str, **request: Any) -> LegView:
             raise
     lifecycle.appeared(ctx, leg)
     placement.arm_ring_timeout(ctx, leg)
+    ctx.moments.dialling(ctx, leg)
     gevent.spawn(dialling.dial, ctx, leg, variables)
     return leg.view()
 

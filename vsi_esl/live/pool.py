@@ -43,11 +43,15 @@ class Pool:
     def workers(self) -> list[MediaWorker]:
         return list(self._workers)
 
-    def take(self, session: str) -> MediaWorker:
-        """The worker for a new session, which counts it from now on. Unavailable when there is none."""
+    def prepare(self) -> None:
+        """A session will be wanted soon: have a worker that has none. Starting one takes a second."""
         wanted = len(self._workers) < self._size and all(one.sessions for one in self._workers)
         if wanted and not self._stopped and time.monotonic() >= self._not_before:
             self._start()
+
+    def take(self, session: str) -> MediaWorker:
+        """The worker for a new session, which counts it from now on. Unavailable when there is none."""
+        self.prepare()
         if not self._workers:
             raise Unavailable("no media worker can be started at the moment")
         # one that is still starting takes half a second to answer

@@ -147,6 +147,10 @@ class Sessions:
         gevent.spawn(self._attach, ctx, session)
         return session
 
+    def prepare(self) -> None:
+        """A session will be begun soon, and is not to wait for a worker then."""
+        self.pool.prepare()
+
     def of(self, owner: Owner) -> list[Session]:
         """Those of a leg or room."""
         return [one for one in self if one.plan.owner == owner]

@@ -6,7 +6,7 @@ Source: section 28 of the protocol's behaviour; the rules are those of the refer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 from ..errors import Invalid
 
@@ -42,6 +42,19 @@ class AmdParameters:
         if problem := parameters._problem():
             raise Invalid(f"invalid AMD params: {problem}")
         return parameters
+
+    @classmethod
+    def from_text(cls, text: str) -> AmdParameters:
+        """Those that `text` was of. ValueError when it is none."""
+        values = [int(value) for value in text.split("-")]
+        if len(values) != len(fields(cls)):
+            raise ValueError(f"not {len(fields(cls))} thresholds: {text}")
+        return cls(*values)
+
+    @property
+    def text(self) -> str:
+        """All of them, to be remembered."""
+        return "-".join(map(str, astuple(self)))
 
     def _problem(self) -> str:
         for field in fields(self):

@@ -40,7 +40,6 @@ PLANNED: dict[str, Planned] = {
     "webrtc_offer": Planned(Rest("POST", "/webrtc/offer"), group="WebRTC"),
     "webrtc_add_candidate": Planned(Rest("POST", "/legs/{id}/ice-candidates"), LegId, group="WebRTC"),
     "webrtc_get_candidates": Planned(Rest("GET", "/legs/{id}/ice-candidates"), LegId, group="WebRTC"),
-    "leg_amd_start": Planned(Rest("POST", "/legs/{id}/amd"), LegId),
     "leg_transfer": Planned(Rest("POST", "/legs/{id}/transfer", 202), LegId),
     **_of_both("leg_stt_start", "room_stt_start", "POST", "stt"),
     **_of_both("leg_stt_stop", "room_stt_stop", "DELETE", "stt"),

@@ -7,8 +7,10 @@ ride in every later event of the channel and in `uuid_dump`, from which a leg is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from ..model.amd import AmdParameters
 from ..model.leg import Leg
 from .lines.builder import decode_text, encode_text
 
@@ -44,7 +46,8 @@ _NUMBERS = {
     "rtt_seq": "vsi_rtt_seq",
     "held_since": "vsi_held_since",
 }
-_KEYS = _TEXT | _FLAGS | _NUMBERS
+_THRESHOLDS = {"amd": "vsi_amd"}
+_KEYS = _TEXT | _FLAGS | _NUMBERS | _THRESHOLDS
 
 
 def variables(leg: Leg, *names: str) -> dict[str, str]:
@@ -53,12 +56,14 @@ def variables(leg: Leg, *names: str) -> dict[str, str]:
     for name in names or _KEYS:
         key = _KEYS[name]
         value = getattr(leg, name)
-        if not names and (value == "" or (value == 0 and name not in _FLAGS)):
+        if value is None or (not names and (value == "" or (value == 0 and name not in _FLAGS))):
             continue
         if name in _TEXT:
             result[key] = encode_text(value)
         elif name in _FLAGS:
             result[key] = "true" if value else "false"
+        elif name in _THRESHOLDS:
+            result[key] = value.text
         else:
             result[key] = repr(value)
     return result
@@ -70,7 +75,7 @@ _NEW = Leg(id="", type="", created_at=0.0)
 def first_variables(leg: Leg) -> dict[str, str]:
     """The variables that a new channel needs: without them an attribute is what it is of a new leg. Every one
     would ride in each event of the channel, and the switch reads its commands a byte at a time."""
-    told = [name for name in (_TEXT | _FLAGS | _NUMBERS) if getattr(leg, name) != getattr(_NEW, name)]
+    told = [name for name in _KEYS if getattr(leg, name) != getattr(_NEW, name)]
     return variables(leg, *told)
 
 
@@ -92,3 +97,8 @@ def recall(leg: Leg, event: Mapping[str, Any]) -> None:
             except ValueError:
                 continue
             setattr(leg, name, int(number) if name.endswith("_seq") else number)
+    for name, key in _THRESHOLDS.items():
+        value = event.get(f"variable_{key}")
+        if isinstance(value, str):
+            with suppress(ValueError):
+                setattr(leg, name, AmdParameters.from_text(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vsi_esl.model.amd import AmdParameters
 from vsi_esl.model.leg import Leg
 from vsi_esl.switch import memory
 
@@ -13,6 +14,7 @@ def leg(**more) -> Leg:
 def test_memory_holds_everything_that_matters():
     one = leg(app_id="a, b}", role="r'1", target_room="späce", muted=True, accept_dtmf=False, dtmf_seq=7)
     one.ring_deadline, one.held_since = 123.5, 9.25
+    one.amd = AmdParameters(greeting_duration=900, beep_timeout=7000)
     event = {f"variable_{key}": value for key, value in memory.variables(one).items()}
     copy = leg()
     memory.recall(copy, event)
@@ -25,6 +27,7 @@ def test_memory_holds_everything_that_matters():
         "dtmf_seq",
         "ring_deadline",
         "held_since",
+        "amd",
     ):
         assert getattr(copy, name) == getattr(one, name)
 
@@ -34,7 +37,9 @@ def test_memory_takes_nonsense_for_nothing():
     memory.recall(
         copy, {"variable_vsi_dtmf_seq": "x", "variable_vsi_muted": "maybe", "variable_vsi_role": ["a"]}
     )
-    assert (copy.dtmf_seq, copy.muted, copy.role) == (0, False, "")
+    for nonsense in ("", "x", "1-2-3", "1-2-3-4-5-6-7", ["a"]):
+        memory.recall(copy, {"variable_vsi_amd": nonsense})
+    assert (copy.dtmf_seq, copy.muted, copy.role, copy.amd) == (0, False, "", None)
 
 
 def test_a_new_channel_is_told_only_what_a_new_leg_would_not_have():
