@@ -170,11 +170,11 @@ class Session:
 class MediaWorker:
     """A worker in a process of its own, and the service's end of its link."""
 
-    def __init__(self, **environ: str) -> None:
+    def __init__(self, program: str = "vsi_esl.media", **environ: str) -> None:
         self.link, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vsi_esl.media", str(theirs.fileno())],
+                [sys.executable, "-m", program, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stderr=subprocess.PIPE,
                 env={**os.environ, **environ},

@@ -14,6 +14,8 @@ PATH = "/fork/"
 PROTOCOL = "audio.drachtio.org"
 LONGEST = 1 << 20
 """Bytes of one message."""
+ASK_S = 3.0
+"""How long a connection may take to ask for something."""
 CLOSE_S = 0.5
 """How long the switch may take to answer that a connection is closed."""
 
@@ -37,12 +39,14 @@ class Forks:
         self._connected: dict[str, web.WebSocketResponse] = {}
         self._ending: set[asyncio.Task[bool]] = set()
         self._web = web.Server(self._handle, access_log=None)
+        self._silent: set[web.RequestHandler] = set()
+        """Connections that have asked for nothing so far."""
         self._server: asyncio.Server | None = None
         self._port = 0
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._web, HOST, 0, backlog=512)
+        self._server = await loop.create_server(self._connection, HOST, 0, backlog=512)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -66,7 +70,22 @@ class Forks:
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
 
+    def _connection(self) -> web.RequestHandler:
+        """A new one, which is closed unless it asks for something soon."""
+        one = self._web()
+        self._silent.add(one)
+        asyncio.get_running_loop().call_later(ASK_S, self._close_silent, one)
+        return one
+
+    def _close_silent(self, one: web.RequestHandler) -> None:
+        if one in self._silent:
+            self._silent.discard(one)
+            if one.transport is not None:
+                self._count("strangers")
+                one.transport.abort()
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._silent.discard(request.protocol)
         token = request.path.removeprefix(PATH)
         expected = self._expected.pop(token, None)
         if expected is None:

@@ -8,6 +8,7 @@ channel that gets nothing is silent.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -157,14 +158,15 @@ class Pacer:
         _wake(self._spoken)
 
     def _send_due(self, now: float) -> None:
-        waited = self._dry
+        behind = 0.0 if self._dry else now - self._due
         while self._due <= now + EARLY_S:
             frame = self._take()
             self._dry = not frame
             if not frame or self._send is None:
                 return
-            if not waited and now - self._due > LATE_S:
-                self._figures.count("late_frames")
+            if behind > LATE_S:
+                self._figures.count("late_frames", math.ceil((behind - LATE_S) / FRAME_S))
+                behind = 0.0
             # after a stall longer than the lead there was a gap, and what is heard is later from then on
             self._due = max(self._due, now - self._lead_s + FRAME_S)
             if self._first is not None:

@@ -49,7 +49,7 @@ class Session:
         self._began = time.monotonic()
         self.figures = Figures()
         self._closing: asyncio.Future[tuple[str, float]] = asyncio.get_running_loop().create_future()
-        """Why the session is to end, and how long its task may take for it."""
+        """Why the session is to end, and how long its task may take for it; or a fault."""
         self._over = False
         self._attached = asyncio.Event()
         self._task: tasks.Task | None = None
@@ -76,8 +76,8 @@ class Session:
         try:
             self._task.told(what, value)
         except Exception as fault:
-            self._fault(fault)
-            self._end("error")
+            if not self._closing.done():
+                self._closing.set_exception(fault)
 
     def _end(self, reason: str, grace_s: float = 0.0) -> None:
         if not self._closing.done():
@@ -138,14 +138,27 @@ class Session:
         finishing = asyncio.create_task(task.finish())
         try:
             await asyncio.wait([finishing, running], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+            for one in (finishing, running):
+                if one.done():
+                    self._look_at(one)
         finally:
             await self._cancel(finishing)
 
     async def _cancel(self, one: asyncio.Task[None]) -> None:
+        if one.done():
+            return
         one.cancel()
         _, pending = await asyncio.wait([one], timeout=CANCEL_S)
         if pending:
             log.error("a task does not end", session=self._told.session, task=self._told.task)
+        else:
+            self._look_at(one)
+
+    def _look_at(self, one: asyncio.Task[None]) -> None:
+        """Say what went wrong in a part that changes nothing any more."""
+        fault = None if one.cancelled() else one.exception()
+        if fault is not None and not isinstance(fault, ProviderError):
+            self._fault(fault)
 
     def _fault(self, fault: BaseException) -> None:
         log.error("fault", session=self._told.session, task=self._told.task, **logs.described(fault))
@@ -175,9 +188,9 @@ class Session:
         """The port of a new socket for an internal channel."""
 
         def attached() -> None:
+            self._came()
             if speaks:
                 self.voice.connect(one.send)
-            self._came()
 
         self._awaited += 1
         one = Unicast(self.figures, heard, attached, self._left)

@@ -102,6 +102,7 @@ class Worker:
         figures = self._total.copy()
         for session in self._sessions.values():
             session.figures.add_to(figures)
+        figures["tasks"] = len(asyncio.all_tasks())
         figures["cpu_s"] = time.process_time()
         figures["latest_ms"] = self._metronome.latest_s * 1000
         self._metronome.latest_s = 0.0
