@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from greenswitch.esl import NotConnectedError
 
+from tests.support import listen
 from tests.support.drivers import eventually
 from tests.support.ending import ended_on_error
 from tests.support.freeswitch import REPOSITORY, PrivateSwitch
-from tests.support.hearing import hears, in_room
+from tests.support.hearing import HEARD, hears, in_room
 from tests.support.live import Held
 from tests.support.liveservice import HELD, READY, one_worker
 from tests.support.service import address, http
@@ -158,6 +159,18 @@ def test_a_room_is_heard_and_spoken_into(switch, live, client, agent):
     eventually(lambda: not left(switch), "nothing is left")
     assert not [event for event in client.events if event["type"].startswith("speaking")]
     assert one and len(live.ctx.get(Sessions)) == 0
+
+
+def test_a_recording_has_what_is_whispered_after_it_began(switch, live, client, agent):
+    """It can hear only those whispers that were there before it: it goes on in another file."""
+    call, leg = alone(client, agent, 440)
+    client.ok("leg_record_start", id=leg)
+    held = Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG)
+    hears(call, 440, True)
+    held.close()
+    rate, samples = listen.read(client.ok("leg_record_stop", id=leg)["file"])
+    assert (listen.levels(samples[:, 1], rate, 440) > HEARD).sum() >= 10
+    call.bye()
 
 
 # -- faults ----------------------------------------------------------------------------------------------

@@ -344,6 +344,7 @@ class FreeswitchDriver(SipDriver):
     def __init__(self, directory: Path, owner: dict[str, Any] | None = None) -> None:
         self.switch = PrivateSwitch(directory, owner=owner)
         self.switch.start()
+        self.switch.api("load mod_audio_fork")  # where there is one
         self.host, self.port = "127.0.0.1", self.switch.esl_port
         self.password = self.switch.password
         self.version = self.switch.version

@@ -59,22 +59,6 @@ def test_a_unicast_echo(worker):
     switch.close()
 
 
-def test_a_mouth_with_a_channel_of_its_own(worker):
-    """What is heard there is nothing to the task."""
-    mouth = Mouth(rate=16000, apart=True)
-    opened = worker.opened("S1", "echo", ear=Ear(kind=UNICAST, rate=16000), mouth=mouth)
-    ear, mouth = Unicast(opened.port), Unicast(opened.mouth_port)
-    mouth.send(bytes(FRAME_BYTES))
-    for _ in range(5):
-        ear.send(LOUD)
-    assert worker.expect(Report, "S1").what == "attached"
-    assert [mouth.receive() for _ in range(5)] == [LOUD] * 5
-    worker.send(Close(session="S1"))
-    assert worker.expect(Closed, "S1").figures["frames_in"] == 5
-    for switch in (ear, mouth):
-        switch.close()
-
-
 def test_a_fork_is_heard_in_messages_of_any_size_and_good_for_one_connection(worker):
     opened = worker.opened("S1", "echo", ear=Ear(kind=FORK, rate=16000), mouth=Mouth(rate=16000))
     fork, switch = Fork(opened.url), Unicast(opened.port)

@@ -44,6 +44,7 @@ def register(ctx: Context) -> None:
     moments.joined.subscribe(tracks.joined)
     moments.left.subscribe(recorder.left_room)
     moments.held.subscribe(holds.changed)
+    moments.whispered.subscribe(recorder.renew)
     moments.ended.subscribe(_ended)
     moments.room_deleting.subscribe(recorder.finish_room)
     moments.adopt.subscribe(_adopt)
