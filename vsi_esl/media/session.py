@@ -53,6 +53,8 @@ class Session:
         self._over = False
         self._attached = asyncio.Event()
         self._task: tasks.Task | None = None
+        self._early: list[tuple[str, Any]] = []
+        """What was told before there was a task."""
 
         self.audio = Heard(told.ear.rate if told.ear else tasks.TASK_RATE, self.figures)
         self.voice = Pacer(told.mouth or NO_MOUTH, metronome, self.figures, self._first_audio)
@@ -71,7 +73,10 @@ class Session:
 
     def hear(self, what: str, value: Any) -> None:
         """Something for the task."""
-        if self._task is None or self._over:
+        if self._over:
+            return
+        if self._task is None:
+            self._early.append((what, value))
             return
         try:
             self._task.told(what, value)
@@ -120,6 +125,8 @@ class Session:
         """Run the task to its end, or until it is to end; the reason."""
         self._task = tasks.find(self._told.task)(self, self._told.parameters)
         running = asyncio.create_task(self._task.run())
+        for what, value in self._early:
+            self.hear(what, value)
         try:
             both: list[asyncio.Future[Any]] = [running, self._closing]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 END_S = 1.0
 """How long sessions may take to let go of what they have, when the worker ends."""
 CONNECT_S = 10.0
-"""To a provider."""
+SILENCE_S = 30.0
+"""To a provider, and of one that is to answer: unless the provider's module says otherwise."""
 
 
 class Worker:
@@ -39,7 +40,7 @@ class Worker:
         self._metronome = Metronome(loop)
         self._forks = Forks(self._count)
         await self._forks.start()
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as self._http:
             self._link = Link(self._told, self.end)

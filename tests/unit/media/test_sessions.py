@@ -10,7 +10,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.mediaworker import Fork, MediaWorker, Unicast
-from vsi_esl.media.messages import FORK, UNICAST, Close, Closed, Ear, Mouth, Open, Ping, Pong, Report, Tell
+from vsi_esl.media.messages import (
+    FORK,
+    UNICAST,
+    Close,
+    Closed,
+    Ear,
+    Mouth,
+    Open,
+    Ping,
+    Pong,
+    Report,
+    Tell,
+    pack,
+)
 from vsi_esl.media.tasks import FRAME_BYTES
 
 CYCLES = 1000
@@ -50,6 +63,12 @@ def test_a_fault_of_a_task_ends_its_session_alone_and_its_text_is_nowhere(where)
     assert "oddworker.py" in logged
     assert PRIVATE not in logged
     assert not [one for one in worker.messages if isinstance(one, Closed) and one.session == "bad"]
+
+
+def test_what_is_told_in_one_breath_with_the_opening_arrives(worker):
+    opening = Open(session="S1", task="faulty", parameters={"where": "told"})
+    worker.link.sendall(pack(opening) + pack(Tell(session="S1", what="anything")))
+    assert worker.expect(Closed, "S1").error == "ValueError"
 
 
 def test_a_provider_that_fails_is_named_so(worker):
