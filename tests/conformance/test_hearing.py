@@ -59,3 +59,42 @@ def test_nobody_is_heard_outside_a_room(switch, client):
     two, _ = answered(switch, client, codecs=["PCMU"])
     one.says(500)
     two.hears(500, False)
+
+
+def test_a_legs_playback_is_heard_by_that_leg_only(switch, client, long):
+    one, leg = in_room(switch, client)
+    two, _ = in_room(switch, client)
+    two.says(900)
+    playback = client.ok("leg_play_start", id=leg, url=long, mime_type="audio/wav")["playback_id"]
+    one.hears(700)
+    one.hears(900)
+    two.hears(700, False)
+    client.ok("leg_play_stop", id=leg, playback_id=playback)
+    one.hears(700, False)
+
+
+def test_a_rooms_playback_is_heard_by_all(switch, client, long):
+    one, _ = in_room(switch, client)
+    two, _ = in_room(switch, client)
+    playback = client.ok("room_play_start", id="r", url=long, mime_type="audio/wav")["playback_id"]
+    one.hears(700)
+    two.hears(700)
+    client.ok("room_play_stop", id="r", playback_id=playback)
+    two.hears(700, False)
+
+
+def test_a_leg_alone_hears_its_playback(switch, client, long):
+    one, leg = answered(switch, client, codecs=["PCMU"])
+    client.ok("leg_play_start", id=leg, url=long, mime_type="audio/wav")
+    one.hears(700)
+
+
+def test_rooms_that_are_bridged_hear_each_other(switch, client):
+    one, _ = in_room(switch, client, "a")
+    two, _ = in_room(switch, client, "b")
+    client.ok("bridge_create", room_id="a", peer_room_id="b")
+    one.says(500)
+    two.says(900)
+    one.hears(900)
+    two.hears(500)
+    one.hears(500, False)

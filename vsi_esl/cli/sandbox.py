@@ -20,12 +20,13 @@ from ..switch.lines import builder
 @click.option("--port", default=8021, show_default=True, help="Event socket port to listen on.")
 @click.option("--password", default="ClueCon", show_default=True, help="Event socket password.")
 @click.option("--demo", is_flag=True, help="Have a demo caller ring.")
+@click.option("--without", multiple=True, metavar="MODULE", help="A module it has not; may be repeated.")
 @click.pass_context
-def sandbox(context: click.Context, port: int, password: str, demo: bool) -> None:
+def sandbox(context: click.Context, port: int, password: str, demo: bool, without: tuple[str, ...]) -> None:
     """Run a simulated switch on 127.0.0.1, until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return
-    switch = SandboxSwitch(port=port, password=password)
+    switch = SandboxSwitch(port=port, password=password, without=without)
     switch.start()
     click.echo(f"sandbox switch on {switch.address[0]}:{switch.address[1]}")
     if demo:
@@ -65,6 +66,9 @@ _password = click.option("--password", default="ClueCon", help="Its password.")
 @click.option("-H", "--header", multiple=True, help="SIP header as Name=value; may be repeated.")
 @click.option("--codecs", default="PCMU,PCMA,G722,OPUS", show_default=True, help="Codecs offered.")
 @click.option("--say", is_flag=True, help="Talk as soon as somebody listens.")
+@click.option(
+    "--words", default="", help="What the caller says when there is media (flite or espeak-ng speaks it)."
+)
 def call(
     *,
     port: int,
@@ -75,6 +79,7 @@ def call(
     header: tuple[str, ...],
     codecs: str,
     say: bool,
+    words: str,
 ) -> None:
     """Have somebody call the service. Prints the leg's id."""
     headers = {}
@@ -91,6 +96,7 @@ def call(
         "headers": headers,
         "codecs": codecs.split(","),
         "talk": say,
+        "say": {"text": words} if words else {},
     }
     click.echo(_ask(port, password, request))
 
@@ -101,7 +107,7 @@ def call(
 @click.argument("verb")
 @click.argument("members", nargs=-1)
 def do(port: int, password: str, verb: str, members: tuple[str, ...]) -> None:
-    """Have the other end of a call do something: hangup, dtmf, talk, hold, unhold, answer, far, list ...
+    """Have the other end of a call do something: hangup, dtmf, talk, say, hold, unhold, answer, far, list ...
 
     MEMBERS are key=value, such as uuid=... digits=123
     """

@@ -1,11 +1,11 @@
 """`api sandbox {...}`: playing the people at the other end. For demonstrations and tests.
 
-{"do": "call", "from": .., "to": .., "display": .., "headers": {..}, "codecs": [..], "talk": bool}  +OK <uuid>
+{"do": "call", "from": .., "to": .., "display": .., "headers": {..}, "codecs": [..], "talk": bool,
+ "say": {..}}  +OK <uuid>
 {"do": "answer", "uuid": ..}     {"do": "reject", "uuid": .., "code": 486}     {"do": "hangup", "uuid": ..}
 {"do": "cancel", "uuid": ..}  a CANCEL, which may cross the answer
 {"do": "dtmf", "uuid": .., "digits": ..}    {"do": "talk" | "rtp", "uuid": .., "on": bool}
-{"do": "say", "uuid": ..} with "frequency": Hz | "file": a WAV | "text": .., or nothing for silence; by itself
-  it begins when there is media
+{"do": "say", "uuid": .., "frequency": Hz | "file": a WAV | "text": ..}  once there is media; or silence
 {"do": "hold", "uuid": .., "flow": "sendonly" | "inactive"}    {"do": "unhold", "uuid": ..}
 {"do": "hold_reject", "uuid": .., "code": 488}    {"do": "refer", "uuid": .., "to": .., "referred_by": ..}
 {"do": "far", "uuid": ..}  what the other end has been sent     {"do": "list"}  the same for all

@@ -1,13 +1,20 @@
-"""A caller for demonstrations: rings, and once answered talks and presses digits."""
+"""A caller for demonstrations: rings, and once answered speaks, listens and presses digits."""
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import gevent
 
+from . import speech
+from .samples import tone
 from .server import SandboxSwitch
 
 AGAIN_AFTER_S = 60.0
 STEP_S = 3.0
+SENTENCES = ("hello, this is the demo caller", "one two three four five", "good bye")
+"""Said by a program of this machine; where there is none, a tone is what the caller says."""
+TONE_HZ = 440
 
 
 def demo_caller(switch: SandboxSwitch) -> gevent.Greenlet:
@@ -22,12 +29,14 @@ def _ring_for_ever(switch: SandboxSwitch) -> None:
         if channel.scheduled is not None:
             channel.scheduled.kill(block=False)  # a demonstration may take its time
             channel.scheduled = None
-        step = 0
+        step, sentences = 0, cycle(SENTENCES)
         while channel.alive:
             gevent.sleep(STEP_S)
             if channel.answer_state == "answered":
                 step += 1
-                switch.conferences.set_talking(channel, step % 2 == 1)
+                speaks = step % 2 == 1
+                voice = (speech.words(next(sentences)) or tone(TONE_HZ)) if speaks else None
+                switch.far_ends.say(channel, voice)
                 if step % 4 == 0:
                     switch.calls.dtmf(channel, str(step // 4 % 10))
         gevent.sleep(AGAIN_AFTER_S)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import sip
+from . import sip, speech
 from .calls import STEP_S
 from .channels import CODECS, Channel, FarEnd, sdp
 from .samples import Voice, tick_now
@@ -52,6 +52,7 @@ class FarEnds:
         channel.caller_number, channel.caller_name = from_user, display or from_user
         channel.destination = to_user
         channel.far.talking = bool(request.get("talk", False))
+        channel.far.voice = speech.voice(dict(request.get("say", {})))
         quoted = f'"{display}" ' if display else ""
         channel.variables |= {
             "uuid": channel.uuid,

@@ -1,6 +1,7 @@
 """What a conference plays: one file after the other, and beside them one `async` (mod_conference).
 
-Nothing is heard here, but everything takes the time it takes: the length of a WAV file is read from the file.
+Everything takes the time it takes: the length of a WAV file is read from the file. Its samples are read when
+somebody listens.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import re
 import struct
 import time
+import wave
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from . import quoting
+from . import quoting, speech
 from .calls import STEP_S
+from .samples import FRAMES_PER_SECOND, Samples, Voice, added, louder, silence, tones
 from .timers import Timers
 
 COMMANDS = frozenset("play stop file-vol file_seek pause_play".split())
@@ -22,6 +25,8 @@ TURN_GAP_S = 0.04
 ENDLESS = -1
 NUMBER = re.compile(r"\s*([+-]?[0-9]{1,9})")
 TONE = re.compile(r"%\(([0-9]{1,9}),([0-9]{1,9})")
+PIECE = re.compile(r"%\(([0-9]{1,9}),([0-9]{1,9})((?:,[0-9.]{1,9})*)\)")
+HERTZ = re.compile(r"[0-9]+")
 TONE_LOOPS = re.compile(r";loops=(-?[0-9]{1,9})\Z")
 
 
@@ -38,6 +43,7 @@ class Playing:
     """A file that plays, or waits until those before it are done."""
 
     file: str
+    path: str
     params: dict[str, str]
     sound: Sound
     beside: bool
@@ -51,6 +57,21 @@ class Playing:
     paused: bool = False
     done: bool = False
     timer: Any = None
+    voice: Voice | None = None
+    """Its samples, once somebody has asked for them."""
+
+    def frame(self, tick: int, rate: int) -> Samples | None:
+        """What is heard of it in a frame."""
+        if not self.since:
+            return None
+        if self.voice is None:
+            self.voice = load(self.path) or Voice(silence(rate), rate)
+        # counted in whole frames since it went on, so that none is left out or heard twice
+        gone = tick - round(self.since * FRAMES_PER_SECOND) + round(self.position * FRAMES_PER_SECOND)
+        if self.turns == ENDLESS:
+            gone %= max(1, round(self.sound.length * FRAMES_PER_SECOND))
+        self.voice.began = 0
+        return louder(self.voice.frame(gone, rate, rate), self.volume)
 
     def halt(self) -> None:
         """Stand still."""
@@ -94,6 +115,11 @@ class Files:
         self._sounding = sounding
         self._queue: list[Playing] = []
         self._beside: Playing | None = None
+
+    def frame(self, tick: int) -> Samples | None:
+        """What is heard of them in a frame, at the conference's rate."""
+        heard = (one.frame(tick, self._rate) for one in (self.current, self._beside) if one is not None)
+        return added(*heard)
 
     @property
     def current(self) -> Playing | None:
@@ -144,7 +170,7 @@ class Files:
             self._fire("play-file", said | {"Error": "File could not be played"})
             return f"-ERR (play) File: {file} not found."
         turns = _turns(params["loops"]) if "loops" in params else sound.turns
-        playing = Playing(file, params, sound, beside, turns, _number(params.get("vol", "")))
+        playing = Playing(file, path, params, sound, beside, turns, _number(params.get("vol", "")))
         if beside:
             self._put_beside(playing)
         else:
@@ -308,3 +334,18 @@ def _measure_wav(path: str) -> Sound | None:
                 return Sound(data / frame / rate, rate) if frame and rate else None
             file.seek(begin + size + size % 2)
     return None
+
+
+def load(path: str) -> Voice | None:
+    """The samples of what `measure` measures; None where they cannot be read (they are silence then)."""
+    if path.startswith("tone_stream://"):
+        pieces = [
+            (int(on), int(off), [int(hz) for hz in HERTZ.findall(more)])
+            for on, off, more in PIECE.findall(path)
+        ]
+        return tones(pieces)
+    try:
+        with open(path.removeprefix("file://"), "rb") as file:
+            return Voice(*speech.read(file))
+    except (OSError, EOFError, wave.Error):
+        return None

@@ -49,13 +49,17 @@ def added(*frames: Samples | None) -> Samples | None:
     return clip(np.sum(there, axis=0, dtype=np.int32))
 
 
+def louder(frame: Samples, decibels: float) -> Samples:
+    """The same by so many dB."""
+    return clip(frame * 10 ** (decibels / 20)) if decibels else frame
+
+
 class Resampler:
     """Changes the rate of a stream, frame by frame."""
 
     def __init__(self, rate: int, wanted: int) -> None:
         common = gcd(rate, wanted)
         self._up, self._down = wanted // common, rate // common
-        self._size = frame_size(wanted)
         steps = max(self._up, self._down)
         self._filtered = steps <= MOST_STEPS
         if self._filtered:
@@ -65,9 +69,9 @@ class Resampler:
             self._before = np.zeros(2 * reach)
 
     def feed(self, frame: Samples) -> Samples:
-        """The same 20 ms, a millisecond or two later, at the rate that is wanted."""
+        """The next frame, or several, a millisecond or two later, at the rate that is wanted."""
         if not self._filtered:
-            places = np.linspace(0, len(frame) - 1, self._size)
+            places = np.linspace(0, len(frame) - 1, len(frame) * self._up // self._down)
             return clip(np.interp(places, np.arange(len(frame)), frame))
         spread = np.zeros(len(frame) * self._up)
         spread[:: self._up] = frame
@@ -80,13 +84,11 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
     """A whole sound at another rate."""
     if rate == wanted:
         return samples
+    late = round(HALF_WIDTH * max(1.0, wanted / rate))
     size = frame_size(rate)
     padded = np.pad(samples, (0, -len(samples) % size + size))
-    resampler = Resampler(rate, wanted)
-    frames = [resampler.feed(padded[start : start + size]) for start in range(0, len(padded), size)]
     # without what the filter holds back, so that it begins where it began
-    late = round(HALF_WIDTH * max(1.0, wanted / rate))
-    return np.concatenate(frames)[late : late + len(samples) * wanted // rate]
+    return Resampler(rate, wanted).feed(padded)[late : late + len(samples) * wanted // rate]
 
 
 class Voice:
@@ -143,3 +145,14 @@ def tone(frequency: float, loudness: float = LOUDNESS) -> Voice:
     rate = 8000
     turn = loudness * np.sin(2 * np.pi * round(frequency) / rate * np.arange(rate))
     return Voice(clip(turn), rate, endless=True)
+
+
+def tones(pieces: list[tuple[int, int, list[int]]]) -> Voice:
+    """Pieces one after the other: how long in ms, the pause after it, and the frequencies that are in it."""
+    rate = 8000
+    parts: list[Samples] = []
+    for on, off, frequencies in pieces:
+        places = np.arange(on * rate // 1000) / rate
+        waves = [LOUDNESS * np.sin(2 * np.pi * hz * places) for hz in frequencies]
+        parts += [clip(np.sum([0 * places, *waves], axis=0)), np.zeros(off * rate // 1000, np.int16)]
+    return Voice(np.concatenate([np.zeros(0, np.int16), *parts]), rate)

@@ -118,6 +118,9 @@ class Sounds:
         conference = member.conference
         total = np.zeros(frame_size(conference.rate), np.int32)
         if member.hear:
+            played = self._once(("files", conference.uuid, 0), lambda: conference.files.frame(self._tick))
+            if played is not None:
+                total += played
             for other in conference.members.values():
                 if other is not member and other.speak and conference.carries(other, member):
                     own = self.said(other.channel, conference.rate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import wave
+from functools import lru_cache
 from io import BytesIO
 from typing import IO, Any
 
@@ -42,7 +43,12 @@ def voice(request: dict[str, Any]) -> Voice | None:
 
 def words(text: str) -> Voice | None:
     """A text as flite or espeak-ng speaks it; None without either."""
-    text = text[:LONGEST_TEXT].replace("\0", " ")
+    spoken = _spoken(text[:LONGEST_TEXT].replace("\0", " "))
+    return None if spoken is None else Voice(*spoken)
+
+
+@lru_cache(maxsize=16)
+def _spoken(text: str) -> tuple[Samples, int] | None:
     if shutil.which("flite"):
         command = ["flite", "-voice", "slt", "-t", text, "-o", "/dev/stdout"]
     elif shutil.which("espeak-ng"):
@@ -51,7 +57,7 @@ def words(text: str) -> Voice | None:
         return None
     try:
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=True)  # noqa: S603
-        return Voice(*read(BytesIO(done.stdout)))
+        return read(BytesIO(done.stdout))
     except (OSError, EOFError, subprocess.SubprocessError, wave.Error):
         return None
 

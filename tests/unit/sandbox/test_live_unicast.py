@@ -23,14 +23,15 @@ def tone(frequency: float, rate: int, seconds: float = 1.0) -> np.ndarray:
     return 8000 * np.sin(2 * np.pi * frequency / rate * np.arange(round(rate * seconds)))
 
 
-def pair(client: RawClient, near: str, rate: int = 16000, more: str = "") -> str:
-    """A pair that does `near` at its A side, and is parked at the other, whose id this is."""
+def pair(client: RawClient, does: str, rate: int = 16000, more: str = "", turned: bool = False) -> str:
+    """A pair that does something at its far end and is parked at its near end, whose id this is."""
     client.api(f"global_setvar loopback_initial_codec=L16@{rate}h")
-    far = "loopback/m:^:sleep:20^answer^park/default/inline"
-    name = f"pair-{near.partition(':')[0]}-{rate}"
+    name = f"pair-{does.partition(':')[0]}-{rate}"
     variables = f"{{origination_uuid={name},{LOOPBACK}{more}}}"
-    assert client.api(f"originate {variables}{far} '{near}' inline") == f"+OK {name}"
-    return client.api(f"uuid_getvar {name} other_loopback_leg_uuid")
+    far, near = ("park", does) if turned else (does, "park")
+    target = f"loopback/m:^:sleep:20^answer^{far}/default/inline"
+    assert client.api(f"originate {variables}{target} '{near}' inline") == f"+OK {name}"
+    return client.api(f"uuid_getvar {name} other_loopback_leg_uuid") if turned else name
 
 
 def unicast(client: RawClient, channel: str, end: UnicastEnd, port: int = 0) -> None:
@@ -77,22 +78,22 @@ def test_a_participant_of_a_room_by_unicast(rate):
 
 def test_a_room_notices_that_it_talks():
     with connected(*EVENTS.split()) as (_, client), unicast_end() as end:
-        far = pair(client, "conference:r@vsi16000")
-        near = client.api(f"uuid_getvar {far} other_loopback_leg_uuid")
-        unicast(client, far, end)
+        near = pair(client, "conference:r@vsi16000")
+        far = client.api(f"uuid_getvar {near} other_loopback_leg_uuid")
+        unicast(client, near, end)
         end.wait_for(1)
         end.say(tone(500, 16000, 0.2), 16000)
-        action(client, near, "start-talking")
-        action(client, near, "stop-talking")
+        action(client, far, "start-talking")
+        action(client, far, "stop-talking")
 
 
 def test_a_pair_ends_with_either_side():
     with connected(*EVENTS.split()) as (switch, client), unicast_end() as end:
-        far = pair(client, "conference:r@vsi16000")
-        unicast(client, far, end)
+        near = pair(client, "conference:r@vsi16000")
+        unicast(client, near, end)
         end.wait_for(1)
-        client.api(f"uuid_kill {far}")
-        of(client, "CHANNEL_DESTROY", far)
+        client.api(f"uuid_kill {near}")
+        of(client, "CHANNEL_DESTROY", near)
         action(client, "", "conference-destroy")
         assert not switch.channels
         eventually(lambda: not switch.live.listening, "nobody listens")
@@ -187,7 +188,8 @@ def test_a_parked_caller_is_sent_what_comes():
 WHISPER = ",eavesdrop_whisper_bleg=true,eavesdrop_bridge_aleg=true,eavesdrop_bridge_bleg=true"
 
 
-def test_an_agent_of_one_leg_in_a_room():
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_agent_of_one_leg_in_a_room(turned):
     """eavesdrop_whisper_bleg: the leg hears it, the room does not; it hears the leg and the room."""
     with connected(*EVENTS.split()) as (switch, client), unicast_end() as end:
         one, two = incoming(client, codecs=["PCMU"]), incoming(client, codecs=["PCMU"])
@@ -195,7 +197,7 @@ def test_an_agent_of_one_leg_in_a_room():
         join(client, two, "r")
         client.sandbox(do="say", uuid=one, frequency=500)
         client.sandbox(do="say", uuid=two, frequency=900)
-        unicast(client, pair(client, f"eavesdrop:{one}", 8000, WHISPER), end)
+        unicast(client, pair(client, f"eavesdrop:{one}", 8000, WHISPER, turned), end)
         end.wait_for(15)
         assert level(end.samples(), 8000, 500) > LOUD
         assert level(end.samples(), 8000, 900) > LOUD
