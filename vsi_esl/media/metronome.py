@@ -7,7 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
+from . import logs
 from .tasks import FRAME_MS
+
+log = structlog.get_logger(__name__)
 
 GROUPS = 4
 BEAT_S = FRAME_MS / 1000 / GROUPS
@@ -15,7 +20,10 @@ BEAT_S = FRAME_MS / 1000 / GROUPS
 
 class Paced(Protocol):
     def beat(self, now: float) -> bool:
-        """Send what is due; False when it needs no more beats. Does not fail."""
+        """Send what is due; False when it needs no more beats."""
+
+    def close(self) -> None:
+        """Its beat has failed."""
 
 
 class Metronome:
@@ -53,7 +61,7 @@ class Metronome:
         last = max(self._number, int(now / BEAT_S))
         for number in range(max(self._number, last - GROUPS + 1), last + 1):
             at = number % GROUPS
-            done = [one for one in self._groups[at] if not one.beat(now)]
+            done = [one for one in self._groups[at] if not _beaten(one, now)]
             if done:
                 self._groups[at] = [one for one in self._groups[at] if one not in done]
         self._number = last + 1
@@ -61,3 +69,13 @@ class Metronome:
             self._set(self.clock())
         else:
             self._timer = None
+
+
+def _beaten(one: Paced, now: float) -> bool:
+    """Whether it needs more beats. What goes wrong in one is not to silence the others."""
+    try:
+        return one.beat(now)
+    except Exception as fault:
+        log.error("fault of a voice", **logs.described(fault))
+        one.close()
+        return False

@@ -70,6 +70,7 @@ class Unicast:
             self._socket.connect(sender)
             if self._heard is None:
                 self._loop.remove_reader(self._socket.fileno())
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
             self._attached()
         elif sender != self._peer:
             # sent before the socket was connected; the kernel keeps later ones away

@@ -211,6 +211,18 @@ def test_two_speak_on_one_timer():
     assert desk.idle
 
 
+def test_one_that_fails_does_not_silence_the_others():
+    desk = Desk()
+    desk.pacer.say(numbered(20), RATE)
+    broken = Pacer(Mouth(rate=RATE), desk.metronome, Figures(), lambda: None)
+    broken.connect(lambda frame: None)
+    broken.say(numbered(20), RATE)
+    broken._send = lambda frame: 1 / 0
+    desk.passes(1000)
+    assert desk.pcm == numbered(20)
+    assert desk.idle
+
+
 @in_asyncio
 async def test_the_end_of_what_is_said_is_waited_for():
     desk = Desk()
