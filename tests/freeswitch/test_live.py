@@ -167,6 +167,8 @@ def test_a_recording_has_what_is_whispered_after_it_began(switch, live, client, 
     client.ok("leg_record_start", id=leg)
     held = Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG)
     hears(call, 440, True)
+    call.rtp.kept = []
+    eventually(lambda: len(call.rtp.kept) >= 30, "more of it")
     held.close()
     rate, samples = listen.read(client.ok("leg_record_stop", id=leg)["file"])
     assert (listen.levels(samples[:, 1], rate, 440) > HEARD).sum() >= 10

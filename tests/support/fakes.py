@@ -37,6 +37,7 @@ from vsi_esl.sound.recording.settings import RecordingSettings
 from vsi_esl.storage.state import StateStore
 from vsi_esl.storage.thread import StorageThread
 from vsi_esl.switch.actions.calls import Switch
+from vsi_esl.switch.actions.live import SwitchLive
 from vsi_esl.switch.actions.sound import SwitchSound
 from vsi_esl.switch.facts import SwitchFacts
 from vsi_esl.work import clock
@@ -101,6 +102,7 @@ class FakeSwitch:
         self.waits = Waits()
         self.switch = Switch(self, self.waits, 0)
         self.sound = SwitchSound(self)
+        self.live = SwitchLive(self)
         self.told: list[str] = []
         """All commands, in order; also those that it could not be told."""
         self.channels: dict[str, dict[str, str]] = {}
@@ -172,6 +174,9 @@ class FakeSwitch:
     def execute(self, channel: str, application: str, argument: str) -> str:
         return self._answer(f"execute {channel} {application} {argument}")
 
+    def message(self, channel: str, headers: dict[str, str]) -> str:
+        return self._answer(f"sendmsg {channel} {' '.join(headers.values())}")
+
     def require(self, *modules: str) -> None:
         pass
 
@@ -201,7 +206,11 @@ class FakeSwitch:
             return json.dumps(self._conferences()) if self.members else "-ERR No active conferences."
         if verb in ("uuid_kill", "uuid_transfer") and name not in self.channels:
             return NO_CHANNEL
-        if found := CONFERENCE.search(line):
+        made = re.search(r"origination_uuid=([\w-]+).*'park' inline", line)
+        if made:
+            self.channels[made[1]] = {"Unique-ID": made[1], "variable_vsi_internal": "true"}
+            gevent.spawn(self.report, self.channels[made[1]] | {"Event-Name": "CHANNEL_PARK"})
+        elif found := CONFERENCE.search(line):
             made = re.search(r"origination_uuid=([\w-]+)", line)
             self.moved(made[1] if made else name, found[1])
         elif verb == "uuid_transfer" and "park" in rest:
@@ -310,7 +319,7 @@ class FakeService:
 
     def room(self, id: str = "r", *legs: Leg, **fields: Any) -> Room:
         """A room that is known and saved, and has these legs."""
-        room = Room(id, 16000, **fields)
+        room = Room(id, **{"sample_rate": 16000, **fields})
         self.ctx.rooms.add(room)
         self.ctx.state.save_room(room)
         for leg in legs:

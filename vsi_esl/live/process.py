@@ -57,6 +57,7 @@ class MediaWorker:
         self._over = False
         self._queue: Queue[bytes] = Queue(MAX_QUEUED)
         self._socket, theirs = gevent.socket.socketpair()
+        os.set_blocking(theirs.fileno(), True)  # as a process expects what it inherits
         try:
             self.pid = _spawn(command, theirs.fileno())
         except OSError:
@@ -164,12 +165,26 @@ def _bodies(buffer: bytearray) -> list[bytes]:
 def _spawn(command: tuple[str, ...], link: int) -> int:
     """Start a process that has this end of a socket pair as `LINK_FD`, and nothing else of ours but the
     standard streams. It is in a group of its own: Ctrl-C at a terminal is for the service, which ends it."""
-    actions = [
+    actions: list[tuple[Any, ...]] = [
+        (os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number != link
+    ]
+    actions += [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, link, LINK_FD),
     ]
     arguments = [*command, str(LINK_FD)]
     return os.posix_spawn(command[0], arguments, os.environ, file_actions=actions, setpgroup=0)
+
+
+def _inheritable() -> list[int]:
+    """What a child gets beside the standard streams: nothing that we have opened, but what we were started
+    with ourselves."""
+    found = []
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):  # that of the look itself
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _ended(pid: int) -> bool:
