@@ -19,13 +19,17 @@ from tests.support import patched  # noqa: F401  isort: skip - before everything
 from tests import examples
 from tests.support.drivers import SandboxDriver, SandboxPeer
 from tests.support.vsi import VsiClient
+from vsi_esl.agents.settings import AgentSettings
 from vsi_esl.app import Service
 from vsi_esl.config import Config
+from vsi_esl.config.providers import ProviderSettings
 from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
 
 TARGET = Path(__file__).resolve().parents[1] / "vsi_esl" / "documents" / "examples.json"
+NOBODY = "http://127.0.0.1:1"
+"""Instead of the providers; who shows one brings its server."""
 RECORDINGS = "/var/lib/vsi_esl/recordings"
 
 
@@ -179,7 +183,14 @@ def record() -> dict[str, Any]:
                 switch=SwitchSettings(host=switch.host, port=switch.port, password=switch.password),
                 http=HttpSettings(addr="127.0.0.1:0"),
                 state=StateSettings(path=f"{home}/state.sqlite3"),
-            ).having(RecordingSettings(dir=f"{home}/recordings"), PlaybackSettings(spool_dir=f"{home}/spool"))
+                providers=ProviderSettings(
+                    elevenlabs_url=NOBODY, vapi_url=NOBODY, deepgram_url=NOBODY, deepgram_agent_url=NOBODY
+                ),
+            ).having(
+                RecordingSettings(dir=f"{home}/recordings"),
+                PlaybackSettings(spool_dir=f"{home}/spool"),
+                AgentSettings(allow_private_urls=True),
+            )
         )
         try:
             service.start()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "vsi_esl.live.feature",
+    "vsi_esl.agents.feature",
     "vsi_esl.sound.bridges.feature",
     "vsi_esl.sound.playback.feature",
     "vsi_esl.sound.recording.feature",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import os
 import socket
 import sys
 import threading
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -155,6 +158,43 @@ async def machine(leg: str, port: int, events: Events, *, start: Awaitable[Any])
     beep = await events.wait("amd.beep", leg_id=leg)
     assert beep.beep_ms >= 80
     sandbox(port, {"do": "say", "uuid": leg})
+
+
+AGENTS = {
+    "elevenlabs": {"agent_id": "a", "first_message": "Hello", "dynamic_variables": {"name": "Ann"}},
+    "vapi": {"assistant_id": "a", "first_message": "Hello", "variable_values": {"name": "Ann"}},
+    "deepgram": {"greeting": "Hello", "language": "en"},
+    "pipecat": {"websocket_url": ""},
+}
+"""Provider: what it is started with."""
+_sessions = itertools.count(1)
+
+
+async def conversations(
+    events: Events,
+    about: dict[str, str],
+    *,
+    start: Callable[[str, dict[str, Any]], Awaitable[Any]],
+    message: Callable[[str], Awaitable[Any]],
+    stop: Callable[[], Awaitable[Any]],
+) -> None:
+    """One with each of the providers, which are at VSI_ESL_TEST_AGENTS, of the leg or room in `about`."""
+    address = os.environ["VSI_ESL_TEST_AGENTS"]
+    for provider, given in AGENTS.items():
+        events.all = [event for event in events.all if not event.type.startswith("agent.")]
+        wanted = {**given, **({"websocket_url": f"ws{address[4:]}/bot"} if provider == "pipecat" else {})}
+        assert (await start(provider, wanted)).status == "agent_started"
+        assert (await events.wait("agent.connected", **about)).conversation_id
+        number = next(_sessions)
+        for user in (True, False):
+            said = json.dumps({"text": f"said in {number}", "user": user}).encode()
+            await asyncio.to_thread(urllib.request.urlopen, f"{address}/tests/{number}/said", said, 5)
+        for kind in ("agent.user_transcript", "agent.agent_response"):
+            assert (await events.wait(kind, **about)).text == f"said in {number}"
+        if provider != "elevenlabs":
+            assert (await message("be brief")).status == "message_sent"
+        assert (await stop()).status == "agent_stopped"
+        await events.wait("agent.disconnected", **about)
 
 
 def main(scenario: Callable[[str, int, str], Awaitable[Events]]) -> None:

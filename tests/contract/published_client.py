@@ -7,12 +7,18 @@ Run as a program of its own, since asyncio and a patched standard library do not
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from voiceblender._errors import VSIError
 from voiceblender._requests import CreateLegRequest, CreateRoomRequest, RoutingRowUpdate
 from voiceblender._vsi import (
     AddLegPayload,
+    AgentDeepgramPayload,
+    AgentElevenLabsPayload,
+    AgentMessagePayload,
+    AgentPipecatPayload,
+    AgentVAPIPayload,
     AnswerLegPayload,
     BridgeCreatePayload,
     BridgeListPayload,
@@ -34,7 +40,25 @@ from voiceblender._vsi import (
     SetLegRolePayload,
 )
 
-from .published import BROKEN_URL, MACHINE, Events, connected, machine, main, rarer_events, sandbox, until
+from .published import (
+    BROKEN_URL,
+    MACHINE,
+    Events,
+    connected,
+    conversations,
+    machine,
+    main,
+    rarer_events,
+    sandbox,
+    until,
+)
+
+AGENT_PAYLOADS = {
+    "elevenlabs": AgentElevenLabsPayload,
+    "vapi": AgentVAPIPayload,
+    "deepgram": AgentDeepgramPayload,
+    "pipecat": AgentPipecatPayload,
+}
 
 
 async def scenario(address: str, port: int, side: str) -> Events:
@@ -77,7 +101,7 @@ async def commands(stream: Any, port: int, events: Events) -> None:
     assert (await stream.set_leg_role(SetLegRolePayload(leg_id=leg, role="agent"))).role == "agent"
     await sound(stream, leg, seen)
     await routing_and_text(stream, leg, port, seen)
-    await bridges(stream, seen)
+    await bridges(stream, leg, events)
     broken = PlaybackStartPayload(id=leg, url=BROKEN_URL, tone="", mime_type="", repeat=0, volume=0)
     hold, play = stream.hold_leg(IDPayload(id=leg)), stream.leg_play_start(broken)
     await rarer_events(leg, port, events, hold=hold, play=play)
@@ -126,6 +150,25 @@ async def sound(stream: Any, leg: str, seen: Callable[[str], Callable[[], bool]]
     await until(seen("recording.finished"))
 
 
+async def agents(stream: Any, leg: str, events: Events) -> None:
+    for kind, owner in (("leg", leg), ("room", "r")):
+        await conversations(
+            events,
+            {f"{kind}_id": owner},
+            start=partial(start_agent, stream, kind, owner),
+            message=partial(agent_message, stream, kind, owner),
+            stop=partial(getattr(stream, f"{kind}_agent_stop"), IDPayload(id=owner)),
+        )
+
+
+async def start_agent(stream: Any, kind: str, owner: str, provider: str, given: dict[str, Any]) -> Any:
+    return await getattr(stream, f"{kind}_agent_{provider}")(AGENT_PAYLOADS[provider](id=owner, **given))
+
+
+async def agent_message(stream: Any, kind: str, owner: str, text: str) -> Any:
+    return await getattr(stream, f"{kind}_agent_message")(AgentMessagePayload(id=owner, message=text))
+
+
 async def routing_and_text(
     stream: Any, leg: str, port: int, seen: Callable[[str], Callable[[], bool]]
 ) -> None:
@@ -141,7 +184,8 @@ async def routing_and_text(
     await until(seen("rtt.received"))
 
 
-async def bridges(stream: Any, seen: Callable[[str], Callable[[], bool]]) -> None:
+async def bridges(stream: Any, leg: str, events: Events) -> None:
+    """Between rooms; and agents, one with the leg and one in the room."""
     await stream.create_room(CreateRoomRequest(id="peer", sample_rate=8000))
     pair = BridgeRefPayload(room_id="r", bridge_id="b")
     made = await stream.bridge_create(BridgeCreatePayload(**pair.model_dump(), peer_room_id="peer"))
@@ -152,7 +196,8 @@ async def bridges(stream: Any, seen: Callable[[str], Callable[[], bool]]) -> Non
     update = BridgeUpdatePayload(**pair.model_dump(), direction="receive")
     assert (await stream.bridge_update(update)).direction == "receive"
     assert (await stream.bridge_delete(pair)).status == "deleted"
-    await until(seen("room.unbridged"))
+    await events.wait("room.unbridged")
+    await agents(stream, leg, events)
 
 
 if __name__ == "__main__":

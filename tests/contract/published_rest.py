@@ -6,19 +6,24 @@ types of the events it parsed.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from voiceblender import (
     AddLegRequest,
+    AgentMessageRequest,
     AMDParams,
     AnswerLegRequest,
     APIError,
     CreateLegRequest,
     CreateRoomBridgeRequest,
     CreateRoomRequest,
+    DeepgramAgentRequest,
     DeleteLegRequest,
     DTMFRequest,
     EarlyMediaLegRequest,
+    ElevenLabsAgentRequest,
+    PipecatAgentRequest,
     RecordingRequest,
     RingLegRequest,
     RoomRoutingRequest,
@@ -27,6 +32,7 @@ from voiceblender import (
     RTTRequest,
     SetLegRoleRequest,
     UpdateRoomBridgeRequest,
+    VAPIAgentRequest,
     VolumeRequest,
     is_conflict,
     is_not_found,
@@ -34,7 +40,25 @@ from voiceblender import (
     play_url,
 )
 
-from .published import BROKEN_URL, MACHINE, Events, connected, machine, main, rarer_events, sandbox, until
+from .published import (
+    BROKEN_URL,
+    MACHINE,
+    Events,
+    connected,
+    conversations,
+    machine,
+    main,
+    rarer_events,
+    sandbox,
+    until,
+)
+
+AGENT_REQUESTS = {
+    "elevenlabs": ElevenLabsAgentRequest,
+    "vapi": VAPIAgentRequest,
+    "deepgram": DeepgramAgentRequest,
+    "pipecat": PipecatAgentRequest,
+}
 
 
 async def scenario(address: str, port: int, side: str) -> Events:
@@ -43,6 +67,7 @@ async def scenario(address: str, port: int, side: str) -> Events:
         await the_room(client, leg, port, events)
         await the_sound(client, leg, events)
         await the_bridge(client, events)
+        await the_agents(client, leg, events)
         play = leg.play(play_url(BROKEN_URL))
         await rarer_events(leg.id, port, events, hold=leg.hold(), play=play)
         await machine(leg.id, port, events, start=leg.start_amd(AMDParams(**MACHINE)))
@@ -126,6 +151,25 @@ async def the_sound(client: Any, leg: Any, events: Events) -> None:
         events.all = [event for event in events.all if event.type != "recording.started"] + [
             event for event in events.all if event.type == "recording.started" and owner is room
         ]
+
+
+async def the_agents(client: Any, leg: Any, events: Events) -> None:
+    for about, owner in (({"leg_id": leg.id}, leg), ({"room_id": "r"}, client.room("r"))):
+        await conversations(
+            events,
+            about,
+            start=partial(start_agent, owner),
+            message=partial(agent_message, owner),
+            stop=owner.stop_agent,
+        )
+
+
+async def start_agent(owner: Any, provider: str, given: dict[str, Any]) -> Any:
+    return await getattr(owner, f"{provider}_agent")(AGENT_REQUESTS[provider](**given))
+
+
+async def agent_message(owner: Any, text: str) -> Any:
+    return await owner.agent_message(AgentMessageRequest(message=text))
 
 
 async def the_bridge(client: Any, events: Events) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.agentserver import AgentServer
 from tests.support.program import Running
 from vsi_esl.documents import asyncapi
 from vsi_esl.protocol import registry
@@ -19,7 +21,8 @@ from vsi_esl.protocol import registry
 @pytest.mark.parametrize("side", ["async", "sync"])
 @pytest.mark.parametrize("face", ["published_client", "published_rest"])
 def test_every_command_and_event_through_the_published_client(face, side, tmp_path):
-    running = Running("--no-demo", RECORDING_DIR=str(tmp_path / "rec"))
+    agents = AgentServer()
+    running = Running("--no-demo", RECORDING_DIR=str(tmp_path / "rec"), **agents.environment)
     try:
         address = running.url.removeprefix("ws://").partition("/")[0]
         result = subprocess.run(
@@ -28,12 +31,14 @@ def test_every_command_and_event_through_the_published_client(face, side, tmp_pa
             text=True,
             timeout=60,
             cwd=Path(__file__).parents[2],
+            env={**os.environ, "VSI_ESL_TEST_AGENTS": agents.http},
             check=False,
         )
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
             metrics = answer.read().decode()
     finally:
         running.stop()
+        agents.stop()
     assert result.returncode == 0, result.stderr
     done = set(re.findall(r'vsi_esl_commands_total{command="(\w+)",outcome="ok"}', metrics))
     assert done == set(registry.load_commands())

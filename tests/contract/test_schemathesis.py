@@ -24,6 +24,12 @@ CHECKS = ",".join(
     """.split()
 )
 EXAMPLES = "12"
+NOBODY = "http://127.0.0.1:1"
+PROVIDERS = {
+    **dict.fromkeys(("ELEVENLABS_API_KEY", "VAPI_API_KEY", "DEEPGRAM_API_KEY"), "none"),
+    **dict.fromkeys(("VSI_ESL_ELEVENLABS_URL", "VSI_ESL_VAPI_URL", "VSI_ESL_DEEPGRAM_AGENT_URL"), NOBODY),
+}
+"""Without a key 503 is the right answer."""
 SETTINGS = """
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", 501]
@@ -58,7 +64,7 @@ def run(address: str, directory: Path, settings: str, *options: str) -> None:
 
 @pytest.fixture
 def service(tmp_path):
-    running = Running("--no-demo", RECORDING_DIR=str(tmp_path / "rec"))
+    running = Running("--no-demo", RECORDING_DIR=str(tmp_path / "rec"), **PROVIDERS)
     # it prints more than a pipe holds, and would stand still
     reading = gevent.spawn(deque, running.process.stdout, 0)
     yield running

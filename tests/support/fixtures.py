@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vsi_esl.agents.settings import AgentSettings
 from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.sections import with_values
@@ -16,6 +17,7 @@ from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
 
+from .agentserver import AgentServer
 from .drivers import Driver, ForeignDriver, FreeswitchDriver, SandboxDriver
 from .freeswitch import find_binary
 from .log import Log, recorded_log
@@ -118,6 +120,7 @@ def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
         ).having(
             RecordingSettings(dir=str(home / "recordings")),
             PlaybackSettings(spool_dir=str(home / "spool"), allow_private_urls=True),
+            AgentSettings(allow_private_urls=True),
         )
         for section, values in sections.items():
             config = with_values(config, section, **values)
@@ -171,6 +174,21 @@ def log() -> Iterator[Log]:
     """The service's log, at level debug."""
     with recorded_log() as log:
         yield log
+
+
+@pytest.fixture(scope="session")
+def lasting_agents() -> Iterator[AgentServer]:
+    server = AgentServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def agents(lasting_agents: AgentServer) -> Iterator[AgentServer]:
+    """The providers of agents. Their clients have to keep to what they document."""
+    lasting_agents.reset()
+    yield lasting_agents
+    assert lasting_agents.wrongs == []
 
 
 @pytest.fixture

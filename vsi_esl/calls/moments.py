@@ -87,6 +87,8 @@ class Moments:
         """The switch has a leg no more in a conference."""
         self.left: Moment[[Context, Room, Leg], None] = Moment("left")
         """A leg went out of a room."""
+        self.digit: Moment[[Context, Leg, str], None] = Moment("digit")
+        """A digit of a leg's peer was reported."""
         self.held: Moment[[Context, Leg], None] = Moment("held")
         """Hold of a leg began or ended, on either side."""
         self.whispered: Moment[[Context, Leg], None] = Moment("whispered")

@@ -15,6 +15,8 @@ class Event:
     """Base of all events. `app_id` is what a connection's filter is matched against."""
 
     type: ClassVar[str]
+    not_logged: ClassVar[frozenset[str]] = frozenset()
+    """Members that are called ids and do not belong into a log all the same."""
     app_id: str | None = None
 
     def payload(self) -> dict[str, Any]:

@@ -68,4 +68,5 @@ class Journal:
 
 @cache
 def _ids(kind: type[Event]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind) if field.name.endswith("_id"))
+    named = (field.name for field in fields(kind) if field.name not in kind.not_logged)
+    return tuple(name for name in named if name.endswith("_id"))

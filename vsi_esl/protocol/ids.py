@@ -75,6 +75,10 @@ class AppId(Label):
     """The application that what the command makes belongs to."""
 
 
+class TheirId(Label):
+    """The id of something that somebody else has, such as a provider's agent: it names nothing here."""
+
+
 def known() -> list[type[Id]]:
     """All sorts of ids that commands name."""
     return Id.__subclasses__()
@@ -95,7 +99,7 @@ def check_ids(schema: Schema) -> None:
 
 def is_typed(field: fields.Field[Any]) -> bool:
     """Whether the field says what it names. `Id` itself does not."""
-    return bool(field.noun) if isinstance(field, Id) else isinstance(field, (*NAMING, AppId))
+    return bool(field.noun) if isinstance(field, Id) else isinstance(field, (*NAMING, AppId, TheirId))
 
 
 def _refuse_ids(schema: Schema) -> None:

@@ -44,12 +44,6 @@ PLANNED: dict[str, Planned] = {
     **_of_both("leg_stt_start", "room_stt_start", "POST", "stt"),
     **_of_both("leg_stt_stop", "room_stt_stop", "DELETE", "stt"),
     **_of_both("leg_tts", "room_tts", "POST", "tts"),
-    **_of_both("leg_agent_message", "room_agent_message", "POST", "agent/message"),
-    **_of_both("leg_agent_stop", "room_agent_stop", "DELETE", "agent"),
-    **_of_both("leg_agent_elevenlabs", "room_agent_elevenlabs", "POST", "agent/elevenlabs"),
-    **_of_both("leg_agent_vapi", "room_agent_vapi", "POST", "agent/vapi"),
-    **_of_both("leg_agent_pipecat", "room_agent_pipecat", "POST", "agent/pipecat"),
-    **_of_both("leg_agent_deepgram", "room_agent_deepgram", "POST", "agent/deepgram"),
 }
 """What nobody has registered is looked up here."""
 

@@ -7,6 +7,7 @@ integers.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, cast
@@ -194,6 +195,35 @@ class TextMap(fields.Field[dict[str, str]]):
             raise ValidationError(f"more than {self.limit} members")
         _check_length([*texts, *texts.values()], self.characters)
         return texts
+
+
+class JsonObject(fields.Field[dict[str, Any] | None]):
+    """Any JSON object whose text is no longer than `characters`; None when absent."""
+
+    def __init__(self, *, characters: int = 65_536, depth: int = 64, **more: Any) -> None:
+        super().__init__(load_default=None, **more)
+        self.characters = characters
+        self.depth = depth
+
+    def shape(self) -> Shape:
+        return {"type": "object"}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object")
+        if not _within(value, self.depth):
+            raise ValidationError(f"nested more than {self.depth} levels deep")
+        if len(json.dumps(value, ensure_ascii=False)) > self.characters:
+            raise ValidationError(f"longer than {self.characters} characters")
+        return value
+
+
+def _within(value: Any, depth: int) -> bool:
+    """Whether a JSON value is nested no deeper."""
+    if not isinstance(value, (dict, list)):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(_within(one, depth - 1) for one in inner)
 
 
 def _check_length(texts: list[str], most: int) -> None:

@@ -34,6 +34,7 @@ def dtmf(ctx: Context, node: Node, event: SwitchEvent) -> None:
     leg.dtmf_seq += 1
     remember_count(ctx, leg, "dtmf_seq")
     ctx.emit(DtmfReceived.of(leg, digit=digit, seq=leg.dtmf_seq))
+    ctx.moments.digit(ctx, leg, digit)
     room = ctx.rooms.find(leg.room_id) if leg.room_id else None
     if room is None:
         return

@@ -16,13 +16,8 @@ from typing import Any
 
 from ...providers import AGENTS, find
 from ...providers.base import Agent, Connected, Interrupted, NotOffered, ProviderError, Said, Speech
+from ..answers import FAILED, NOT_OFFERED, NOT_RUNNING, SENT
 from . import Task, Work
-
-SENT = "sent"
-NOT_RUNNING = "not_running"
-NOT_OFFERED = "not_offered"
-FAILED = "failed"
-"""Outcomes of a message."""
 
 LAST_WORD_S = 1.0
 """How long the connection is still read when nothing more can be sent."""
@@ -85,7 +80,6 @@ class Conversation(Task):
         """What the provider tells, until it ends the conversation."""
         async for event in self._provider.events():
             if isinstance(event, Speech):
-                self.work.measure("first_audio_ms", self._elapsed_ms())
                 self.work.voice.say(event.pcm, event.rate)
             elif isinstance(event, Interrupted):
                 self.work.voice.hush()

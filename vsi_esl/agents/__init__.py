@@ -1,0 +1,1 @@
+"""Agents of others that talk with a leg or in a room."""
