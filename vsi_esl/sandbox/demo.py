@@ -12,8 +12,14 @@ from .server import SandboxSwitch
 
 AGAIN_AFTER_S = 60.0
 STEP_S = 3.0
-SENTENCES = ("hello, this is the demo caller", "one two three four five", "good bye")
-"""Said by a program of this machine; where there is none, a tone is what the caller says."""
+SENTENCES = (
+    "good morning, how are you today",
+    "one two three four five",
+    "what time is it now",
+    "please call me back tomorrow morning",
+)
+"""Spoken by a program of this machine, and such that a simple recogniser has them right. Without one it says
+a tone."""
 TONE_HZ = 440
 
 

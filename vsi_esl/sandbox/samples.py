@@ -98,8 +98,8 @@ class Voice:
     """
 
     def __init__(self, samples: Samples, rate: int, endless: bool = False) -> None:
-        self._samples = np.asarray(samples, dtype=np.int16)
-        self._rate = rate
+        self.samples = np.asarray(samples, dtype=np.int16)
+        self.rate = rate
         self.endless = endless
         self.began: int | None = None
         self._at: dict[tuple[int, int], Samples] = {}
@@ -108,12 +108,12 @@ class Voice:
     def seconds_left(self) -> float:
         """Until it is over."""
         gone = 0 if self.began is None else max(0, tick_now() - self.began)
-        return max(0.0, len(self._samples) / self._rate - gone * FRAME_S)
+        return max(0.0, len(self.samples) / self.rate - gone * FRAME_S)
 
     def followed_by(self, other: Voice) -> Voice:
         """This one as far as it has come, and then the other."""
-        samples = np.concatenate((self._samples, resampled(other._samples, other._rate, self._rate)))
-        both = Voice(samples, self._rate)
+        samples = np.concatenate((self.samples, resampled(other.samples, other.rate, self.rate)))
+        both = Voice(samples, self.rate)
         both.began = self.began
         return both
 
@@ -133,10 +133,10 @@ class Voice:
 
     def _render(self, band: int, rate: int) -> Samples:
         if not self.endless:
-            return resampled(resampled(self._samples, self._rate, band), band, rate)
+            return resampled(resampled(self.samples, self.rate, band), band, rate)
         # a turn between two others, so that its ends fit
-        thrice = resampled(resampled(np.tile(self._samples, 3), self._rate, band), band, rate)
-        turn = len(self._samples) * rate // self._rate
+        thrice = resampled(resampled(np.tile(self.samples, 3), self.rate, band), band, rate)
+        turn = len(self.samples) * rate // self.rate
         return thrice[turn : 2 * turn]
 
 

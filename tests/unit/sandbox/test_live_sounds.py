@@ -15,7 +15,7 @@ from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
 from tests.support.rawcalls import action, dial, incoming, join, of
 from tests.support.rawclient import RawClient, connected
 from tests.unit.sandbox.test_live_unicast import pair, unicast
-from vsi_esl.sandbox import samples, speech
+from vsi_esl.sandbox import demo, demo_caller, samples, speech
 from vsi_esl.sandbox.live import Ear
 
 EVENTS = "CHANNEL_DESTROY CHANNEL_ANSWER CUSTOM conference::maintenance"
@@ -175,7 +175,7 @@ def tone_file(path: Path, frequency: int, seconds: float, rate: int = 16000) -> 
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(samples.resampled(sound._samples, 8000, rate).tobytes())
+        file.writeframes(samples.resampled(sound.samples, 8000, rate).tobytes())
     return str(path)
 
 
@@ -294,3 +294,16 @@ def test_a_call_says_what_it_was_told_to():
         server.connection().wait_for(15)
         assert level(server.connection().samples(), 8000, 700) > 7000
         assert json.loads(client.sandbox(do="far", uuid=leg))["talking"]
+
+
+def test_the_demo_caller_speaks(monkeypatch):
+    monkeypatch.setattr(demo, "STEP_S", 0.3)
+    with connected() as (switch, client), fork_server() as server:
+        demo_caller(switch)
+        eventually(lambda: switch.channels, "it rings")
+        (leg,) = switch.channels
+        client.api(f"uuid_answer {leg}")
+        client.api(f"uuid_audio_fork {leg} start {server.url()} mono 16000 b")
+        sink = server.connection()
+        eventually(lambda: np.abs(sink.samples().astype(int)).max(initial=0) > 1000, "it is heard")
+        eventually(lambda: not sink.samples()[-1600:].any(), "it pauses")
