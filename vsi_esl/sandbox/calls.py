@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import sip, text
+from . import sip, text, unicast
 from .channels import CODECS, Channel, now_us
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ class Calls:
     def _bury(self, channel: Channel, cause: str) -> None:
         self._switch.dialplan.leave(channel)
         self._switch.recordings.hung_up(channel)
+        unicast.end(channel)
         for fork in list(channel.forks.values()):
             fork.stop()
         self._end_with(channel, cause)

@@ -19,6 +19,7 @@ import websocket
 
 SUBPROTOCOL = "audio.drachtio.org"
 BUFFER_S = 2
+MOST_UNSENT = 1 << 20
 GOODBYE_S = 1.0
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 NO_MASK = b"\0\0\0\0"
@@ -42,15 +43,15 @@ class Pipe:
 
     def connect(self) -> None:
         """Open it; may take for ever when the server does not answer. Raises CannotConnect."""
-        parts = urlsplit(self._url)
-        host = parts.hostname or ""
-        if parts.scheme in ("wss", "https"):
+        if self._url.lower().startswith(("wss:", "https:")):
             raise CannotConnect("connect SSL err 1: error:00000001:lib(0)::reason(1)")
         header = ["Pragma: no-cache", "Cache-Control: no-cache", f"Sec-WebSocket-Protocol: {SUBPROTOCOL}"]
         if self._credentials is not None:
             pair = ":".join(self._credentials).encode()
             header.append(f"Authorization: Basic {b64encode(pair).decode()}")
         try:
+            parts = urlsplit(self._url)
+            host = parts.hostname or ""
             self._socket = websocket.create_connection(
                 self._url.replace("http://", "ws://", 1),
                 # the module does not name the port
@@ -128,7 +129,9 @@ class Pipe:
             head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
         else:
             head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
-        self._unsent += head + NO_MASK + data
+        # what is said to a server that does not read is lost
+        if len(self._unsent) < MOST_UNSENT:
+            self._unsent += head + NO_MASK + data
         self._flush()
 
     def _flush(self) -> bool:

@@ -53,6 +53,11 @@ class Unicast:
             self._socket.close()
             raise
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return self._socket.fileno() < 0
+
     def start(self) -> None:
         """Send and receive, from the next frame on."""
         self._switch.live.add(self)

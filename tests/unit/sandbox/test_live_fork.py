@@ -202,6 +202,21 @@ def test_what_cannot_be_connected(answer, reason):
         assert client.api(f"uuid_audio_fork {leg} stop b") == DONE
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("wss://127.0.0.1:1/", "connect SSL err 1: error:00000001:lib(0)::reason(1)"),
+        ("ws://127.0.0.1:99999/", "read failed"),
+        ("ws://[/", "read failed"),
+        ("ws:///", "Unable to connect"),
+    ],
+)
+def test_urls_that_lead_nowhere(url, reason):
+    with connected(*EVENTS.split()) as (_, client):
+        assert start(client, incoming(client), url) == DONE
+        assert json.loads(happened(client, "connect_failed")["_body"]) == {"reason": reason}
+
+
 def test_a_redirection_is_followed():
     with connected() as (_, client), fork_server() as server:
         server.answers["/no"] = f"HTTP/1.1 302 There\r\nLocation: {server.url('/there')}\r\n\r\n"

@@ -159,6 +159,11 @@ def test_only_in_park():
         unicast(client, leg, end)
         hears(switch, leg, 900, False)
         assert end.received == []
+        asked = switch.channels[leg].unicast
+        assert asked is not None
+        client.api(f"uuid_kill {leg}")
+        of(client, "CHANNEL_DESTROY", leg)
+        assert asked.closed
 
 
 def test_two_of_one_port():
