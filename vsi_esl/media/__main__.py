@@ -49,8 +49,10 @@ def end_with(number: int) -> None:
     poll.register(number, select.POLLRDHUP)
     poll.poll()
     time.sleep(EXIT_S)
-    structlog.get_logger(__name__).error("media worker was stuck")
-    os._exit(1)
+    try:
+        structlog.get_logger(__name__).error("media worker was stuck")
+    finally:
+        os._exit(1)
 
 
 if __name__ == "__main__":

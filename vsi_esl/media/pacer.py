@@ -75,10 +75,10 @@ class Pacer:
             pcm, self._odd = self._odd + pcm, b""
         if len(pcm) & 1:
             pcm, self._odd = pcm[:-1], pcm[-1:]
-        fits = int((self._longest_ms - self._waiting_ms) * rate / 1000) * 2
-        if len(pcm) > fits:
-            pcm = pcm[: max(fits, 0)]
-            self._figures.count("overruns")
+        fits = max(0, int((self._longest_ms - self._waiting_ms) * rate / 1000) * 2)
+        if (beyond := len(pcm) - fits) > 0:
+            pcm = pcm[:fits]
+            self._figures.count("overruns", math.ceil(beyond / bytes_of_frame(rate)))
         if not pcm:
             return
         self._pieces.append((memoryview(pcm), rate))

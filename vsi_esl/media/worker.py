@@ -55,8 +55,8 @@ class Worker:
     def end(self, why: str) -> None:
         """End everything at once."""
         if not self._ended.is_set():
-            log.info("media worker ends", why=why, sessions=len(self._sessions))
             self._ended.set()
+            log.info("media worker ends", why=why, sessions=len(self._sessions))
 
     def _count(self, name: str) -> None:
         self._total[name] = self._total.get(name, 0) + 1

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from tests.support.mediaworker import Fork, MediaWorker, Unicast
 from vsi_esl.media.messages import FORK, UNICAST, Close, Closed, Ear, Mouth, Opened, Ping, Pong, Report
 from vsi_esl.media.tasks import FRAME_BYTES
+
+SERVICE = """
+import time
+from tests.support.mediaworker import MediaWorker
+from vsi_esl.media.messages import Ear
+worker = MediaWorker()
+worker.opened("S1", "echo", ear=Ear(kind="unicast", rate=16000), patience_s=60.0)
+print(worker.process.pid, flush=True)
+time.sleep(60)
+"""
 
 LOUD = b"\x10\x20" * (FRAME_BYTES // 2)
 
@@ -43,6 +57,18 @@ def test_it_ends_when_told_by_a_signal_and_not_at_ctrl_c():
     assert worker.expect(Closed, "S1").reason == "closed"
     assert worker.process.wait(5) == 0
     worker.end()
+
+
+def test_it_ends_with_a_service_that_is_killed():
+    service = subprocess.Popen([sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, text=True)
+    ended = os.pidfd_open(int(service.stdout.readline()))
+    try:
+        service.kill()
+        service.wait()
+        assert select.select([ended], [], [], 3.0)[0]
+    finally:
+        os.close(ended)
+        service.stdout.close()
 
 
 def test_a_unicast_echo(worker):

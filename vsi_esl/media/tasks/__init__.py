@@ -32,7 +32,7 @@ class Voice(Protocol):
     """What is said."""
 
     def say(self, pcm: bytes, rate: int) -> None:
-        """Append mono 16-bit little endian audio of any length. What overruns is counted and dropped."""
+        """Append mono 16-bit little endian audio of any length. Overruns are dropped, counted in frames."""
 
     def hush(self) -> None:
         """Drop what has not been said: silence within 100 ms (barge-in)."""
