@@ -23,6 +23,7 @@ from tests.support.hearing import HEARD, hears, in_room
 from tests.support.live import Held
 from tests.support.liveservice import HELD, READY, one_worker
 from tests.support.service import address, http
+from tests.support.sipmessage import sdp
 from tests.support.vsi import VsiClient
 from vsi_esl.app import Service
 from vsi_esl.live.plan import Hears, Speaks
@@ -86,6 +87,11 @@ def alone(client, agent, frequency: float, codec: str = "PCMU"):
 def heard_by(service: Service) -> str:
     """As /readyz says."""
     return http(service)("GET", "/readyz").body["switch"]["legs_heard_by"]
+
+
+def packets(call) -> int:
+    """How many a peer has received: its clock."""
+    return call.rtp.received
 
 
 def left(switch: PrivateSwitch) -> list[str]:
@@ -173,6 +179,46 @@ def test_a_recording_has_what_is_whispered_after_it_began(switch, live, client, 
     rate, samples = listen.read(client.ok("leg_record_stop", id=leg)["file"])
     assert (listen.levels(samples[:, 1], rate, 440) > HEARD).sum() >= 10
     call.bye()
+
+
+def test_a_leg_that_agrees_on_another_rate(switch, live, client, agent):
+    """What is said to it and what it says is as long and as high as before."""
+    source, _ = in_room(client, agent, 440, room="src")
+    uri = f"sip:answer@127.0.0.1:{agent.address[1]}"
+    leg = client.ok("create_leg", type="sip", uri=uri, codecs=["PCMU", "G722"])["id"]
+    call = agent.incoming()
+    call.answer(["PCMU"])
+    client.event("leg.connected", leg_id=leg)
+    plans = (
+        {"leg_id": leg, "hears": Hears.LEG},
+        {"leg_id": leg, "room_id": "src", "hears": Hears.ROOM, "speaks": Speaks.TO_LEG},
+    )
+    held = [Held(live, **plan).attached() for plan in plans]
+    for codec, payload_type, rate in (("G722", 9, 16000), ("PCMU", 0, 8000)):
+        number = held[0].session.renewals
+        answers = call.seen.count("200")
+        call.request("INVITE", sdp(call.rtp.port, [codec], "sendrecv", 5 + payload_type))
+        call.wait(lambda call: call.seen.count("200") > answers)  # noqa: B023
+        call.rtp.payload_type = payload_type
+        eventually(lambda: live.ctx.legs.get(leg).channel.rate == rate, "it is noticed")  # noqa: B023
+        for one in held:
+            assert one.session.renewals == number + 1
+            assert one.session.attached.wait(5)
+        worker = live.ctx.get(Sessions).pool.workers[0]
+        begun, frames = packets(call), worker.figures["frames_in"]
+        client.ok("leg_record_start", id=leg)
+        eventually(lambda: packets(call) > begun + 75, "a second and a half")  # noqa: B023
+        recorded, samples = listen.read(client.ok("leg_record_stop", id=leg)["file"])
+        heard = listen.levels(samples[:, 1], recorded, 440)
+        assert (heard > HEARD).sum() > 50, heard
+        # two sessions hear 50 frames a second each; the figures are up to 0.75 s old
+        assert worker.figures["frames_in"] - frames < 2 * (packets(call) - begun + 75)
+    assert not held[0].ends and not held[1].ends
+    for one in held:
+        one.close()
+    eventually(lambda: not left(switch) and not bugs(switch, leg), "nothing is left")
+    for one in (source, call):
+        one.bye()
 
 
 # -- faults ----------------------------------------------------------------------------------------------

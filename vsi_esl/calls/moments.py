@@ -95,6 +95,8 @@ class Moments:
         """A leg got a whisper, which only recordings begun after it can hear."""
         self.muted: Moment[[Context, Leg], None] = Moment("muted")
         """A leg was muted or unmuted."""
+        self.rate_changed: Moment[[Context, Leg], None] = Moment("rate_changed")
+        """A leg has agreed with its peer on a codec of another sample rate."""
         self.ended: Moment[[Context, Leg, str], Iterable[Awaited]] = Moment("ended")
         """A leg has ended and is found no more; it was in this room (or ""). Answers with what its last event
         is to wait for."""

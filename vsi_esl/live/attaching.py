@@ -40,6 +40,8 @@ class Attachment(ABC):
 
     channel = ""
     """The internal channel whose end is its end."""
+    leg: Leg | None = None
+    """The leg that it is about."""
     up = False
 
     @abstractmethod
@@ -54,26 +56,37 @@ class Attachment(ABC):
 class Fork(Attachment):
     """What a leg says, by mod_audio_fork."""
 
-    def __init__(self, leg: Leg) -> None:
-        self._leg = leg
+    leg: Leg
+
+    def __init__(self, leg: Leg, bug: str) -> None:
+        self.leg = leg
+        self._bug = bug
         self._asked = gevent.event.Event()
         self._begun = False
+        self._attached = gevent.event.Event()
 
     def attach(self, ctx: Context, session: Session, opened: Opened) -> None:
         if session.over:
             return
-        self._begun = True
+        self._begun, self._attached = True, session.attached
         ctx.state.save_item(
-            KIND, session.id, {"bug": session.id, "leg_id": self._leg.id, "node": session.node.name}
+            KIND,
+            self._bug,
+            {
+                "bug": self._bug,
+                "session": session.id,
+                "leg_id": self.leg.id,
+                "node": session.node.name,
+            },
         )
         try:
-            session.node.live.fork(self._leg, opened.url, session.id)
+            session.node.live.fork(self.leg, opened.url, self._bug)
             self.up = True
         except Internal:
-            ctx.state.forget_item(KIND, session.id)
+            ctx.state.forget_item(KIND, self._bug)
             self._begun = False
-            if not ctx.switch(self._leg).is_up(self._leg):
-                raise LegGone(f"leg {self._leg.id} has been hung up") from None
+            if not ctx.switch(self.leg).is_up(self.leg):
+                raise LegGone(f"leg {self.leg.id} has been hung up") from None
             raise
         finally:
             self._asked.set()
@@ -81,8 +94,8 @@ class Fork(Attachment):
     def detach(self, ctx: Context, session: Session) -> None:
         if not self._begun:
             return
-        if self.up and session.attached.is_set():
-            forget(ctx, session.node, self._leg.id, session.id)
+        if self.up and self._attached.is_set():
+            forget(ctx, session.node, self.leg.id, self._bug)
         else:
             gevent.spawn(self._stop, ctx, session)
         self.up = False
@@ -90,8 +103,8 @@ class Fork(Attachment):
     def _stop(self, ctx: Context, session: Session) -> None:
         """A fork that is stopped before it has connected connects all the same, and stays."""
         self._asked.wait(LEG_TIMEOUT_S)
-        session.attached.wait(CONNECTED_BY_S)
-        forget(ctx, session.node, self._leg.id, session.id)
+        self._attached.wait(CONNECTED_BY_S)
+        forget(ctx, session.node, self.leg.id, self._bug)
 
 
 def forget(ctx: Context, node: Node, leg_id: str, bug: str) -> None:
@@ -148,19 +161,21 @@ class InRoom(Pair):
 class OfLeg(Pair):
     """One that is about a leg; done by the leg's worker, behind what it is doing."""
 
+    leg: Leg
+
     def __init__(self, leg: Leg, *, mouth_apart: bool = False) -> None:
         super().__init__(mouth_apart=mouth_apart)
-        self._leg = leg
+        self.leg = leg
         self.rate = leg.channel.rate
 
     def attach(self, ctx: Context, session: Session, opened: Opened) -> None:
-        ctx.workers.run(self._leg.id, LEG_TIMEOUT_S, self._attach, ctx, session, opened)
+        ctx.workers.run(self.leg.id, LEG_TIMEOUT_S, self._attach, ctx, session, opened)
 
     def _attach(self, ctx: Context, session: Session, opened: Opened) -> None:
         if session.over:
             return
-        if ctx.legs.find(self._leg.id) is not self._leg or self._leg.ending:
-            raise LegGone(f"leg {self._leg.id} has been hung up")
+        if ctx.legs.find(self.leg.id) is not self.leg or self.leg.ending:
+            raise LegGone(f"leg {self.leg.id} has been hung up")
         self.prepare(ctx, session)
         super().attach(ctx, session, opened)
 
@@ -172,7 +187,7 @@ class Whisper(OfLeg):
     """To one leg, on top of whatever else it hears."""
 
     def prepare(self, ctx: Context, session: Session) -> None:
-        leg = self._leg
+        leg = self.leg
         if leg.state == EARLY_MEDIA and not leg.channel.conference and not leg.sends_silence:
             ctx.switch(leg).wait_dialled(leg)
             session.node.sound.send_silence(leg)
@@ -181,23 +196,24 @@ class Whisper(OfLeg):
     def attach(self, ctx: Context, session: Session, opened: Opened) -> None:
         super().attach(ctx, session, opened)
         if not session.over:
-            ctx.moments.whispered(ctx, self._leg)
+            ctx.moments.whispered(ctx, self.leg)
 
     def make(self, ctx: Context, session: Session, channel: str) -> None:
-        session.node.live.whisper_pair(channel, self._leg, self.rate)
+        session.node.live.whisper_pair(channel, self.leg, self.rate)
 
 
 class Listen(OfLeg):
     """To what one leg says."""
 
     def make(self, ctx: Context, session: Session, channel: str) -> None:
-        session.node.live.listen_pair(channel, self._leg, self.rate)
+        session.node.live.listen_pair(channel, self.leg, self.rate)
 
 
 class Ways:
     """What a plan takes on a switch: the attachments, and what the worker is told of them."""
 
-    def __init__(self, plan: Plan, leg: Leg | None, room: Room | None, forks: bool) -> None:
+    def __init__(self, plan: Plan, leg: Leg | None, room: Room | None, bug: str) -> None:
+        """`bug` names the fork of a switch that has them; without them it is empty."""
         self.attachments: list[Attachment] = []
         self.ear: Ear | None = None
         self._mouth_rate = 0
@@ -207,13 +223,13 @@ class Ways:
             self.attachments.append(both)
             self.ear, self._mouth_rate = Ear(kind=UNICAST, rate=both.rate), both.rate
             return
-        self._hear(plan, leg, room, forks)
+        self._hear(plan, leg, room, bug)
         self._speak(plan, leg, room)
 
-    def _hear(self, plan: Plan, leg: Leg | None, room: Room | None, forks: bool) -> None:
+    def _hear(self, plan: Plan, leg: Leg | None, room: Room | None, bug: str) -> None:
         if plan.hears is Hears.LEG and leg is not None:
-            if forks:
-                self.attachments.append(Fork(leg))
+            if bug:
+                self.attachments.append(Fork(leg, bug))
                 self.ear = Ear(kind=FORK, rate=FORK_RATE)
                 return
             listen = Listen(leg)

@@ -30,6 +30,7 @@ def register(ctx: Context) -> None:
     ctx.provide(sessions)
     ctx.metrics.show(lambda: _series(sessions))
     moments = ctx.moments
+    moments.rate_changed.subscribe(_rate_changed)
     moments.ended.subscribe(_ended)
     moments.room_emptied.subscribe(_room_emptied)
     moments.room_deleting.subscribe(_room_deleting)
@@ -37,6 +38,10 @@ def register(ctx: Context) -> None:
     moments.channel_ended.subscribe(_channel_ended)
     moments.adopt.subscribe(_adopt)
     moments.stop.subscribe(_stop)
+
+
+def _rate_changed(ctx: Context, leg: Leg) -> None:
+    ctx.get(Sessions).rate_changed(ctx, leg)
 
 
 def _ended(ctx: Context, leg: Leg, room_id: str) -> Iterable[Awaited]:

@@ -19,7 +19,7 @@ from ..calls.moments import Awaited
 from ..calls.nodes import Node
 from ..config.settings import MediaSettings
 from ..errors import Conflict, LegGone, NotSupported, SwitchUnavailable, Unavailable, VsiError
-from ..media.messages import Close, Closed, Open, Opened, Report, Tell
+from ..media.messages import Close, Closed, Open, Opened, Renew, Report, Tell
 from ..model.leg import Leg
 from ..model.owner import Owner, of_leg, of_room
 from ..model.room import Room
@@ -76,6 +76,10 @@ class Session:
         self.closed: Closed | None = None
         """The worker's last word, when the end of the leg is still to be heard."""
         self.deadline: gevent.Greenlet | None = None
+        self.attaching = True
+        self.stale = False
+        """The rate of its leg has changed while it was attached."""
+        self.renewals = 0
         self._sessions = sessions
 
     def tell(self, what: str, value: Any = None) -> None:
@@ -122,14 +126,14 @@ class Sessions:
         node = _node(ctx, leg, room)
         if not node.ready:
             raise SwitchUnavailable(f"not connected to the switch: {node.last_error}")
-        ways = Ways(plan, leg, room, node.facts.forks)
+        session_id = f"lv-{secrets.token_hex(6)}"
+        ways = Ways(plan, leg, room, session_id if node.facts.forks else "")
         if any(not isinstance(one, Fork) for one in ways.attachments):
             node.require("mod_loopback")
         settings = ctx.config.media
         if len(self._live) >= settings.max_sessions or self._stopped:
             self.figures.refused += 1
             raise Unavailable("too many sessions of live audio")
-        session_id = f"lv-{secrets.token_hex(6)}"
         worker = self.pool.take(session_id)
         session = self._live[session_id] = Session(
             self, session_id, plan=plan, node=node, ways=ways, worker=worker
@@ -169,6 +173,9 @@ class Sessions:
                 opened = session.opened.get()
             if opened is not None and not session.over:
                 attaching.attach_all(ctx, session, opened)
+            session.attaching = False
+            if session.stale:
+                self._renew(ctx, session)
         except VsiError as error:
             self._not_attached(session, error)
         except Exception:
@@ -234,7 +241,7 @@ class Sessions:
         if isinstance(message, Opened):
             session.opened.set(message)
         elif isinstance(message, Report):
-            if message.what == "attached":
+            if message.what in ("attached", "renewed"):
                 session.attached.set()
             elif message.what == "detached" and not session.over:
                 self.audio_ended(session)
@@ -273,6 +280,37 @@ class Sessions:
                 continue
             self.end(session, OWNER, plan.last_words_s)
         return awaited
+
+    def rate_changed(self, ctx: Context, leg: Leg) -> None:
+        """What was attached to a leg was made for the rate that it had."""
+        for session in self:
+            if any(one.leg is leg for one in session.ways.attachments):
+                session.stale = True
+                if not session.attaching:
+                    self._renew(ctx, session)
+
+    def _renew(self, ctx: Context, session: Session) -> None:
+        """Attach a session anew; its task goes on."""
+        plan, settings = session.plan, ctx.config.media
+        if session.over or session.reason:
+            return
+        self._detach(session)
+        session.renewals += 1
+        bug = f"{session.id}-{session.renewals}" if session.node.facts.forks else ""
+        leg = ctx.legs.find(plan.leg_id) if plan.leg_id else None
+        room = ctx.rooms.find(plan.room_id) if plan.room_id else None
+        session.ways = Ways(plan, leg, room, bug)
+        session.attaching, session.stale = True, False
+        session.opened, session.attached = AsyncResult(), Event()
+        session.worker.send(
+            Renew(
+                session=session.id,
+                ear=session.ways.ear,
+                mouth=session.ways.mouth(settings.speech_lead, settings.speech_queue),
+                patience_s=PATIENCE_S,
+            )
+        )
+        gevent.spawn(self._attach, ctx, session)
 
     def room_emptied(self, room: Room) -> list[AsyncResult[End]]:
         """Those that are the room's own end."""
@@ -322,7 +360,7 @@ class Sessions:
     def _clean_up(self, ctx: Context, node: Node, exists: Callable[[str], bool]) -> None:
         """Take away the bugs of forks whose session is over."""
         for body in ctx.state.items(attaching.KIND):
-            if body["node"] != node.name or body["bug"] in self._live:
+            if body["node"] != node.name or body["session"] in self._live:
                 continue
             there = exists(body["leg_id"])
             if there and not node.facts.forks:

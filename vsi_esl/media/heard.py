@@ -36,6 +36,10 @@ class Heard:
             self._figures.count("frames_missed")
         self._wake()
 
+    def change(self, rate: int) -> None:
+        """What comes from now on is at this rate."""
+        self._framer = Framer(rate)
+
     def end(self) -> None:
         """No more comes; what waits can still be had."""
         self._ended = True

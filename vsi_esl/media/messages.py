@@ -67,6 +67,18 @@ class Open:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class Renew:
+    """The switch brings a session's audio anew, at another rate or by other ways: those there were are let
+    go of, and `Opened` says the new ones. The task goes on, and what waits to be said stays."""
+
+    kind: ClassVar = "renew"
+    session: str
+    ear: Ear | None = None
+    mouth: Mouth | None = None
+    patience_s: float = 2.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Close:
     """End a session; its task may take `grace_s` more for what is on its way. `Closed` follows."""
 
@@ -112,8 +124,8 @@ class Opened:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Report:
-    """Something happened: `what` is "attached" (the first audio came), "detached" (a fork ended), or a word
-    of the task's."""
+    """Something happened: `what` is "attached" (the first audio came), "renewed" (the first of a `Renew`),
+    "detached" (a fork ended), or a word of the task's."""
 
     kind: ClassVar = "report"
     session: str
@@ -148,10 +160,12 @@ class Pong:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-ToWorker = Open | Close | Tell | Ping
+ToWorker = Open | Renew | Close | Tell | Ping
 FromWorker = Opened | Report | Closed | Pong
 
-_KINDS: dict[str, Any] = {one.kind: one for one in (Open, Close, Tell, Ping, Opened, Report, Closed, Pong)}
+_KINDS: dict[str, Any] = {
+    one.kind: one for one in (Open, Renew, Close, Tell, Ping, Opened, Report, Closed, Pong)
+}
 _PARTS: dict[str, Any] = {"ear": Ear, "mouth": Mouth}
 
 

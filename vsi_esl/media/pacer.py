@@ -117,6 +117,14 @@ class Pacer:
         if self._pieces:
             self._begin()
 
+    def change(self, rate: int) -> None:
+        """From now on frames are of this rate, and nothing is sent before the next `connect`."""
+        self._send = None
+        self._flush()
+        self._ready.clear()
+        self._sent_bytes = self._sent_bytes * rate // self._rate
+        self._rate, self._bytes = rate, bytes_of_frame(rate)
+
     def close(self) -> None:
         """Send nothing more. Who waits for what was to be said waits no longer."""
         self._closed = True

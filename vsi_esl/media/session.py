@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -62,6 +63,8 @@ class Session:
             self.voice.close()
         self._sockets: list[Unicast] = []
         self._url = ""
+        self._ways = 0
+        """How often the ways to the switch were renewed; what is told of older ones means nothing."""
         self._awaited = 0
         """How many connections of the switch are still to come."""
 
@@ -95,7 +98,7 @@ class Session:
         reason, error, category = "error", "", ""
         patience = None
         try:
-            self._connect()
+            self._connect(self._told.ear, self._told.mouth)
             patience = asyncio.get_running_loop().call_later(self._told.patience_s, self._lose_patience)
             reason = await self._work()
         except asyncio.CancelledError:
@@ -172,14 +175,32 @@ class Session:
 
     # -- audio -----------------------------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        ear, mouth = self._told.ear, self._told.mouth
+    def renew(self, told: messages.Renew) -> None:
+        """Other ways to the switch, for the same task."""
+        if self._over or self._closing.done():
+            return
+        self._let_go_of_ways()
+        self._ways += 1
+        self._awaited = 0
+        if told.ear is not None:
+            self.audio.change(told.ear.rate)
+        if told.mouth is not None:
+            self.voice.change(told.mouth.rate)
+        asyncio.get_running_loop().call_later(told.patience_s, self._lose_patience_again, self._ways)
+        self._connect(told.ear, told.mouth)
+
+    def _lose_patience_again(self, ways: int) -> None:
+        if ways == self._ways and self._awaited:
+            self._end("no_audio")
+
+    def _connect(self, ear: messages.Ear | None, mouth: messages.Mouth | None) -> None:
+        came, left = partial(self._came, self._ways), partial(self._left, self._ways)
         url, port, mouth_port = "", 0, 0
         if ear is None:
             self.audio.end()
         elif ear.kind == messages.FORK:
             self._awaited += 1
-            url = self._url = self._forks.expect(Expected(self.audio.feed, self._came, self._left))
+            url = self._url = self._forks.expect(Expected(self.audio.feed, came, left))
         else:
             both = mouth is not None and not mouth.apart
             port = self._socket(self.audio.feed, speaks=both)
@@ -194,28 +215,37 @@ class Session:
     def _socket(self, heard: Callable[[bytes], None] | None, *, speaks: bool) -> int:
         """The port of a new socket for an internal channel."""
 
+        ways = self._ways
+
         def attached() -> None:
-            self._came()
+            self._came(ways)
             if speaks:
                 self.voice.connect(one.send)
 
         self._awaited += 1
-        one = Unicast(self.figures, heard, attached, self._left)
+        one = Unicast(self.figures, heard, attached, partial(self._left, ways))
         self._sockets.append(one)
         return one.port
 
-    def _came(self) -> None:
+    def _came(self, ways: int) -> None:
+        if ways != self._ways:
+            return
         self._awaited -= 1
         if not self._awaited:
             self._all_came()
 
     def _all_came(self) -> None:
+        if self._attached.is_set():
+            self.report("renewed")
+            return
         self._attached.set()
         self.measure("attached_ms", self._age_ms())
         self.report("attached")
 
-    def _left(self) -> None:
+    def _left(self, ways: int) -> None:
         """The switch ended one of the connections."""
+        if ways != self._ways:
+            return
         self.audio.end()
         if self._attached.is_set():
             self.report("detached")
@@ -229,11 +259,15 @@ class Session:
 
     def _let_go(self) -> None:
         self.voice.close()
+        self._let_go_of_ways()
+        self.audio.end()
+
+    def _let_go_of_ways(self) -> None:
         if self._url:
             self._forks.forget(self._url)
         for one in self._sockets:
             one.close()
-        self.audio.end()
+        self._url, self._sockets = "", []
 
     def _age_ms(self) -> float:
         return round((time.monotonic() - self._began) * 1000, 1)

@@ -12,7 +12,7 @@ import structlog
 
 from .forks import Forks
 from .link import Link
-from .messages import Close, Closed, Open, Ping, Pong, Tell
+from .messages import Close, Closed, Open, Ping, Pong, Renew, Tell
 from .metronome import Metronome
 from .session import Session
 
@@ -69,6 +69,9 @@ class Worker:
                 self._link.send(self._pong(message.number))
             case Open():
                 self._open(message)
+            case Renew():
+                if message.session in self._sessions:
+                    self._sessions[message.session].renew(message)
             case Close():
                 if message.session in self._sessions:
                     self._sessions[message.session].close(message.grace_s)

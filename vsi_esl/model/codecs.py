@@ -7,6 +7,9 @@ from .leg import OfferedCodec
 CLOCK_RATES = {"PCMU": 8000, "PCMA": 8000, "G722": 8000, "opus": 48000}
 """RTP clock rates in Hz (RFC 3551: G722 says 8000 although it samples at 16000)."""
 
+AUDIO_RATES = {"pcmu": 8000, "pcma": 8000, "g722": 16000, "opus": 48000}
+"""Samples a second, in Hz."""
+
 STATIC_PAYLOADS = {0: "PCMU", 8: "PCMA", 9: "G722"}
 
 SWITCH_NAMES = {"PCMU": "PCMU", "PCMA": "PCMA", "G722": "G722", "opus": "OPUS"}
@@ -68,8 +71,9 @@ def _number(text: str, most: int) -> int | None:
 
 
 def sample_rate(codec: str, read_rate: str) -> int:
-    """The audio rate in Hz of a negotiated codec, snapped to a rate we have a conference profile for."""
-    if codec.lower() == "opus":
-        return 48000
+    """The audio rate in Hz of a negotiated codec, snapped to a rate we have a conference profile for. That of
+    a codec we do not know is `read_rate`, which the switch does not correct when another one is agreed on."""
+    if known := AUDIO_RATES.get(codec.lower()):
+        return known
     rate = int(read_rate) if read_rate.isascii() and read_rate.isdigit() else 8000
     return rate if rate in (8000, 16000, 48000) else 16000 if rate > 8000 else 8000

@@ -10,7 +10,9 @@ import structlog
 from ..calls import lifecycle, placement
 from ..errors import VsiError
 from ..events.legs import LegTransferRequested
+from ..model import codecs
 from ..model.leg import CONNECTED, Leg
+from ..work import clock
 from . import SwitchEvent, on_event, text_of
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+CODEC_SETTLED_S = 0.2
+"""After its ACK a re-INVITE has been carried out; it takes a frame or two."""
 OWN_HOLD = ("switch_ivr_hold", "switch_ivr_unhold")
 
 
@@ -75,6 +79,25 @@ def watched_header(ctx: Context, node: Node, event: SwitchEvent) -> None:
     elif message.startswith("ACK ") and header == "CSeq" and leg.peer_offered:
         leg.peer_offered = False
         _peer_holds(ctx, leg, _holding(event))
+        look_at = clock.now() + CODEC_SETTLED_S
+        ctx.timers.at(leg.id, "codec", look_at, ctx.workers.submit, leg.id, _look_at_codec, ctx, leg)
+
+
+def _look_at_codec(ctx: Context, leg: Leg) -> None:
+    """Whether the peer has agreed with the switch on another codec. The ACK may be reported before the
+    channel has it."""
+    if ctx.legs.find(leg.id) is not leg or leg.ending:
+        return
+    try:
+        name = ctx.switch(leg).codec(leg)
+    except VsiError as error:
+        log.warning("codec not known", leg_id=leg.id, error=error.message)
+        return
+    if name and name != leg.channel.codec:
+        before = leg.channel.rate
+        leg.channel.codec, leg.channel.rate = name, codecs.sample_rate(name, "")
+        if leg.channel.rate != before:
+            ctx.moments.rate_changed(ctx, leg)
 
 
 def _response(ctx: Context, leg: Leg, message: str, cseq: str) -> None:

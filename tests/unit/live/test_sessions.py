@@ -13,7 +13,7 @@ from vsi_esl.live import attaching, feature, sessions
 from vsi_esl.live.plan import End, Hears, Plan, Speaks
 from vsi_esl.live.pool import Pool
 from vsi_esl.live.sessions import Sessions
-from vsi_esl.media.messages import FORK, UNICAST, Close, Closed, Ear, Mouth, Open, Opened, Report, Tell
+from vsi_esl.media.messages import FORK, UNICAST, Close, Closed, Ear, Mouth, Open, Opened, Renew, Report, Tell
 from vsi_esl.model.leg import EARLY_MEDIA
 from vsi_esl.model.owner import of_leg, of_room
 
@@ -139,7 +139,9 @@ def test_what_each_plan_takes(service):
 def test_its_life(service):
     service.leg("a")
     begun = Begun(service, **FORKED, speaks=Speaks.TO_LEG, parameters={"x": 1}).attached()
-    assert service.ctx.state.items("live") == [{"bug": begun.id, "leg_id": "a", "node": "default"}]
+    assert service.ctx.state.items("live") == [
+        {"bug": begun.id, "session": begun.id, "leg_id": "a", "node": "default"}
+    ]
     assert service.switch.heard("uuid_audio_fork") == [f"uuid_audio_fork a start {URL} mono 16000 {begun.id}"]
     begun.session.tell("gain", 0.5)
     assert begun.worker.all(Tell) == [Tell(session=begun.id, what="gain", value=0.5)]
@@ -347,6 +349,34 @@ def test_recordings_are_told_of_a_whisper(service):
     assert whispered == ["a"]
 
 
+def test_a_leg_that_agrees_on_another_rate(service):
+    """Its ways are made anew, when those under way are done; the task goes on."""
+    leg = service.leg("a")
+    begun = Begun(service, **FORKED, speaks=Speaks.TO_LEG)
+    other = Begun(service, leg_id="a", speaks=Speaks.TO_LEG, owner=of_room("r")).attached()
+    channel = other.session.channels[0]
+    leg.channel.rate = 16000
+    service.ctx.moments.rate_changed(service.ctx, leg)
+    assert [one.session for one in begun.worker.all(Renew)] == [other.id]
+    begun.attached()
+    first, renewed = begun.worker.all(Renew)
+    assert renewed.session == begun.id and renewed.ear == Ear(kind=FORK, rate=16000)
+    assert first.mouth == renewed.mouth == Mouth(rate=16000)
+    for one in (begun, other):
+        one.opened(url=URL + "2")
+        one.worker.says(Report(session=one.id, what="renewed"))
+    settle()
+    assert other.session.channels != [channel] and service.switch.heard(f"uuid_kill {channel}")
+    until(lambda: service.switch.heard(f"uuid_audio_fork a stop {begun.id}"), "the old fork is ended")
+    forks = service.switch.heard("uuid_audio_fork a start")
+    assert forks[-1] == f"uuid_audio_fork a start {URL}2 mono 16000 {begun.id}-1"
+    assert service.switch.heard("global_setvar")[-1].endswith("L16@16000h")
+    begun.session.close()
+    begun.closed()
+    assert service.switch.heard(f"uuid_audio_fork a stop {begun.id}-1")
+    assert begun.reasons == ["closed"] and not other.ends
+
+
 # -- the switch goes and comes -----------------------------------------------------------------------------
 
 
@@ -373,8 +403,12 @@ def test_what_the_process_before_has_left(service):
     service.leg("a")
     service.switch.channels["lv-0123456789ab-cdef01"] = {"Unique-ID": "lv-0123456789ab-cdef01"}
     for bug, leg in (("lv-1", "a"), ("lv-2", "gone")):
-        service.ctx.state.save_item("live", bug, {"bug": bug, "leg_id": leg, "node": "default"})
-    service.ctx.state.save_item("live", "lv-3", {"bug": "lv-3", "leg_id": "a", "node": "other"})
+        service.ctx.state.save_item(
+            "live", bug, {"bug": bug, "session": bug, "leg_id": leg, "node": "default"}
+        )
+    service.ctx.state.save_item(
+        "live", "lv-3", {"bug": "lv-3", "session": "lv-3", "leg_id": "a", "node": "other"}
+    )
     service.reconnects()
     assert service.switch.heard("uuid_audio_fork") == ["uuid_audio_fork a stop lv-1"]
     assert service.switch.heard("uuid_kill") == ["uuid_kill lv-0123456789ab-cdef01 NORMAL_CLEARING"]

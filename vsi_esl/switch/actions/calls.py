@@ -122,6 +122,11 @@ class Switch:
         """Whether the switch has a channel of this leg, were it just ending."""
         return self._node.command(builder.exists(leg.id)) == "true"
 
+    def codec(self, leg: Leg) -> str:
+        """The codec agreed on with the peer, by the switch's name; empty when there is none."""
+        answer = self._node.command(builder.getvar(leg.id, "rtp_use_codec_name"))
+        return "" if answer == "_undef_" or answer.startswith("-ERR") else answer
+
     def is_up(self, leg: Leg) -> bool:
         """Whether the leg's call is up: there is a channel, and it is not ending."""
         dump = self._node.command(builder.dump(leg.id))
