@@ -290,6 +290,8 @@ class Parties:
         self.calls: dict[str, dict[str, Any]] = {}
         self.controls: list[dict[str, Any]] = []
         self.control_status = 200
+        self.slow = False
+        """Take long over a call."""
         self.call_answer: dict[str, Any] | None = None
         """In place of what the provider answers to a call."""
         self._changed = asyncio.Event()
@@ -353,6 +355,8 @@ class Parties:
         ):
             self.wrongs.append(f"vapi: a call {body}")
             return web.json_response({"message": "bad request"}, status=400)
+        if self.slow:
+            await asyncio.sleep(WAIT_S)
         call = f"call-{len(self.calls) + 1}"
         self.calls[call] = body
         if self.call_answer is not None:
