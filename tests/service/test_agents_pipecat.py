@@ -1,4 +1,4 @@
-"""A caller and a real Pipecat bot, which says what it hears: PIPECAT_PYTHON names a Python with pipecat-ai."""
+"""A caller and a real Pipecat bot, an echo: PIPECAT_PYTHON names a Python that has pipecat-ai."""
 
 from __future__ import annotations
 

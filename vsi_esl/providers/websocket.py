@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -14,12 +15,15 @@ from .base import RETRYABLE, SERVICE_UNAVAILABLE, ProviderError, category_of
 CONNECT_S = 10.0
 """For name, TCP, TLS and upgrade together."""
 HEARTBEAT_S = 20.0
-"""Between pings of ours; half of it without the answer, and the connection counts as lost. It is the deadline
-of what is sent as well: who does not read, does not answer."""
+"""Between pings of ours; half of it without the answer, and the connection counts as lost."""
+SEND_S = 5.0
+"""How long a message may wait for a provider that does not read."""
 LONGEST = 1 << 20
 """Bytes of one message of theirs."""
 CLOSE_S = 1.0
 """For their part of closing."""
+IN_A_ROW = 16
+"""So many messages, at hand already, are read before others get their turn."""
 
 
 def websocket_url(base: str, path: str) -> str:
@@ -29,10 +33,14 @@ def websocket_url(base: str, path: str) -> str:
 
 
 class ProviderSocket:
-    """One connection. `name` is whose, for errors."""
+    """One connection. `name` is whose, for errors. With `silence_s` nothing is asked of them: the connection
+    counts as lost when nothing at all, pings included, comes for so long."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, silence_s: float | None = None, longest: int = LONGEST) -> None:
         self._name = name
+        self._silence_s = silence_s
+        self._longest = longest
+        self._code: int | None = None
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
@@ -54,9 +62,9 @@ class ProviderSocket:
                     params=params,
                     headers=headers,
                     protocols=protocols,
-                    heartbeat=HEARTBEAT_S,
-                    max_msg_size=LONGEST,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                    heartbeat=None if self._silence_s else HEARTBEAT_S,
+                    max_msg_size=self._longest,
+                    timeout=aiohttp.ClientWSTimeout(ws_receive=self._silence_s, ws_close=CLOSE_S),
                 )
         except TimeoutError:
             raise self.error(f"no connection within {CONNECT_S:g} s", RETRYABLE) from None
@@ -67,31 +75,48 @@ class ProviderSocket:
             raise self.error(f"no connection: {type(error).__name__}", SERVICE_UNAVAILABLE) from None
 
     async def send_text(self, text: str) -> None:
-        """ProviderError when the connection is gone."""
-        try:
-            await self._open().send_str(text)
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._lost() from error
+        """ProviderError when the connection is gone, or they do not read."""
+        ws = self._open()
+        with self._sending():
+            async with asyncio.timeout(SEND_S):
+                await ws.send_str(text)
 
     async def send_json(self, value: Any) -> None:
         """The same, of what orjson takes."""
         await self.send_text(orjson.dumps(value).decode())
 
     async def send_bytes(self, data: bytes) -> None:
-        """ProviderError when the connection is gone."""
+        """The same."""
+        ws = self._open()
+        with self._sending():
+            async with asyncio.timeout(SEND_S):
+                await ws.send_bytes(data)
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
         try:
-            await self._open().send_bytes(data)
+            yield
+        except TimeoutError:
+            raise self.error(f"does not read what it is sent ({SEND_S:g} s)", SERVICE_UNAVAILABLE) from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._lost() from error
 
     async def messages(self) -> AsyncIterator[str | bytes]:
         """What comes, until they or we close. ProviderError when the connection breaks, or what came is no
         WebSocket."""
+        count = 0
         while not self._closed:
             ws = self._open()
-            message = await ws.receive()
+            try:
+                message = await ws.receive()
+            except TimeoutError:
+                raise self.error(f"nothing came for {self._silence_s:g} s", SERVICE_UNAVAILABLE) from None
             if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 yield message.data
+            elif message.type == aiohttp.WSMsgType.CLOSE:
+                # its own word counts: of a connection that is gone by now, our answer to it fails
+                self._code = message.data
+                return
             elif (
                 message.type == aiohttp.WSMsgType.ERROR
                 or ws.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
@@ -99,6 +124,9 @@ class ProviderSocket:
                 raise self._lost()
             else:
                 return
+            count += 1
+            if count % IN_A_ROW == 0:
+                await asyncio.sleep(0)
 
     async def objects(self) -> AsyncIterator[dict[str, Any]]:
         """The JSON objects of the text messages; whatever else comes is passed over."""
@@ -114,8 +142,13 @@ class ProviderSocket:
 
     @property
     def close_code(self) -> int | None:
-        """With which they closed."""
-        return None if self._ws is None else self._ws.close_code
+        """With which they closed; 0 when they gave none, None when they did not close."""
+        return self._code
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be sent."""
+        return self._ws is not None and not self._ws.closed
 
     def error(self, message: str, category: str) -> ProviderError:
         """Of this provider."""
@@ -152,6 +185,7 @@ class ProviderSocket:
         ws, self._ws = self._ws, None
         if ws is not None and not ws.closed:
             try:
-                await ws.close()
-            except (aiohttp.ClientError, OSError):
+                async with asyncio.timeout(2 * CLOSE_S):
+                    await ws.close()
+            except (TimeoutError, aiohttp.ClientError, OSError):
                 return

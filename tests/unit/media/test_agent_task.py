@@ -213,7 +213,10 @@ async def test_a_wrong_key_ends_it_without_a_word():
     async with talking("elevenlabs", api_key="secret") as (session, _):
         with pytest.raises(ProviderError) as failed:
             await session.running
-        assert (failed.value.message, failed.value.category) == ("elevenlabs: status 401", "permanent_auth")
+        assert (failed.value.message, failed.value.category) == (
+            "elevenlabs: refused the connection: status 401",
+            "permanent_auth",
+        )
         assert session.reports == []
 
 

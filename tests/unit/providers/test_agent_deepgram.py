@@ -175,4 +175,7 @@ async def test_a_wrong_key_is_told_without_it():
     with pytest.raises(ProviderError) as refused:
         async with agent(api_key="secret"):
             raise AssertionError
-    assert (refused.value.message, refused.value.category) == ("deepgram: status 401", "permanent_auth")
+    assert (refused.value.message, refused.value.category) == (
+        "deepgram: refused the connection: status 401",
+        "permanent_auth",
+    )

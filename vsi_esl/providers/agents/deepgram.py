@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp
 
 from ..base import RATE, AgentEvent, Connected, Interrupted, ProviderError, Said, Speech
-from ..conversation import SocketAgent, as_websocket, text_at
+from ..conversation import SocketAgent, text_at
+from ..websocket import websocket_url
 
 WELCOME_S = 2.0
 """After so long without a Welcome the settings are sent all the same."""
@@ -51,7 +52,7 @@ class Deepgram(SocketAgent):
         """Code of the last error that the provider told of."""
 
     async def open(self) -> None:
-        url = f"{as_websocket(self.base_url)}/v1/agent/converse"
+        url = websocket_url(self.base_url, "/v1/agent/converse")
         await self.connect(url, {"Authorization": f"token {self.settings['api_key']}"})
         self._keeper = asyncio.create_task(self._keep())
 

@@ -15,7 +15,8 @@ import soxr
 
 from .. import g711
 from ..base import RATE, AgentEvent, Connected, Interrupted, Said, Speech
-from ..conversation import SocketAgent, as_websocket, member, text_at
+from ..conversation import SocketAgent, member, text_at
+from ..websocket import websocket_url
 
 PCM = re.compile(r"pcm_(8000|16000|22050|24000|44100|48000)")
 ULAW = "ulaw_8000"
@@ -39,7 +40,7 @@ class ElevenLabs(SocketAgent):
 
     async def open(self) -> None:
         agent = quote(str(self.settings["agent_id"]), safe="")
-        url = f"{as_websocket(self.base_url)}/v1/convai/conversation?agent_id={agent}"
+        url = websocket_url(self.base_url, f"/v1/convai/conversation?agent_id={agent}")
         await self.connect(url, {"xi-api-key": str(self.settings["api_key"])})
         if beginning := self._beginning():
             await self.send_json(beginning)

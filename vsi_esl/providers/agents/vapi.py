@@ -12,6 +12,7 @@ import aiohttp
 from ..base import (
     RATE,
     RETRYABLE,
+    SERVICE_UNAVAILABLE,
     AgentEvent,
     Connected,
     Interrupted,
@@ -20,7 +21,8 @@ from ..base import (
     Speech,
     category_of,
 )
-from ..conversation import CONNECT_S, SocketAgent, reason, text_at
+from ..conversation import SocketAgent, text_at
+from ..websocket import CONNECT_S
 
 CALLED = (200, 201)
 FORMAT = {"format": "pcm_s16le", "container": "raw", "sampleRate": RATE}
@@ -87,8 +89,10 @@ class Vapi(SocketAgent):
                     if len(text) > LONGEST_ANSWER:
                         break
                 return answer.status, bytes(text[:LONGEST_ANSWER])
+        except TimeoutError:
+            raise self.error(f"no answer within {limit_s:g} s", RETRYABLE) from None
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            raise self.error(f"cannot connect: {reason(failure)}", RETRYABLE) from None
+            raise self.error(f"no connection: {type(failure).__name__}", SERVICE_UNAVAILABLE) from None
 
     def _trusted(self, url: str) -> bool:
         """What goes there is as private as what goes to the provider: the key goes along."""
