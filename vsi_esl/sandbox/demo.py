@@ -13,10 +13,10 @@ from .server import SandboxSwitch
 AGAIN_AFTER_S = 60.0
 STEP_S = 3.0
 SENTENCES = (
-    "good morning, how are you today",
+    "good morning how are you today",
     "one two three four five",
     "what time is it now",
-    "please call me back tomorrow morning",
+    "the weather is very nice today",
 )
 """Spoken by a program of this machine, and such that a simple recogniser has them right. Without one it says
 a tone."""

@@ -66,7 +66,7 @@ def test_a_frame_every_20_ms():
         began, before = time.monotonic(), len(sink.messages)
         sink.wait_for(50)
         took, frames = time.monotonic() - began, len(sink.messages) - before
-        assert frames == pytest.approx(took * 50, abs=3)
+        assert frames == pytest.approx(took * 50, abs=8)
 
 
 def test_mixes_and_two_forks_of_a_leg():
