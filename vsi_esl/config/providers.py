@@ -42,6 +42,12 @@ class ProviderSettings:
     azure_tts_url: str = _url(
         "VSI_ESL_AZURE_TTS_URL", "Azure's synthesis", "https://REGION.tts.speech.microsoft.com"
     )
+    aws_tts_url: str = _url(
+        "VSI_ESL_AWS_TTS_URL", "Amazon Polly", "https://polly.REGION.amazonaws.com, of S3_REGION"
+    )
+    google_tts_url: str = _url(
+        "VSI_ESL_GOOGLE_TTS_URL", "Google's synthesis", "https://texttospeech.googleapis.com"
+    )
     openai_key: str = setting(
         "OPENAI_API_KEY",
         values.text,

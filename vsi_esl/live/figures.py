@@ -18,6 +18,10 @@ COUNTED = {
     "late_frames": ("vsi_esl_live_late_frames", "Frames of speech that went to the switch late."),
     "overruns": ("vsi_esl_live_overruns", "Frames dropped because too much waited."),
     "reconnects": ("vsi_esl_live_reconnects", "Connections to providers made again."),
+    "retries": ("vsi_esl_tts_retries", "Requests for speech made again."),
+    "cache_hits": ("vsi_esl_tts_cache_hits", "Texts that had been synthesised before."),
+    "cache_misses": ("vsi_esl_tts_cache_misses", "Texts that had not."),
+    "cache_failures": ("vsi_esl_tts_cache_failures", "Speech that could not be kept."),
 }
 """By the worker's name for it: the series, and what it is."""
 

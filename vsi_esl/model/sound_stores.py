@@ -29,13 +29,6 @@ class Playbacks:
     def find(self, playback_id: str) -> Playback | None:
         return self._by_id.get(playback_id)
 
-    def get(self, owner: Owner, playback_id: str, missing: str) -> Playback:
-        """A playback of this leg or room; NotFound with the text `missing`."""
-        playback = self._by_owner.get(owner, {}).get(playback_id)
-        if playback is None:
-            raise NotFound(missing)
-        return playback
-
     def of(self, owner: Owner) -> list[Playback]:
         """Those of a leg or room, oldest first."""
         return list(self._by_owner.get(owner, {}).values())

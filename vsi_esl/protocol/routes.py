@@ -43,7 +43,6 @@ PLANNED: dict[str, Planned] = {
     "leg_transfer": Planned(Rest("POST", "/legs/{id}/transfer", 202), LegId),
     **_of_both("leg_stt_start", "room_stt_start", "POST", "stt"),
     **_of_both("leg_stt_stop", "room_stt_stop", "DELETE", "stt"),
-    **_of_both("leg_tts", "room_tts", "POST", "tts"),
 }
 """What nobody has registered is looked up here."""
 

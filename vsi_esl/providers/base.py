@@ -9,24 +9,50 @@ from typing import Any
 
 import aiohttp
 
+from .categories import (
+    CANCELED,
+    PERMANENT_AUTH,
+    PERMANENT_INPUT,
+    RATE_LIMITED,
+    RETRYABLE,
+    SERVICE_UNAVAILABLE,
+    TRANSIENT,
+    UNKNOWN,
+    category_of,
+)
+
+__all__ = [
+    "CANCELED",
+    "PERMANENT_AUTH",
+    "PERMANENT_INPUT",
+    "RATE",
+    "RATE_LIMITED",
+    "RETRYABLE",
+    "SERVICE_UNAVAILABLE",
+    "TRANSIENT",
+    "UNKNOWN",
+    "Agent",
+    "AgentEvent",
+    "Connected",
+    "Interrupted",
+    "NotOffered",
+    "Provider",
+    "ProviderError",
+    "Said",
+    "Speech",
+    "Synthesiser",
+    "Transcriber",
+    "Transcript",
+    "category_of",
+]
+
 RATE = 16000
 """Samples a second of what providers hear: mono, 16 bit, little endian."""
-
-PERMANENT_AUTH = "permanent_auth"
-PERMANENT_INPUT = "permanent_input"
-RATE_LIMITED = "rate_limited"
-SERVICE_UNAVAILABLE = "service_unavailable"
-RETRYABLE = "retryable"
-CANCELED = "canceled"
-UNKNOWN = "unknown"
-
-TRANSIENT = frozenset({RATE_LIMITED, SERVICE_UNAVAILABLE, RETRYABLE})
-"""Worth another try."""
 
 
 class ProviderError(Exception):
     """A provider failed. The text is for people and holds neither keys nor what was said; `category` is one
-    of those above."""
+    of `CATEGORIES`."""
 
     def __init__(self, message: str, category: str = UNKNOWN) -> None:
         super().__init__(message)
@@ -36,19 +62,6 @@ class ProviderError(Exception):
 
 class NotOffered(ProviderError):
     """The provider has nothing like this."""
-
-
-def category_of(status: int) -> str:
-    """Of an HTTP status (the reference's categories)."""
-    if status in (401, 403):
-        return PERMANENT_AUTH
-    if status == 429:
-        return RATE_LIMITED
-    if status == 408:
-        return RETRYABLE
-    if status >= 500:
-        return SERVICE_UNAVAILABLE
-    return PERMANENT_INPUT if status >= 400 else UNKNOWN
 
 
 class Provider:

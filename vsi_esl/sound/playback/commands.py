@@ -10,25 +10,24 @@ from ...errors import Conflict, Invalid
 from ...model.leg import RINGING, Leg
 from ...model.owner import Owner
 from ...model.room import Room
-from ...model.sound_stores import Playbacks
 from ...protocol.ids import Id
 from ...protocol.limits import Range
 from ...protocol.registry import Body, Rest
 from ...protocol.replies import Status
 from ...protocol.schemas import INT32, Integer, Payload, Text, about
 from . import player
+from .heard import Heard
 
 MAX_URL = 8192
 MAX_REPEAT = 1_000_000
 """More is for ever."""
-NOT_PLAYING = "no playback in progress"
 
 
 VOLUME = Range("volume", -8, 8)
 
 
 class PlaybackId(Id):
-    """A playback of a leg or room."""
+    """A playback of a leg or room, or what else it hears (`heard`)."""
 
     noun = "playback"
 
@@ -83,11 +82,11 @@ def play_start(ctx: Context, owner: Owner, **what: str | int) -> PlaybackStart:
     "room_play_stop",
     PlayStop,
     rest=Rest("DELETE", "/play/{playback_id}"),
-    leg="Stop one playback of a leg.",
-    room="Stop one playback of a room.",
+    leg="Stop one playback of a leg, or speech by its tts_id.",
+    room="Stop one playback of a room, or speech by its tts_id.",
 )
 def play_stop(ctx: Context, owner: Owner, playback_id: str) -> Status[Literal["stopped"]]:
-    player.stop(ctx, ctx.get(Playbacks).get(owner, playback_id, NOT_PLAYING))
+    ctx.get(Heard).stop(ctx, owner, playback_id)
     return {"status": "stopped"}
 
 
@@ -96,12 +95,12 @@ def play_stop(ctx: Context, owner: Owner, playback_id: str) -> Status[Literal["s
     "room_play_volume",
     PlayVolume,
     rest=Rest("PATCH", "/play/{playback_id}", body=Body.REQUIRED),
-    leg="Change the volume of a leg's playback while it runs.",
-    room="Change the volume of a room's playback while it runs.",
+    leg="Change the volume of a leg's playback while it runs, or of speech by its tts_id.",
+    room="Change the volume of a room's playback while it runs, or of speech by its tts_id.",
 )
 def play_volume(ctx: Context, owner: Owner, playback_id: str, volume: int) -> Status[Literal["ok"]]:
     VOLUME.check(volume)
-    player.set_volume(ctx, ctx.get(Playbacks).get(owner, playback_id, "playback not found"), volume)
+    ctx.get(Heard).set_volume(ctx, owner, playback_id, volume)
     return {"status": "ok"}
 
 

@@ -22,6 +22,7 @@ from . import commands, doctor, player, translators
 from .commands import PlaybackId
 from .failures import Failures
 from .fetches import Fetches
+from .heard import Heard, Kind
 from .settings import PlaybackSettings
 
 __all__ = ["commands", "doctor", "register", "translators"]
@@ -33,7 +34,10 @@ need("mod_loopback", "playback")
 def register(ctx: Context) -> None:
     """Make playbacks a part of the service."""
     folders.warn(ctx.config.section(PlaybackSettings).spool_dir)
-    ctx.provide(Playbacks())
+    playbacks, heard = Playbacks(), Heard()
+    heard.add(Kind(playbacks.find, player.stop, player.set_volume))
+    ctx.provide(playbacks)
+    ctx.provide(heard)
     ctx.provide(Fetches())
     ctx.provide(Failures(ctx.metrics))
     ctx.metrics.show(lambda: _series(ctx))
@@ -49,8 +53,8 @@ def register(ctx: Context) -> None:
 
 @owned(PlaybackId)
 def _owner(ctx: Context, playback_id: str) -> list[str]:
-    playback = ctx.get(Playbacks).find(playback_id)
-    return [] if playback is None else [playback.app_id]
+    one = ctx.get(Heard).find(playback_id)
+    return [] if one is None else [one.app_id]
 
 
 def _stop_in_room(ctx: Context, room: Room) -> None:

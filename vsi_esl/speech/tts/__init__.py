@@ -1,0 +1,1 @@
+"""Text to speech: texts that a leg or a room hears."""
