@@ -1,8 +1,8 @@
 """ElevenLabs' synthesis as tests play it, beside a service.
 
 The voice says what the answer is: `tone-440-2.5` is so many Hz for so many seconds (`tone-440-2.5-600` of
-this amplitude), `half-440-2.5` the first half of it until `go_on`, `status-401` a refusal, and `hang` none at all.
-What it refuses: see tests/unit/providers/test_tts_http.py, where each provider's wire is tested.
+this amplitude), `half-440-2.5` the first half of it until `go_on`, `status-401` a refusal, and `hang` none at
+all. What it refuses: see tests/unit/providers/test_tts_http.py, where each provider's wire is tested.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ KEY = "good-key-0123456789"
 RATE = 16000
 
 
-def tone(frequency: float, seconds: float) -> bytes:
+def tone(frequency: float, seconds: float, amplitude: float = 8000) -> bytes:
     """Samples."""
     times = np.arange(int(RATE * seconds)) / RATE
-    return (8000 * np.sin(2 * np.pi * frequency * times)).astype("<i2").tobytes()
+    return (amplitude * np.sin(2 * np.pi * frequency * times)).astype("<i2").tobytes()
 
 
 class TtsServer:
@@ -57,7 +57,7 @@ class TtsServer:
             start(f"{told[0]} Refused", [("Content-Type", "application/json")])
             return [json.dumps({"detail": f"no {body['text']}"}).encode()]
         start("200 OK", [("Content-Type", "audio/pcm")])
-        return self._audio(tone(float(told[0]), float(told[1])), kind == "half")
+        return self._audio(tone(*map(float, told)), kind == "half")
 
     def _audio(self, pcm: bytes, halts: bool) -> Iterator[bytes]:
         half = len(pcm) // 4 * 2
