@@ -20,7 +20,7 @@ def address(service) -> str:
 
 
 def test_protocol_commands_that_are_not_there_yet_say_so_by_name(client):
-    assert client.error("leg_tts") == (501, "leg_tts is not implemented by this server yet")
+    assert client.error("leg_transfer") == (501, "leg_transfer is not implemented by this server yet")
 
 
 def test_shutdown_closes_with_1001(client, service):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -56,7 +57,8 @@ def kill(service: Service) -> None:
     workers = [worker.pid for worker in sessions.pool.workers]
     crash(service)
     for pid in workers:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_leg_hears_it_wherever_it_is_and_nobody_else(switch, client, service):

@@ -64,6 +64,7 @@ MEMBERS = {
     "state": "Where the call is.",
     "status": "What was done, or begun.",
     "to": "The room that it is in now.",
+    "tts_id": "The speech; a playback_id for what stops it or changes its volume.",
     "type": "The kind of leg.",
 }
 

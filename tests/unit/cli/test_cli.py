@@ -358,7 +358,7 @@ def test_call_says_what_a_command_takes(say):
         "properties"
     ].items():
         assert f"  {name} ({schema['type']}" in text
-    assert "501" in say("call", "leg_tts", "-h").out
+    assert "501" in say("call", "leg_transfer", "-h").out
     assert "--pick" in say("call", "--help").out
 
 

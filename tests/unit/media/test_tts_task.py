@@ -84,7 +84,7 @@ async def until(true: Callable[[], bool]) -> None:
 async def test_it_is_said_and_told():
     async with speaking(Server(), gain=2.0) as (session, _):
         reports = await spoken(session)
-        assert reports == [("started", {}), ("finished", {"completed": True, "played_ms": 2000})]
+        assert reports == [("started", {}), ("finished", {"played_ms": 2000})]
         assert session.voice.pcm == PCM
         assert max(len(pcm) for pcm, _ in session.voice.pieces) <= 16000
         assert {rate for _, rate in session.voice.pieces} == {16000}
@@ -143,7 +143,7 @@ async def test_a_stop_tells_how_much_was_heard():
         await until(lambda: session.voice.said_ms == 1000)
         session.running.cancel()
         await asyncio.gather(session.running, return_exceptions=True)
-        assert session.reports[1:] == [("finished", {"completed": False, "played_ms": 1000})]
+        assert session.reports[1:] == [("finished", {"played_ms": 1000})]
         server.more.set()
 
 
@@ -196,7 +196,7 @@ async def test_what_was_heard_is_not_said_again():
         server.more.set()
         with pytest.raises(ProviderError):
             await session.running
-        assert session.reports[1:] == [("finished", {"completed": False, "played_ms": 500})]
+        assert session.reports[1:] == [("finished", {"played_ms": 500})]
     assert server.asked == 1
 
 
@@ -230,7 +230,7 @@ async def test_the_second_time_nobody_is_asked(tmp_path):
         session.start("tts", again)
         await session.running
         assert session.voice.pcm == PCM and session.counters["cache_hits"] == 1
-        assert session.reports[2:] == [("started", {}), ("finished", {"completed": True, "played_ms": 2000})]
+        assert session.reports[2:] == [("started", {}), ("finished", {"played_ms": 2000})]
     assert server.asked == 1
 
 

@@ -33,7 +33,7 @@ def test_registry_refuses_strangers_and_doubles():
     with pytest.raises(ValueError, match="twice"):
         registry.command("list_legs", None)(lambda ctx: None)
     with pytest.raises(ValueError, match="docstring"):
-        registry.command("leg_tts", None)(lambda ctx: None)
+        registry.command("leg_transfer", None)(lambda ctx: None)
 
 
 def says_nothing(ctx: object):
@@ -47,8 +47,8 @@ def says_little(ctx: object) -> dict[str, str]:
 
 @pytest.mark.parametrize("handler", [says_nothing, says_little])
 def test_a_handler_says_what_it_answers(handler):
-    with pytest.raises(ValueError, match="leg_tts: its handler does not say what it answers"):
-        registry.command("leg_tts", None)(handler)
+    with pytest.raises(ValueError, match="leg_transfer: its handler does not say what it answers"):
+        registry.command("leg_transfer", None)(handler)
 
 
 class Spoken(TypedDict):
@@ -107,8 +107,10 @@ def test_a_registered_command_is_not_pending_any_more(monkeypatch):
 
 @pytest.mark.parametrize("fields", [{"leg": Text()}, {"other": LegId()}])
 def test_a_path_parameter_is_an_id_that_says_what_it_names(fields):
-    with pytest.raises(ValueError, match="leg_tts: leg of the path is no id"):
-        registry.command("leg_tts", type("P", (Payload,), fields), rest=Rest("POST", "/legs/{leg}"))(done)
+    with pytest.raises(ValueError, match="leg_transfer: leg of the path is no id"):
+        registry.command("leg_transfer", type("P", (Payload,), fields), rest=Rest("POST", "/legs/{leg}"))(
+            done
+        )
 
 
 class TrunkId(Id):
@@ -122,14 +124,14 @@ def test_a_feature_brings_its_own_sort_of_id(monkeypatch):
     monkeypatch.setattr(confinement, "OWNERS", dict(confinement.OWNERS))
     payload = type("P", (Payload,), {"id": TrunkId(), "second_id": NewId(TrunkId)})
 
-    @registry.command("leg_tts", payload)
-    def leg_tts(ctx: object, id: str, second_id: str) -> Done:
-        """Speak."""
+    @registry.command("leg_transfer", payload)
+    def leg_transfer(ctx: object, id: str, second_id: str) -> Done:
+        """Transfer."""
 
     with pytest.raises(ValueError, match="nobody knows whose a TrunkId is"):
         registry.load_commands()
     confinement.owned(TrunkId)(lambda ctx, id: [])
-    entry = registry.load_commands()["leg_tts"]
+    entry = registry.load_commands()["leg_transfer"]
     assert entry.ids_in({"id": "t", "second_id": "u"}) == {"trunk_id": "t", "second_id": "u"}
 
 

@@ -36,8 +36,8 @@ class Speech(Task):
     """`parameters`: provider, text, and what else the provider is to be told (see its module); `gain`, a
     factor; `cache`, with `directory`, `bytes` and `with_key`, or nothing.
 
-    It reports `started` at the first audio, when the switch can bring it, and at its end `finished` with
-    `completed` and `played_ms`. `Tell("gain", factor)` changes the volume.
+    It reports `started` at the first audio, when the switch can take it, and `finished` with `played_ms` at
+    the end, whatever that was. `Tell("gain", factor)` changes the volume.
     """
 
     def __init__(self, work: Work, parameters: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ class Speech(Task):
             self.work.voice.set_gain(float(value))
 
     async def run(self) -> None:
-        started = completed = False
+        started = False
         try:
             async with closing(self._speech()) as pieces:
                 async for pcm in pieces:
@@ -62,10 +62,9 @@ class Speech(Task):
             if not started:
                 raise ProviderError(f"{self.parameters['provider']}: an answer without audio", UNKNOWN)
             await self.work.voice.said()
-            completed = True
         finally:
             if started:
-                self.work.report("finished", completed=completed, played_ms=self.work.voice.said_ms)
+                self.work.report("finished", played_ms=self.work.voice.said_ms)
 
     async def _speech(self) -> AsyncIterator[bytes]:
         """Pieces of no more than half a second."""

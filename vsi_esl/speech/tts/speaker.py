@@ -128,11 +128,11 @@ def _reported(ctx: Context, one: Utterance, what: str, data: dict[str, Any]) -> 
         one.announced, one.began_at = True, clock.now()
         ctx.emit(TtsStarted.of(one))
     elif what == "finished":
-        one.completed, one.played_ms = bool(data["completed"]), int(data["played_ms"])
+        one.played_ms = int(data["played_ms"])
 
 
 def _closed(ctx: Context, one: Utterance, end: End) -> None:
-    if end.reason == "done" and one.completed:
+    if end.reason == "done":
         _end(ctx, one, COMPLETED)
     elif end.reason in OURS or one.stopped:
         _end(ctx, one, STOPPED)

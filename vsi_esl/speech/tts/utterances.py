@@ -26,7 +26,6 @@ class Utterance:
     room_id: str = ""
     session: Session | None = None
     announced: bool = False
-    completed: bool = False
     played_ms: int | None = None
     """How much was heard, when the media worker has said it."""
     began_at: float = 0.0
