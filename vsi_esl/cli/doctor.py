@@ -36,11 +36,12 @@ DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
-def doctor(config_path: str | None, as_json: bool) -> None:
+@click.option("--live", is_flag=True, help="Also send sound through the switch and a media worker.")
+def doctor(config_path: str | None, as_json: bool, live: bool) -> None:
     """Check the switch and this machine. Exit code 1 when the service cannot work here."""
     features.declare()
     config = load_settings(config_path, dict(os.environ)).config
-    checks = [*switch_checks(config), *machine_checks(config), *http_checks(config)]
+    checks = [*switch_checks(config, live), *machine_checks(config), *http_checks(config)]
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
@@ -55,8 +56,13 @@ def api(client: EslClient, command: str) -> str:
     return client.send("api " + command)
 
 
-def switch_checks(config: Config) -> Iterator[Check]:
-    """Everything asked over the event socket."""
+def tell(client: EslClient, channel: str, headers: dict[str, str]) -> str:
+    """The answer of a channel that is told something that the builder made."""
+    return client.send(f"sendmsg {builder.uuid(channel)}", None, headers)
+
+
+def switch_checks(config: Config, live: bool = False) -> Iterator[Check]:
+    """Everything asked over the event socket; with `live` also what is tried there on request."""
     address = f"{config.switch.host}:{config.switch.port}"
     client = EslClient(
         config.switch.host, config.switch.port, config.switch.password, timeout=config.switch.connect_timeout
@@ -73,6 +79,9 @@ def switch_checks(config: Config) -> Iterator[Check]:
     try:
         yield Check("event socket", OK, address)
         yield from _asked(config, client)
+        if live:
+            for name, check in findings.ON_REQUEST.items():
+                yield from _made(name, partial(check, config, partial(api, client), partial(tell, client)))
     except (NotConnectedError, CommandTimeout) as error:
         yield Check("event socket", FAIL, str(error), "the switch stopped answering")
     finally:

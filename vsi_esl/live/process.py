@@ -32,6 +32,8 @@ STOP_TIMEOUT_S = 2.0
 READ_BYTES = 256 * 1024
 LINK_FD = 3
 """Its end of the link, in the child."""
+LOG_LEVEL = "VSI_ESL_LOG_LEVEL"
+"""The variable that says what it logs, to the standard error output."""
 
 
 class MediaWorker:
@@ -43,6 +45,8 @@ class MediaWorker:
         self,
         heard: Callable[[MediaWorker, Any], None],
         gone: Callable[[MediaWorker, str], None],
+        *,
+        log_level: str = "info",
         command: tuple[str, ...] = (sys.executable, "-m", "vsi_esl.media"),
     ) -> None:
         self._heard, self._gone = heard, gone
@@ -59,7 +63,7 @@ class MediaWorker:
         self._socket, theirs = gevent.socket.socketpair()
         os.set_blocking(theirs.fileno(), True)  # as a process expects what it inherits
         try:
-            self.pid = _spawn(command, theirs.fileno())
+            self.pid = _spawn(command, log_level, theirs.fileno())
         except OSError:
             self._socket.close()
             raise
@@ -162,7 +166,7 @@ def _bodies(buffer: bytearray) -> list[bytes]:
     return found
 
 
-def _spawn(command: tuple[str, ...], link: int) -> int:
+def _spawn(command: tuple[str, ...], log_level: str, link: int) -> int:
     """Start a process that has this end of a socket pair as `LINK_FD`, and nothing else of ours but the
     standard streams. It is in a group of its own: Ctrl-C at a terminal is for the service, which ends it."""
     actions: list[tuple[Any, ...]] = [
@@ -173,7 +177,8 @@ def _spawn(command: tuple[str, ...], link: int) -> int:
         (os.POSIX_SPAWN_DUP2, link, LINK_FD),
     ]
     arguments = [*command, str(LINK_FD)]
-    return os.posix_spawn(command[0], arguments, os.environ, file_actions=actions, setpgroup=0)
+    environ = {**os.environ, LOG_LEVEL: log_level}
+    return os.posix_spawn(command[0], arguments, environ, file_actions=actions, setpgroup=0)
 
 
 def _inheritable() -> list[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import gevent
@@ -108,7 +109,8 @@ class Sessions:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._live: dict[str, Session] = {}
-        self.pool = Pool(workers_of(ctx.config.media), self._heard, self._lost)
+        make = partial(MediaWorker, log_level=ctx.config.log.level)
+        self.pool = Pool(workers_of(ctx.config.media), self._heard, self._lost, make)
         self.figures = Figures(ctx.metrics)
         self._stopped = False
 

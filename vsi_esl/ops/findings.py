@@ -41,10 +41,16 @@ Ask = Callable[[str], str]
 OnSwitch = Callable[["Config", Ask], Iterable[Check]]
 OnMachine = Callable[["Config"], Iterable[Check]]
 
+Tell = Callable[[str, dict[str, str]], str]
+"""Tells a channel something (`sendmsg`) and returns the answer."""
+OnRequest = Callable[["Config", Ask, Tell], Iterable[Check]]
+
 ON_SWITCH: dict[str, OnSwitch] = {}
 """Checks that ask the switch, by name: made when it can be asked."""
 ON_MACHINE: dict[str, OnMachine] = {}
 """Checks of this machine, and of what the service reaches from it."""
+ON_REQUEST: dict[str, OnRequest] = {}
+"""Checks that try something on the switch for a second or two, made when they are asked for (`--live`)."""
 
 
 def switch_check(name: str) -> Callable[[OnSwitch], OnSwitch]:
@@ -67,7 +73,17 @@ def machine_check(name: str) -> Callable[[OnMachine], OnMachine]:
     return register
 
 
+def live_check(name: str) -> Callable[[OnRequest], OnRequest]:
+    """Register the decorated function as a check that is made on request, and tries something live."""
+
+    def register(check: OnRequest) -> OnRequest:
+        _register(ON_REQUEST, name, check)
+        return check
+
+    return register
+
+
 def _register(checks: dict[str, Any], name: str, check: Any) -> None:
-    if name in ON_SWITCH or name in ON_MACHINE:
+    if name in {*ON_SWITCH, *ON_MACHINE, *ON_REQUEST}:
         raise ValueError(f"two checks {name!r}")
     checks[name] = check

@@ -64,7 +64,7 @@ def start(told):
     workers = []
 
     def make(*arguments: str, heard=told.heard, gone=told.lost, script: str = SCRIPT) -> MediaWorker:
-        workers.append(MediaWorker(heard, gone, (sys.executable, "-c", script, *arguments)))
+        workers.append(MediaWorker(heard, gone, command=(sys.executable, "-c", script, *arguments)))
         return workers[-1]
 
     yield make
