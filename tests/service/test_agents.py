@@ -24,6 +24,7 @@ STARTS = {
     "deepgram": {"greeting": "Hello", "settings": {"agent": {"think": {"provider": {"type": "open_ai"}}}}},
 }
 BARGE_IN_MS = 100
+CYCLES = 40
 
 
 @pytest.fixture
@@ -153,6 +154,35 @@ def test_a_rooms_agent_hears_all_and_all_hear_it_beside_a_legs(switch, client, a
     client.event("agent.disconnected", leg_id=leg)
 
 
+def test_without_mod_audio_fork(switch, start, connect, agents):
+    switch.esl("unload mod_audio_fork")
+    try:
+        service = start(media={"workers": 1}, providers=agents.settings)
+        assert not service.ctx.nodes.default.facts.forks
+        client = connect(service)
+        one, leg = leg_of(switch, client)
+        one.says(500)
+        alone = begin(client, agents, "leg", leg)
+        heard_by(alone, 500)
+        alone.speak(900, 2000)
+        one.hears(900)
+        client.ok("leg_agent_stop", id=leg)
+        client.event("agent.disconnected")
+        two, _ = leg_of(switch, client, "r")
+        two.says(1300)
+        client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+        inside = begin(client, agents, "leg", leg, number=2)
+        heard_by(inside, 500)
+        heard_by(inside, 1300, False)
+        inside.speak(900, 4000)
+        one.hears(900)
+        two.hears(900)
+        client.ok("leg_agent_stop", id=leg)
+        eventually(lambda: nothing_left(switch, leg), "nothing is left")
+    finally:
+        switch.esl("load mod_audio_fork")
+
+
 # -- what is said to it ------------------------------------------------------------------------------------
 
 
@@ -226,6 +256,32 @@ def test_another_can_be_attached_at_once(switch, client, agents):
     told = [one["type"] for one in client.events if one["type"].startswith("agent.")]
     assert told == ["agent.connected", "agent.disconnected"] * 3
     eventually(lambda: nothing_left(switch, leg), "nothing is left")
+
+
+def test_many_one_after_the_other_leave_nothing(switch, service, client, agents):
+    """Stopped at once, and when they are connected."""
+    _, leg = leg_of(switch, client)
+    begin(client, agents, "leg", leg)
+    client.ok("leg_agent_stop", id=leg)
+    sessions = service.ctx.get(Sessions)
+    eventually(lambda: not len(sessions) and nothing_left(switch, leg), "nothing is left")
+    worker = sessions.pool.workers[0].pid
+    before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in (os.getpid(), worker)]
+    for number in range(CYCLES):
+        provider = list(STARTS)[number % len(STARTS)]
+        more = {"websocket_url": agents.bot} if provider == "pipecat" else {}
+        client.ok(f"leg_agent_{provider}", id=leg, **STARTS[provider], **more)
+        if number // len(STARTS) % 2:
+            client.event("agent.connected", leg_id=leg)
+        client.ok("leg_agent_stop", id=leg)
+    assert len(client.seen("agent.disconnected")) == CYCLES + 1
+    eventually(lambda: not len(sessions) and nothing_left(switch, leg), "nothing is left", 10)
+
+    def after():
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in (os.getpid(), worker)]
+
+    eventually(lambda: after() == before, f"no file is left open: {before}", 10)
+    assert not sessions.pool.restarts and not service.ctx.state.items(KIND)
 
 
 @pytest.mark.parametrize("fault", ["end", "end in mid-sentence", "abort", "overload"])

@@ -290,6 +290,8 @@ class Parties:
         self.calls: dict[str, dict[str, Any]] = {}
         self.controls: list[dict[str, Any]] = []
         self.control_status = 200
+        self.quotes = False
+        """Quote a message in a refusal of it."""
         self.slow = False
         """Take long over a call."""
         self.call_answer: dict[str, Any] | None = None
@@ -383,7 +385,8 @@ class Parties:
             return web.Response(status=401)
         self.controls.append(await request.json())
         self.notice()
-        return web.Response(status=self.control_status, text="what the provider says")
+        quoted = self.controls[-1].get("message", {}).get("content", "") if self.quotes else ""
+        return web.Response(status=self.control_status, text=f"what the provider says{quoted}")
 
     async def _pipecat(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(Pipecat, request)

@@ -148,6 +148,15 @@ async def test_a_message_that_is_refused():
 
 
 @in_asyncio
+async def test_a_message_that_is_quoted_in_its_refusal():
+    async with agent(control_status=400) as (one, _, parties):
+        parties.quotes = True
+        with pytest.raises(ProviderError) as failed:
+            await one.message("the customer's balance is 12")
+        assert "balance" not in failed.value.message
+
+
+@in_asyncio
 async def test_a_message_without_a_control_address():
     parties = Parties()
     async with scripted(parties.routes()) as server, aiohttp.ClientSession() as http:

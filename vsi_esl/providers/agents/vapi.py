@@ -22,6 +22,7 @@ from ..base import (
     category_of,
 )
 from ..conversation import SocketAgent, text_at
+from ..private import without
 from ..websocket import CONNECT_S
 
 CALLED = (200, 201)
@@ -105,7 +106,7 @@ class Vapi(SocketAgent):
         body = {"type": "add-message", "message": {"role": "system", "content": text}}
         status, answer = await self._post(self._control, body)
         if not 200 <= status < 300:
-            said = answer[:SHOWN].decode(errors="replace")
+            said = without(answer[:SHOWN].decode(errors="replace"), text, str(self.settings["api_key"]))
             raise ProviderError(f"vapi control API returned {status}: {said}", category_of(status))
 
     async def events(self) -> AsyncIterator[AgentEvent]:
