@@ -18,6 +18,7 @@ from tests.support import patched  # noqa: F401  isort: skip - before everything
 
 from tests import examples
 from tests.support.drivers import SandboxDriver, SandboxPeer
+from tests.support.sttserver import SttServer
 from tests.support.vsi import VsiClient
 from vsi_esl.agents.settings import AgentSettings
 from vsi_esl.app import Service
@@ -36,8 +37,10 @@ RECORDINGS = "/var/lib/vsi_esl/recordings"
 class Recorder(VsiClient):
     """Keeps the first good answer to each command."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, stt: SttServer) -> None:
         super().__init__(address)
+        self.stt = stt
+        """What is Deepgram to the service."""
         self.commands: dict[str, Any] = {}
 
     def ok(self, name: str, **payload: Any) -> Any:
@@ -176,7 +179,7 @@ def scenarios() -> list[Callable[[SandboxDriver, Recorder], None]]:
 def record() -> dict[str, Any]:
     """The examples: {"commands": {name: {"payload", "data"}}, "events": {type: event}}."""
     with tempfile.TemporaryDirectory() as home:
-        switch = SandboxDriver()
+        switch, stt = SandboxDriver(), SttServer()
         service = Service(
             Config(
                 instance_id="pbx1",
@@ -184,7 +187,7 @@ def record() -> dict[str, Any]:
                 http=HttpSettings(addr="127.0.0.1:0"),
                 state=StateSettings(path=f"{home}/state.sqlite3"),
                 providers=ProviderSettings(
-                    elevenlabs_url=NOBODY, vapi_url=NOBODY, deepgram_url=NOBODY, deepgram_agent_url=NOBODY
+                    elevenlabs_url=NOBODY, vapi_url=NOBODY, deepgram_url=stt.url, deepgram_agent_url=NOBODY
                 ),
             ).having(
                 RecordingSettings(dir=f"{home}/recordings"),
@@ -195,7 +198,7 @@ def record() -> dict[str, Any]:
         try:
             service.start()
             assert service.ctx.nodes.default.wait_ready(10)
-            client = Recorder(f"127.0.0.1:{service.http.server.server_port}")
+            client = Recorder(f"127.0.0.1:{service.http.server.server_port}", stt)
             events: dict[str, Any] = {}
             for one in scenarios():
                 before = len(client.events)
@@ -209,6 +212,7 @@ def record() -> dict[str, Any]:
         finally:
             service.stop()
             switch.stop()
+            stt.stop()
         text = json.dumps(recorded, indent=1, ensure_ascii=False)
         return json.loads(text.replace(f"{home}/recordings", RECORDINGS))
 

@@ -20,6 +20,7 @@ FEATURES = (
     "vsi_esl.sound.host.feature",
     "vsi_esl.amd.feature",
     "vsi_esl.speech.tts.feature",
+    "vsi_esl.speech.stt.feature",
 )
 """Modules. Importing one declares its commands, events and translators; its `register(ctx)` makes it a part
 of one service: what it gives the context, and the moments it is told of. A module `settings` beside it

@@ -25,6 +25,8 @@ class FakeSession:
         self.told: list[tuple[str, Any]] = []
         self.closed = False
         """The feature has ended it."""
+        self.graces: list[float] = []
+        """With what time for the last words, each time that it did."""
         self.done: AsyncResult[End] = AsyncResult()
 
     def tell(self, what: str, value: Any = None) -> None:
@@ -32,6 +34,7 @@ class FakeSession:
 
     def close(self, grace_s: float = 0.0) -> None:
         self.closed = True
+        self.graces.append(grace_s)
 
     # -- for tests -------------------------------------------------------------------------------------------
 
@@ -39,9 +42,9 @@ class FakeSession:
         """The worker says something."""
         self.plan.on_report(what, data)
 
-    def end(self, reason: str = "done", error: str = "") -> None:
+    def end(self, reason: str = "done", error: str = "", category: str = "") -> None:
         """It is over."""
-        end = End(reason=reason, error=error)
+        end = End(reason=reason, error=error, category=category)
         self.plan.on_closed(end)
         self.done.set(end)
 

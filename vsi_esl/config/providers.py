@@ -85,6 +85,14 @@ class ProviderSettings:
         " request per utterance.",
         live=True,
     )
+    openai_stt_model: str = setting(
+        "VSI_ESL_OPENAI_STT_MODEL",
+        values.text,
+        "",
+        "Its model for commands that name none.",
+        live=True,
+        default_text="gpt-transcribe",
+    )
     vapi_key: str = _key("VAPI_API_KEY", "VAPI")
     vapi_url: str = _url("VSI_ESL_VAPI_URL", "VAPI", "https://api.vapi.ai")
 

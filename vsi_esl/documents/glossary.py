@@ -17,6 +17,7 @@ MEMBERS = {
     "accept_dtmf": "Whether it gets the digits of others in its room.",
     "app_id": "The application that it belongs to; what a connection's app_id filter looks at.",
     "bridge_id": "The bridge.",
+    "category": "What sort of failure it is; those called permanent will be the same next time.",
     "channel": "The channel of the file, from 0.",
     "channels": "Leg id: its channel of the multi-channel file.",
     "code": "The HTTP status code that says the same.",

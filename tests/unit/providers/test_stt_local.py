@@ -10,7 +10,9 @@ import wave
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
+import soxr
 
 from tests.support.inasyncio import in_asyncio
 from tests.support.scripted import Scripted
@@ -23,14 +25,15 @@ WORDS = "hello world please call the doctor tomorrow morning"
 
 
 def spoken(folder: Path) -> bytes:
-    """At 16 kHz, with silence around it."""
+    """At 16 kHz, as it comes from a telephone, with silence around it."""
     if shutil.which("flite") is None:
         pytest.skip("there is no flite")
     file = folder / "speech.wav"
     subprocess.run(["flite", "-voice", "slt", "-t", WORDS, "-o", str(file)], check=True)
     with wave.open(str(file)) as audio:
-        assert audio.getframerate() == 16000
-        return bytes(16000) + audio.readframes(audio.getnframes()) + bytes(32000)
+        samples = np.frombuffer(audio.readframes(audio.getnframes()), "<i2")
+        narrow = soxr.resample(samples, audio.getframerate(), 8000)
+    return bytes(16000) + soxr.resample(narrow, 8000, 16000).astype("<i2").tobytes() + bytes(32000)
 
 
 @in_asyncio
