@@ -1,4 +1,8 @@
-"""Live audio sessions in both directions: a fork in, datagrams out, at 16 kHz, in two media workers."""
+"""Live audio sessions in both directions: a fork in, datagrams out, at 16 kHz, in two media workers.
+
+Media workers go before what can wait, where they may. Here everybody does: the switch's part and the bare
+echo as well.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
 
 from tests.support.mediaworker import MediaWorker
+from vsi_esl.media.__main__ import PRIORITY
 from vsi_esl.media.messages import FORK, Closed, Ear, Mouth, Open, Opened, Ping, Pong
 
 SESSIONS = (10, 50, 100, 200)
@@ -36,7 +41,7 @@ def media() -> list[Row]:
                 f"{floor['cpu']:.5f} of a bare aiohttp echo; goal 0.005",
             ),
             (
-                f"{count} live audio sessions: frames late by more than 20 ms, lost",
+                f"{count} live audio sessions: frames late by 20 ms or more, lost",
                 f"{workers['late']:.2%}, {workers['lost']:.2%}",
                 f"{floor['late']:.2%}, {floor['lost']:.2%}; goal 0.5 %",
             ),
@@ -67,6 +72,7 @@ def _measured(count: int, serving: Serving) -> dict[str, float]:
             text=True,
         )
         try:
+            _first(peer.pid)
             print(json.dumps({"sessions": places, "seconds": SECONDS}), file=peer.stdin, flush=True)
             peer.stdout.readline()
             time.sleep((SECONDS - MEASURED_S) / 2)
@@ -89,6 +95,12 @@ def _measured(count: int, serving: Serving) -> dict[str, float]:
         "memory": (memory - before) / count,
         "base": before / len(processes),
     }
+
+
+def _first(number: int) -> None:
+    """Let a process go before others, as a media worker lets itself."""
+    with suppress(psutil.AccessDenied):
+        psutil.Process(number).nice(PRIORITY)
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
@@ -148,6 +160,7 @@ def _bare(count: int) -> Iterator[tuple[list[Place], list[psutil.Process], int]]
                 text=True,
             )
             processes.append(one)
+            _first(one.pid)
             places += [tuple(place) for place in json.loads(one.stdout.readline())]
         watched = [psutil.Process(one.pid) for one in processes]
         before = sum(one.memory_full_info().uss for one in watched)
