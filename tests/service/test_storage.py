@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from tests.support.calls import answered, media_passed
 from tests.support.drivers import eventually
-from tests.support.process import ServiceProcess, environ_of
+from tests.support.process import environ_of
 from tests.support.s3server import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -200,12 +200,12 @@ def test_a_restart_during_the_upload(switch, connect, start, server):
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server, end):
+def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server, start_process, end):
     """What the switch told of it is told by the next process, once, behind the recording."""
     keys = {"S3_ACCESS_KEY": ACCESS_KEY, "S3_SECRET_KEY": SECRET_KEY, "S3_BUCKET": "recordings"}
     keys |= {"S3_ENDPOINT": server.url, "VSI_ESL_S3_UPLOAD_TIMEOUT": "20s"}
     environ = environ_of(switch, tmp_path) | keys
-    first = ServiceProcess(environ)
+    first = start_process(environ)
     client = first.client
     plain, other = answered(switch, client)
     peer, leg = answered(switch, client)
@@ -221,7 +221,7 @@ def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server,
     assert not client.seen("leg.disconnected", leg_id=leg)
     server.start()
     server.call("create_bucket", Bucket="recordings")
-    second = ServiceProcess(environ, since=told["event_id"])
+    second = start_process(environ, since=told["event_id"])
     client = second.client
     ended = client.event("leg.disconnected", 30, leg_id=leg)
     assert ended["cdr"]["reason"] == "remote_bye"
@@ -229,11 +229,10 @@ def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server,
     assert ended["cdr"]["duration_total"] < told["cdr"]["duration_total"] + 2
     assert client.types(leg_id=leg) == ["recording.finished", "leg.disconnected"]
     second.end(end)
-    third = ServiceProcess(environ, since=ended["event_id"])
+    third = start_process(environ, since=ended["event_id"])
     _, another = answered(switch, third.client)  # by then whatever there is to tell was told
     assert third.client.types(leg_id=leg) == []
     assert [one["id"] for one in third.client.ok("list_legs")] == [another]
-    third.end()
 
 
 def test_an_endpoint_that_says_nothing_does_not_prevent_a_recording(switch, connect, start):

@@ -11,7 +11,7 @@ import random
 import gevent
 
 from tests.support.calls import answered, ring
-from tests.support.process import ServiceProcess, environ_of
+from tests.support.process import environ_of
 from tests.support.receiver import Receiver
 from tests.support.vsi import VsiClient
 
@@ -26,7 +26,7 @@ def work(client: VsiClient, leg: str, number: int) -> None:
         client.send("delete_room", id=f"r{number}-{each}")
 
 
-def test_kill_9_of_the_service_loses_nothing(switch, tmp_path):
+def test_kill_9_of_the_service_loses_nothing(switch, tmp_path, start_process):
     environ = environ_of(switch, tmp_path)
     chance = random.Random(seed := random.randrange(1 << 30))
     print(f"seed {seed}")
@@ -36,7 +36,7 @@ def test_kill_9_of_the_service_loses_nothing(switch, tmp_path):
     told: dict[str, dict] = {}
     leg = ""
     for number in range(KILLS):
-        victim = ServiceProcess(environ)
+        victim = start_process(environ)
         if not leg:
             _, leg = answered(switch, victim.client)
         work(victim.client, leg, number)
@@ -44,7 +44,7 @@ def test_kill_9_of_the_service_loses_nothing(switch, tmp_path):
         victim.end()
         told |= {event["event_id"]: event for event in victim.client.events}
     receiver.behave[""] = "ok"
-    last = ServiceProcess(environ)
+    last = start_process(environ)
     ring(switch, last.client)
     told |= {event["event_id"]: event for event in last.client.events}
     missing = "events that a client had seen"

@@ -21,6 +21,7 @@ from .agentserver import AgentServer
 from .drivers import Driver, ForeignDriver, FreeswitchDriver, SandboxDriver
 from .freeswitch import find_binary
 from .log import Log, recorded_log
+from .process import ServiceProcess
 from .restface import RestFace
 from .service import address
 from .vsi import VsiClient
@@ -134,6 +135,20 @@ def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
     for service in running:
         if not service.stopped:
             service.stop()
+
+
+@pytest.fixture
+def start_process() -> Iterator[Callable[..., ServiceProcess]]:
+    """Start a service as a process of its own; none is left when the test is over, however that ends."""
+    running: list[ServiceProcess] = []
+
+    def start_it(environ: dict[str, str], since: str = "") -> ServiceProcess:
+        running.append(ServiceProcess(environ, since))
+        return running[-1]
+
+    yield start_it
+    for process in running:
+        process.end()
 
 
 @pytest.fixture

@@ -47,7 +47,9 @@ class ServiceProcess:
         return address
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal and wait until it is gone."""
+        """Send a signal and wait until it is gone. Once it is, nothing more is done."""
+        if self._process.stdout.closed:
+            return
         self._process.send_signal(number)
         self._process.wait(10)
         self.client.closed.wait(10)
