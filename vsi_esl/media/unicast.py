@@ -65,6 +65,9 @@ class Unicast:
         except ConnectionRefusedError:
             self._gone()
             return
+        except OSError:
+            self._figures.count("malformed")
+            return
         if self._peer is None:
             self._peer = sender
             self._socket.connect(sender)

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import structlog
 
+from . import logs
 from .forks import Forks
 from .link import Link
 from .messages import Close, Closed, Open, Ping, Pong, Renew, Tell
@@ -83,13 +84,18 @@ class Worker:
         if message.session in self._sessions or self._ended.is_set():
             self._link.send(Closed(session=message.session, reason="error", error="it cannot be opened"))
             return
-        session = Session(
-            message,
-            forks=self._forks,
-            metronome=self._metronome,
-            http=self._http,
-            tell=self._link.send,
-        )
+        try:
+            session = Session(
+                message,
+                forks=self._forks,
+                metronome=self._metronome,
+                http=self._http,
+                tell=self._link.send,
+            )
+        except Exception as fault:
+            log.error("fault", session=message.session, task=message.task, **logs.described(fault))
+            self._link.send(Closed(session=message.session, reason="error", error=type(fault).__name__))
+            return
         self._sessions[message.session] = session
         life = asyncio.create_task(self._live(message.session, session))
         self._lives.add(life)

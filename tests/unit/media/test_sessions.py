@@ -71,6 +71,15 @@ def test_what_is_told_in_one_breath_with_the_opening_arrives(worker):
     assert worker.expect(Closed, "S1").error == "ValueError"
 
 
+def test_what_cannot_be_opened_harms_nobody_else(worker):
+    worker.opened("good", "echo", ear=Ear(kind=UNICAST, rate=16000), patience_s=30.0)
+    worker.send(Open(session="bad", task="echo", ear=Ear(kind=FORK, rate=0)))
+    assert worker.expect(Closed, "bad").reason == "error"
+    worker.send(Open(session="good", task="echo"))
+    assert worker.expect(Closed, "good").error == "it cannot be opened"
+    assert alive(worker).sessions == 1
+
+
 def test_a_provider_that_fails_is_named_so(worker):
     worker.opened("S1", "faulty", parameters={"where": "provider"})
     closed = worker.expect(Closed, "S1")
