@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.support.calls import answered, in_room, ring
+from tests.support.calls import TIMES, answered, in_room, ring
 from tests.support.drivers import eventually
 from tests.support.service import crash
 from tests.support.ttsserver import KEY, TtsServer
@@ -22,6 +23,9 @@ from vsi_esl.speech.tts.utterances import Utterances
 
 TEXT = "Your PIN is 4711, Mr. Featherstonehaugh."
 LONG = "tone-700-60"
+RATE = 8000
+"""Of what a peer keeps."""
+LOUD = 1000
 
 
 @pytest.fixture
@@ -117,6 +121,30 @@ def test_it_is_heard_before_all_of_it_is_synthesised(switch, client, service, tt
     peer.hears(440)
     assert told(client, tts_id) == ["tts.started"]
     client.ok("leg_play_stop", id=leg, playback_id=tts_id)
+
+
+def heard_after_stop_ms(client: VsiClient, peer: Any, leg: str) -> float:
+    """How long the peer hears more after the command, of the audio that it receives."""
+    tts_id = say(client, leg, LONG)
+    peer.hears(700)
+    peer.keep()
+    eventually(lambda: len(peer.kept) > RATE // 10, "audio is kept")
+    before = len(peer.kept)
+    assert np.abs(peer.kept[before - RATE // 20 :]).max() > LOUD
+    client.ok("leg_play_stop", id=leg, playback_id=tts_id)
+    eventually(lambda: len(peer.kept) > before + RATE // 2, "there is enough of what follows")
+    (loud,) = np.nonzero(np.abs(peer.kept[before:]) > LOUD)
+    client.event("tts.finished", tts_id=tts_id)
+    return float(loud[-1]) * 1000 / RATE if len(loud) else 0.0
+
+
+def test_a_stop_is_heard_within_100_ms(switch, client, service):
+    peer, leg = answered(switch, client)
+    times = []
+    while len(times) < TIMES and not any(one < 100 for one in times):
+        times.append(heard_after_stop_ms(client, peer, leg))
+    print(f"heard after the stop: {times} ms")
+    assert min(times) < 100
 
 
 def test_two_at_once(switch, client, service):
