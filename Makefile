@@ -37,7 +37,9 @@ clean:
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "Debian and Ubuntu keep venv apart: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@# what understands the demo caller is not for every platform
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[local]' \
+	 || $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
 $(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt

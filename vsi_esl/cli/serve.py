@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 
 import click
 import gevent
@@ -25,14 +27,18 @@ The service runs on a sandbox: a simulated switch with one demo caller.
 
   VSI address   ws://{address}/v1/vsi
 
-Three things to try, in a second terminal:
+Four things to try, in a second terminal:
 
   1. see what happens         {program} tail --url ws://{address}/v1/vsi
   2. answer the demo caller   {program} call answer_leg id=$({program} call list_legs --pick 0.id {url}) {url}
-  3. have somebody else ring  {program} sandbox call --port {port} --from +15550123 --to +15550199
+  3. read what it says        {program} call leg_stt_start id=$({program} call list_legs --pick 0.id {url}) \
+                                provider=local {url}{lacking}
+  4. have somebody else ring  {program} sandbox call --port {port} --from +15550123 --to +15550199
 
 Stop with Ctrl-C.
 """
+LACKING = """
+                              (to be installed for that: {names})"""
 
 
 @click.command()
@@ -105,7 +111,19 @@ def _welcome(service: Service, switch: SandboxSwitch, no_demo: bool) -> None:
     address = f"{host}:{service.http.server.server_port}"
     program = os.environ.get("VSI_ESL_PROGRAM_HINT", "vsi-esl")
     url = "" if address == "127.0.0.1:8080" else f"--url ws://{address}/v1/vsi"
-    click.echo(THINGS_TO_TRY.format(address=address, program=program, port=switch.address[1], url=url))
+    port = switch.address[1]
+    lacking = _lacking_for_speech()
+    click.echo(THINGS_TO_TRY.format(address=address, program=program, port=port, url=url, lacking=lacking))
     service.ctx.nodes.wait_ready(5)
     if not no_demo:
         demo_caller(switch)
+
+
+def _lacking_for_speech() -> str:
+    """What it takes to speak and to understand words on this machine, and is not there: a line, or none."""
+    lacking = []
+    if not (shutil.which("flite") or shutil.which("espeak-ng")):
+        lacking.append("apt-get install flite")
+    if find_spec("pocketsphinx") is None:
+        lacking.append("pip install pocketsphinx")
+    return LACKING.format(names="; ".join(lacking)) if lacking else ""
