@@ -197,6 +197,22 @@ async def conversations(
         await events.wait("agent.disconnected", **about)
 
 
+STT = {"language": "en", "partial": False, "provider": "deepgram"}
+
+
+async def transcript(
+    events: Events, start: Awaitable[Any], stop: Callable[[], Awaitable[Any]], **about: str
+) -> Any:
+    """Of a leg or room, by a provider that has understood something at the end; what start answers."""
+    events.all = [event for event in events.all if event.type != "stt.text"]
+    started = await start
+    assert started.status == "stt_started"
+    assert (await stop()).status == "stt_stopped"
+    text = await events.wait("stt.text", **about)
+    assert (text.text, text.is_final) == ("goodbye", True)
+    return started
+
+
 def main(scenario: Callable[[str, int, str], Awaitable[Events]]) -> None:
     """Run a scenario: address, port of the sandbox, side. Prints the types of the events it saw."""
     address, port, side = sys.argv[1:]

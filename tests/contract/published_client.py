@@ -38,11 +38,13 @@ from voiceblender._vsi import (
     RoomRoutingUpdatePayload,
     RTTPayload,
     SetLegRolePayload,
+    STTStartPayload,
 )
 
 from .published import (
     BROKEN_URL,
     MACHINE,
+    STT,
     Events,
     connected,
     conversations,
@@ -50,6 +52,7 @@ from .published import (
     main,
     rarer_events,
     sandbox,
+    transcript,
     until,
 )
 
@@ -161,6 +164,17 @@ async def agents(stream: Any, leg: str, events: Events) -> None:
         )
 
 
+async def transcripts(stream: Any, leg: str, events: Events) -> None:
+    for kind, owner in (("leg", leg), ("room", "r")):
+        started = await transcript(
+            events,
+            getattr(stream, f"{kind}_stt_start")(STTStartPayload(id=owner, **STT)),
+            partial(getattr(stream, f"{kind}_stt_stop"), IDPayload(id=owner)),
+            leg_id=leg,
+        )
+    assert (started.room_id, started.leg_ids) == ("r", [leg])
+
+
 async def start_agent(stream: Any, kind: str, owner: str, provider: str, given: dict[str, Any]) -> Any:
     return await getattr(stream, f"{kind}_agent_{provider}")(AGENT_PAYLOADS[provider](id=owner, **given))
 
@@ -185,7 +199,7 @@ async def routing_and_text(
 
 
 async def bridges(stream: Any, leg: str, events: Events) -> None:
-    """Between rooms; and agents, one with the leg and one in the room."""
+    """Between rooms; and agents and transcripts, of the leg and of the room."""
     await stream.create_room(CreateRoomRequest(id="peer", sample_rate=8000))
     pair = BridgeRefPayload(room_id="r", bridge_id="b")
     made = await stream.bridge_create(BridgeCreatePayload(**pair.model_dump(), peer_room_id="peer"))
@@ -198,6 +212,7 @@ async def bridges(stream: Any, leg: str, events: Events) -> None:
     assert (await stream.bridge_delete(pair)).status == "deleted"
     await events.wait("room.unbridged")
     await agents(stream, leg, events)
+    await transcripts(stream, leg, events)
 
 
 if __name__ == "__main__":

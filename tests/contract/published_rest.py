@@ -31,6 +31,7 @@ from voiceblender import (
     RoutingRowUpdate,
     RTTRequest,
     SetLegRoleRequest,
+    STTRequest,
     UpdateRoomBridgeRequest,
     VAPIAgentRequest,
     VolumeRequest,
@@ -43,6 +44,7 @@ from voiceblender import (
 from .published import (
     BROKEN_URL,
     MACHINE,
+    STT,
     Events,
     connected,
     conversations,
@@ -50,6 +52,7 @@ from .published import (
     main,
     rarer_events,
     sandbox,
+    transcript,
     until,
 )
 
@@ -68,6 +71,8 @@ async def scenario(address: str, port: int, side: str) -> Events:
         await the_sound(client, leg, events)
         await the_bridge(client, events)
         await the_agents(client, leg, events)
+        for owner in (leg, client.room("r")):
+            await transcript(events, owner.stt(STTRequest(**STT)), owner.stop_stt, leg_id=leg.id)
         play = leg.play(play_url(BROKEN_URL))
         await rarer_events(leg.id, port, events, hold=leg.hold(), play=play)
         await machine(leg.id, port, events, start=leg.start_amd(AMDParams(**MACHINE)))
