@@ -191,9 +191,9 @@ class MediaSettings:
     )
     speech_lead: float = setting(
         "VSI_ESL_MEDIA_SPEECH_LEAD",
-        values.duration,
+        values.speech_lead,
         0.06,
-        "How far live speech to the switch is ahead of the clock.",
+        "How far live speech to the switch is ahead of the clock, 20ms to 60ms; with less it stops sooner.",
     )
     speech_queue: float = setting(
         "VSI_ESL_MEDIA_SPEECH_QUEUE",

@@ -109,6 +109,14 @@ def duration(value: Any) -> float:
     return seconds
 
 
+def speech_lead(value: Any) -> float:
+    """Of a frame of 20 ms, or up to the three that an internal channel of the switch has room for."""
+    seconds = duration(value)
+    if not 0.02 <= seconds <= 0.06:
+        raise ValueError("must be from 20ms to 60ms")
+    return seconds
+
+
 def size(value: Any) -> int:
     """Bytes: a plain number, or one with KiB, MiB or GiB behind it. From 1 byte to 1 GiB."""
     number = _bytes(value)

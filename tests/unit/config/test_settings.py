@@ -598,3 +598,13 @@ def test_the_table_has_every_setting_and_every_reference_variable():
     )
     password = next(line for line in reference_table().splitlines() if "`switch.password`" in line)
     assert "`VSI_ESL_SWITCH_PASSWORD_FILE`" in password
+
+
+@pytest.mark.parametrize(("given", "used"), [("20ms", 0.02), ("0.06", 0.06), ("80ms", None), ("0", None)])
+def test_speech_is_no_further_ahead_than_the_switch_has_room_for(given, used):
+    environ = {"VSI_ESL_MEDIA_SPEECH_LEAD": given}
+    if used is None:
+        with pytest.raises(ConfigError, match="VSI_ESL_MEDIA_SPEECH_LEAD"):
+            load(None, environ)
+    else:
+        assert load(None, environ).config.media.speech_lead == used
