@@ -181,6 +181,42 @@ def test_a_recording_has_what_is_whispered_after_it_began(switch, live, client, 
     call.bye()
 
 
+def test_a_leg_on_hold_is_silent_and_goes_on(switch, live, client, agent):
+    """Also a session that is begun while it is held."""
+    call, leg = alone(client, agent, 440)
+    held = [Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG)]
+    hears(call, 440, True)
+    client.ok("hold_leg", id=leg)
+    held.append(Held(live, leg_id=leg, hears=Hears.LEG).attached())
+    client.ok("unhold_leg", id=leg)
+    hears(call, 440, True)
+    call.hold()
+    client.event("leg.hold", leg_id=leg)
+    call.unhold()
+    hears(call, 440, True)
+    assert [one.close().reason for one in held] == ["closed", "closed"]
+    eventually(lambda: not left(switch) and not bugs(switch, leg), "nothing is left")
+    call.bye()
+
+
+def test_early_media_is_heard_and_whispered_to(switch, live, client, agent):
+    call = agent.call(codecs=["PCMU"])
+    call.rtp.frequency = 440
+    leg = client.event("leg.ringing")["leg_id"]
+    client.ok("leg_early_media", id=leg)
+    client.event("leg.early_media", leg_id=leg)
+    held = Held(live, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG)
+    hears(call, 440, True)
+    assert "200" not in call.seen
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    hears(call, 440, True)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    hears(call, 440, True)
+    held.close()
+    call.bye()
+
+
 def test_a_leg_that_agrees_on_another_rate(switch, live, client, agent):
     """What is said to it and what it says is as long and as high as before."""
     source, _ = in_room(client, agent, 440, room="src")

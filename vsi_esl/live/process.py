@@ -117,6 +117,8 @@ class MediaWorker:
                 for body in _bodies(buffer):
                     self._take(messages.unpack(body))
             why = "it has ended"
+        except ConnectionResetError:  # with something of ours unread
+            why = "it has ended"
         except OSError as error:
             why = f"its link is gone: {error.strerror or error}"
         except (ValueError, TypeError, KeyError):

@@ -22,8 +22,8 @@ CLOSE_S = 0.5
 
 @dataclass(slots=True, frozen=True)
 class Expected:
-    """Who waits for a fork: `heard` gets each message of audio, `attached` is called at the first one,
-    `detached` at the end of the connection."""
+    """Who waits for a fork: `attached` is called when it has connected (of a leg on hold no audio comes),
+    `heard` gets each message of audio, `detached` is called at the end of the connection."""
 
     heard: Callable[[bytes], None]
     attached: Callable[[], None]
@@ -99,6 +99,7 @@ class Forks:
         try:
             await connection.prepare(request)
             self._connected[token] = connection
+            expected.attached()
             await self._listen(connection, expected)
         finally:
             self._connected.pop(token, None)
@@ -108,10 +109,6 @@ class Forks:
     @staticmethod
     async def _listen(connection: web.WebSocketResponse, expected: Expected) -> None:
         """The first text is the switch's metadata and later ones are of no use: all are left unread."""
-        first = True
         async for message in connection:
             if message.type is WSMsgType.BINARY and message.data:
-                if first:
-                    first = False
-                    expected.attached()
                 expected.heard(message.data)

@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 CANCEL_S = 2.0
 """How long a task may take to end when it is cancelled."""
+GAP_S = 0.2
+SILENCE = bytes(round(GAP_S * tasks.TASK_RATE) * 2)
+"""What a fork is heard to say that sends nothing for so long."""
 NO_MOUTH = messages.Mouth(rate=tasks.TASK_RATE)
 
 
@@ -65,6 +68,7 @@ class Session:
         self._url = ""
         self._ways = 0
         """How often the ways to the switch were renewed; what is told of older ones means nothing."""
+        self._frames_before = -1
         self._awaited = 0
         """How many connections of the switch are still to come."""
 
@@ -234,7 +238,18 @@ class Session:
         if not self._awaited:
             self._all_came()
 
+    def _fill(self, ways: int) -> None:
+        """A leg on hold says nothing, and its fork sends nothing: to the task it is silent."""
+        if self._over or ways != self._ways:
+            return
+        if self.figures.frames_in == self._frames_before:
+            self.audio.feed(SILENCE)
+        self._frames_before = self.figures.frames_in
+        asyncio.get_running_loop().call_later(GAP_S, self._fill, ways)
+
     def _all_came(self) -> None:
+        if self._url:
+            self._fill(self._ways)
         if self._attached.is_set():
             self.report("renewed")
             return

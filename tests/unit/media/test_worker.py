@@ -102,6 +102,22 @@ def test_a_fork_is_heard_in_messages_of_any_size_and_good_for_one_connection(wor
     switch.close()
 
 
+def test_the_fork_of_a_leg_on_hold_is_silent(worker):
+    """It sends nothing at all."""
+    opened = worker.opened("S1", "echo", ear=Ear(kind=FORK, rate=16000), mouth=Mouth(rate=16000))
+    fork, switch = Fork(opened.url), Unicast(opened.port)
+    switch.send(bytes(FRAME_BYTES))
+    assert worker.expect(Report, "S1").what == "attached"
+    assert [switch.receive() for _ in range(15)] == [bytes(FRAME_BYTES)] * 15
+    fork.send(LOUD)
+    while switch.receive() != LOUD:
+        pass
+    fork.close()
+    assert worker.expect(Report, "S1").what == "detached"
+    assert worker.expect(Closed, "S1").reason == "done"
+    switch.close()
+
+
 def test_a_switch_that_brings_no_audio(worker):
     worker.opened("S1", "echo", ear=Ear(kind=FORK, rate=16000), patience_s=0.05)
     assert worker.expect(Closed, "S1").reason == "no_audio"
