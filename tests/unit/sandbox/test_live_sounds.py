@@ -14,7 +14,7 @@ from tests.support.audiosink import fork_server, level, unicast_end
 from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
 from tests.support.rawcalls import action, dial, incoming, join, of
 from tests.support.rawclient import RawClient, connected
-from tests.unit.sandbox.test_live_unicast import pair, unicast
+from tests.support.rawpairs import pair, unicast
 from vsi_esl.sandbox import demo, demo_caller, samples, speech
 from vsi_esl.sandbox.live import Ear
 

@@ -5,41 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.audiosink import UnicastEnd, level, unicast_end
+from tests.support.audiosink import level, unicast_end
 from tests.support.drivers import eventually
 from tests.support.rawcalls import action, incoming, join, of
-from tests.support.rawclient import RawClient, connected
+from tests.support.rawclient import connected
+from tests.support.rawpairs import pair, unicast
 from vsi_esl.sandbox import SandboxSwitch
 from vsi_esl.sandbox.live import Ear
 
 EVENTS = "MEDIA_BUG_START MEDIA_BUG_STOP CHANNEL_DESTROY CHANNEL_PARK CUSTOM conference::maintenance"
-LOOPBACK = (
-    "originate_timeout=5,loopback_bowout=false,loopback_bowout_on_execute=false,ignore_early_media=true"
-)
 LOUD, FAINT = 7000, 100
 
 
 def tone(frequency: float, rate: int, seconds: float = 1.0) -> np.ndarray:
     return 8000 * np.sin(2 * np.pi * frequency / rate * np.arange(round(rate * seconds)))
-
-
-def pair(client: RawClient, does: str, rate: int = 16000, more: str = "", turned: bool = False) -> str:
-    """A pair that does something at its far end and is parked at its near end, whose id this is."""
-    client.api(f"global_setvar loopback_initial_codec=L16@{rate}h")
-    name = f"pair-{does.partition(':')[0]}-{rate}"
-    variables = f"{{origination_uuid={name},{LOOPBACK}{more}}}"
-    far, near = ("park", does) if turned else (does, "park")
-    target = f"loopback/m:^:sleep:20^answer^{far}/default/inline"
-    assert client.api(f"originate {variables}{target} '{near}' inline") == f"+OK {name}"
-    return client.api(f"uuid_getvar {name} other_loopback_leg_uuid") if turned else name
-
-
-def unicast(client: RawClient, channel: str, end: UnicastEnd, port: int = 0) -> None:
-    message = (
-        f"sendmsg {channel}\ncall-command: unicast\nlocal-ip: 127.0.0.1\nlocal-port: {port}\n"
-        f"remote-ip: 127.0.0.1\nremote-port: {end.port}\ntransport: udp"
-    )
-    assert client.command(message) == "+OK"
 
 
 def hears(switch: SandboxSwitch, leg: str, frequency: float, wanted: bool = True) -> None:
