@@ -213,6 +213,21 @@ async def transcript(
     return started
 
 
+SPEECH = {"text": "Hello", "model_id": "", "volume": 0, "provider": "openai"}
+
+
+async def speech(
+    events: Events, about: dict[str, str], say: Callable[[dict[str, Any]], Awaitable[Any]]
+) -> None:
+    """A text that is said to the leg or room in `about`, and one that cannot be."""
+    saying = await say({**SPEECH, "voice": "tone-440-0.1"})
+    assert saying.status == "playing"
+    for kind in ("tts.started", "tts.finished"):
+        await events.wait(kind, tts_id=saying.tts_id, **about)
+    saying = await say({**SPEECH, "voice": "status-401"})
+    assert (await events.wait("tts.error", tts_id=saying.tts_id, **about)).error
+
+
 def main(scenario: Callable[[str, int, str], Awaitable[Events]]) -> None:
     """Run a scenario: address, port of the sandbox, side. Prints the types of the events it saw."""
     address, port, side = sys.argv[1:]

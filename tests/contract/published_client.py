@@ -39,6 +39,7 @@ from voiceblender._vsi import (
     RTTPayload,
     SetLegRolePayload,
     STTStartPayload,
+    TTSStartPayload,
 )
 
 from .published import (
@@ -52,6 +53,7 @@ from .published import (
     main,
     rarer_events,
     sandbox,
+    speech,
     transcript,
     until,
 )
@@ -175,6 +177,15 @@ async def transcripts(stream: Any, leg: str, events: Events) -> None:
     assert (started.room_id, started.leg_ids) == ("r", [leg])
 
 
+async def speeches(stream: Any, leg: str, events: Events) -> None:
+    for kind, owner in (("leg", leg), ("room", "r")):
+        await speech(events, {f"{kind}_id": owner}, partial(say, stream, kind, owner))
+
+
+async def say(stream: Any, kind: str, owner: str, given: dict[str, Any]) -> Any:
+    return await getattr(stream, f"{kind}_tts")(TTSStartPayload(id=owner, **given))
+
+
 async def start_agent(stream: Any, kind: str, owner: str, provider: str, given: dict[str, Any]) -> Any:
     return await getattr(stream, f"{kind}_agent_{provider}")(AGENT_PAYLOADS[provider](id=owner, **given))
 
@@ -213,6 +224,7 @@ async def bridges(stream: Any, leg: str, events: Events) -> None:
     await events.wait("room.unbridged")
     await agents(stream, leg, events)
     await transcripts(stream, leg, events)
+    await speeches(stream, leg, events)
 
 
 if __name__ == "__main__":

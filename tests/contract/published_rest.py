@@ -32,6 +32,7 @@ from voiceblender import (
     RTTRequest,
     SetLegRoleRequest,
     STTRequest,
+    TTSRequest,
     UpdateRoomBridgeRequest,
     VAPIAgentRequest,
     VolumeRequest,
@@ -52,6 +53,7 @@ from .published import (
     main,
     rarer_events,
     sandbox,
+    speech,
     transcript,
     until,
 )
@@ -73,6 +75,8 @@ async def scenario(address: str, port: int, side: str) -> Events:
         await the_agents(client, leg, events)
         for owner in (leg, client.room("r")):
             await transcript(events, owner.stt(STTRequest(**STT)), owner.stop_stt, leg_id=leg.id)
+        for about, owner in (({"leg_id": leg.id}, leg), ({"room_id": "r"}, client.room("r"))):
+            await speech(events, about, partial(say, owner))
         play = leg.play(play_url(BROKEN_URL))
         await rarer_events(leg.id, port, events, hold=leg.hold(), play=play)
         await machine(leg.id, port, events, start=leg.start_amd(AMDParams(**MACHINE)))
@@ -167,6 +171,10 @@ async def the_agents(client: Any, leg: Any, events: Events) -> None:
             message=partial(agent_message, owner),
             stop=owner.stop_agent,
         )
+
+
+async def say(owner: Any, given: dict[str, Any]) -> Any:
+    return await owner.play_tts(TTSRequest(**given))
 
 
 async def start_agent(owner: Any, provider: str, given: dict[str, Any]) -> Any:

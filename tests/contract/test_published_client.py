@@ -15,6 +15,7 @@ import pytest
 from tests.support.agentserver import AgentServer
 from tests.support.program import Running
 from tests.support.sttserver import SttServer
+from tests.support.ttsserver import TtsServer
 from vsi_esl.documents import asyncapi
 from vsi_esl.protocol import registry
 
@@ -25,12 +26,13 @@ OURS = {"stt.error"}
 @pytest.mark.parametrize("side", ["async", "sync"])
 @pytest.mark.parametrize("face", ["published_client", "published_rest"])
 def test_every_command_and_event_through_the_published_client(face, side, tmp_path):
-    agents, recognition = AgentServer(), SttServer()
+    agents, recognition, voices = AgentServer(), SttServer(), TtsServer()
     recognition.last_text = "goodbye"
     running = Running(
         "--no-demo",
         RECORDING_DIR=str(tmp_path / "rec"),
         VSI_ESL_DEEPGRAM_URL=recognition.url,
+        VSI_ESL_OPENAI_TTS_URL=f"{voices.http}/v1",
         **agents.environment,
     )
     try:
@@ -50,6 +52,7 @@ def test_every_command_and_event_through_the_published_client(face, side, tmp_pa
         running.stop()
         agents.stop()
         recognition.stop()
+        voices.stop()
     assert result.returncode == 0, result.stderr
     done = set(re.findall(r'vsi_esl_commands_total{command="(\w+)",outcome="ok"}', metrics))
     assert done == set(registry.load_commands())
