@@ -7,6 +7,7 @@ import pytest
 from tests.support.calls import answered, ring
 from tests.support.drivers import eventually
 from tests.support.sounds import RATE, sequence, silence, tone
+from tests.support.words import spoken
 
 PATIENT = {"initial_silence_timeout": 4000, "total_analysis_time": 8000}
 """For a callee who may need a moment."""
@@ -60,6 +61,21 @@ def test_what_goes_on_is_a_machine_and_its_beep_is_told(switch, client):
     beep = client.event("amd.beep", leg_id=leg)["beep_ms"]
     assert beep == pytest.approx(300 + 300 + 80, abs=60)
     assert len(client.seen("amd.result")) == len(client.seen("amd.beep")) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        ("hello", "human"),
+        ("hello, who is this?", "human"),
+        ("hi, you have reached Bob and Alice, please leave a message after the tone", "machine"),
+    ],
+)
+def test_words(switch, client, words, verdict):
+    samples, rate = spoken(words)
+    leg, callee = dial(switch, client, **PATIENT)
+    callee.say(samples, rate)
+    assert result(client, leg)[0] == verdict
 
 
 def test_a_beep_that_nobody_asked_for_is_not_told(switch, client):
