@@ -176,3 +176,9 @@ def test_many_one_after_the_other_leave_nothing(switch, service, client):
     assert after == before
     assert not len(sessions) and not sessions.pool.workers[0].sessions and not sessions.pool.restarts
     assert len(switch.channels()) == 2, "the leg and the bond"
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_worker_is_ready_before_the_first_session(start, spare):
+    service = start(media={"spare_worker": bool(spare)})
+    assert len(service.ctx.get(Sessions).pool) == spare

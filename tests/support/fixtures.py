@@ -13,7 +13,7 @@ from vsi_esl.agents.settings import AgentSettings
 from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.sections import with_values
-from vsi_esl.config.settings import HttpSettings, StateSettings, SwitchSettings
+from vsi_esl.config.settings import HttpSettings, MediaSettings, StateSettings, SwitchSettings
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
 
@@ -118,6 +118,7 @@ def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
             switch=SwitchSettings(host=switch.host, port=switch.port, password=switch.password),
             http=HttpSettings(addr="127.0.0.1:0", shutdown_timeout=4.0),
             state=StateSettings(path=str(home / "state.sqlite3")),
+            media=MediaSettings(spare_worker=False),
         ).having(
             RecordingSettings(dir=str(home / "recordings")),
             PlaybackSettings(spool_dir=str(home / "spool"), allow_private_urls=True),

@@ -68,6 +68,7 @@ def environ_of(switch: Driver, directory: Path) -> dict[str, str]:
         "VSI_ESL_WEBHOOK_ALLOW_PRIVATE": "true",
         "VSI_ESL_WEBHOOK_BACKOFF_MIN": "0.05",
         "VSI_ESL_LOG_FORMAT": "json",
+        "VSI_ESL_MEDIA_SPARE_WORKER": "false",
         "RECORDING_DIR": str(directory / "recordings"),
         "HTTP_ADDR": "127.0.0.1:0",
     }

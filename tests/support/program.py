@@ -47,6 +47,7 @@ class Running:
                 **os.environ,
                 "HTTP_ADDR": f"127.0.0.1:{port}",
                 "VSI_ESL_LOG_FORMAT": "json",
+                "VSI_ESL_MEDIA_SPARE_WORKER": "false",
                 **environ,
             },
         )

@@ -184,7 +184,13 @@ class MediaSettings:
         "VSI_ESL_MEDIA_WORKERS",
         values.integer(0, 64),
         0,
-        "Processes that carry live audio, started when they are needed; 0 for one per core, at most 4.",
+        "Most processes that carry live audio, started when they are needed; 0 for one per core, at most 4.",
+    )
+    spare_worker: bool = setting(
+        "VSI_ESL_MEDIA_SPARE_WORKER",
+        values.boolean,
+        True,
+        "Start one of them with the service: the first session begins at once, and misses no word.",
     )
     max_sessions: int = setting(
         "VSI_ESL_MEDIA_MAX_SESSIONS", values.integer(1, 10_000), 400, "Most sessions of live audio at once."

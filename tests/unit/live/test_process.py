@@ -169,6 +169,16 @@ def test_sessions_go_to_the_worker_with_the_fewest(pool):
     assert len(pool) == 2 and sum(len(one.sessions) for one in pool.workers) == 5
 
 
+def test_one_can_be_ready_before_there_is_something_to_do(pool):
+    pool.warm()
+    pool.warm()
+    (spare,) = pool.workers
+    until(lambda: spare.ready, "it has answered")
+    assert pool.take("a") is spare
+    pool.warm()
+    assert len(pool) == 1
+
+
 def test_one_that_died_is_replaced(pool, told, quick):
     first = pool.take("a")
     until(lambda: first.figures, "it has answered")
