@@ -52,7 +52,7 @@ class Plan:
     last_words_s: float = 0.0
     """How long the task may take for what is on its way when the owner has ended."""
     on_report: Callable[[str, dict[str, Any]], None]
-    """`what` and `data` of the worker's reports, "attached" among them."""
+    """`what` and `data` of what the task reports, and "attached" when the audio has come."""
     on_closed: Callable[[End], None]
 
 

@@ -243,13 +243,18 @@ class Sessions:
         if isinstance(message, Opened):
             session.opened.set(message)
         elif isinstance(message, Report):
-            if message.what in ("attached", "renewed"):
-                session.attached.set()
-            elif message.what == "detached" and not session.over:
-                self.audio_ended(session)
-            session.plan.on_report(message.what, message.data)
+            self._reported(session, message)
         elif isinstance(message, Closed):
             self._closed(session, message)
+
+    def _reported(self, session: Session, message: Report) -> None:
+        if message.what in ("attached", "renewed"):
+            session.attached.set()
+        if message.what == "detached":
+            if not session.over:
+                self.audio_ended(session)
+        elif message.what != "renewed":  # the ways are no matter of the task's
+            session.plan.on_report(message.what, message.data)
 
     def _closed(self, session: Session, message: Closed) -> None:
         if session.reason and not session.over:

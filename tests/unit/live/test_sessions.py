@@ -148,6 +148,8 @@ def test_its_life(service):
     begun.worker.says(Report(session=begun.id, what="text", data={"text": "x"}))
     assert begun.told == [("attached", {}), ("text", {"text": "x"})]
     begun.session.close(1.5)
+    begun.worker.says(Report(session=begun.id, what="detached"))
+    assert len(begun.told) == 2, "it is the switch's part"
     begun.session.close(9.0)
     assert begun.worker.all(Close) == [Close(session=begun.id, grace_s=1.5)]
     assert service.switch.heard("uuid_audio_fork a stop") and service.switch.heard("uuid_kill lv-")
