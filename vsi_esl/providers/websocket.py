@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from .base import RETRYABLE, SERVICE_UNAVAILABLE, ProviderError, category_of
+from .base import PERMANENT_INPUT, RETRYABLE, SERVICE_UNAVAILABLE, ProviderError, category_of
 
 CONNECT_S = 10.0
 """For name, TCP, TLS and upgrade together."""
@@ -71,7 +71,9 @@ class ProviderSocket:
         except aiohttp.WSServerHandshakeError as refused:
             status = refused.status
             raise self.error(f"refused the connection: status {status}", category_of(status)) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except ValueError:  # of aiohttp's errors, that of a URL as well
+            raise self.error("no such address, or no such key", PERMANENT_INPUT) from None
+        except (aiohttp.ClientError, OSError) as error:
             raise self.error(f"no connection: {type(error).__name__}", SERVICE_UNAVAILABLE) from None
 
     async def send_text(self, text: str) -> None:

@@ -150,6 +150,16 @@ async def test_a_leg_that_brings_no_audio_keeps_its_connection():
     assert set(listen.told) == {"KeepAlive"}
 
 
+@pytest.mark.parametrize(
+    "settings", [{"api_key": "two\nlines"}, {"base_url": "http://127.0.0.1:x"}, {"base_url": "http://"}]
+)
+@in_asyncio
+async def test_what_can_never_be_sent(settings):
+    async with scripted({}) as server, transcriber("deepgram", server, **settings) as one:
+        assert await refusal(one.open) == ("permanent_input", "deepgram: no such address, or no such key")
+        assert not server.requests
+
+
 @in_asyncio
 async def test_nobody_there():
     async with scripted({}) as server, transcriber("deepgram", server, base_url="http://127.0.0.1:1") as one:

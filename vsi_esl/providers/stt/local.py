@@ -44,8 +44,10 @@ class Local(Transcriber):
                 sys.executable, "-m", "vsi_esl.providers.recogniser", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
             )
         except OSError as error:
-            Local._running -= 1
             raise ProviderError(f"local: cannot be started: {error.strerror}", RETRYABLE) from None
+        finally:
+            if self._process is None:
+                Local._running -= 1
         try:
             async with asyncio.timeout(START_S):
                 line = await self._line()
