@@ -52,7 +52,7 @@ async def answer(
             url, headers=headers, data=data, timeout=TIMEOUT, allow_redirects=False
         ) as got:
             if got.status != 200:
-                body = await got.content.read(LONGEST_REASON)
+                body = await beginning(got, LONGEST_REASON)
                 reason = explain(provider, body.decode(errors="replace"), got.headers)
                 raise ProviderError(f"{name}: status {got.status}: {reason}", category_of(got.status))
             yield got
@@ -68,6 +68,16 @@ async def answer(
         raise ProviderError(f"{name}: a key that no header can hold", PERMANENT_AUTH) from None
     except (aiohttp.ClientError, OSError) as error:
         raise ProviderError(f"{name}: {type(error).__name__}", RETRYABLE) from None
+
+
+async def beginning(got: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body of an answer, cut behind so many bytes. It may come in any number of pieces."""
+    body = bytearray()
+    async for piece in got.content.iter_any():
+        body += piece
+        if len(body) >= most:
+            break
+    return bytes(body[:most])
 
 
 def _reason(error: aiohttp.ClientConnectionError) -> str:

@@ -201,8 +201,8 @@ async def test_realtime_what_does_not_end_it():
 class Transcriptions:
     """`/audio/transcriptions`; `statuses` are those of the first requests."""
 
-    def __init__(self, *statuses: int, body: str = "") -> None:
-        self.statuses, self.body = list(statuses), body
+    def __init__(self, *statuses: int, body: str = "", in_pieces: bool = False) -> None:
+        self.statuses, self.body, self.in_pieces = list(statuses), body, in_pieces
         self.forms: list[dict[str, Any]] = []
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -217,7 +217,15 @@ class Transcriptions:
             self.forms.append({**form, "seconds": audio.getnframes() / 16000})
         if self.statuses and (status := self.statuses.pop(0)) != 200:
             return web.Response(status=status, text="a page that says hello")
-        return web.Response(text=self.body or json.dumps({"text": f" Utterance {len(self.forms)}. "}))
+        text = self.body or json.dumps({"text": f" Utterance {len(self.forms)}. "})
+        if not self.in_pieces:
+            return web.Response(text=text)
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for at in range(0, len(text), 8):
+            await answer.write(text[at : at + 8].encode())
+            await asyncio.sleep(0.01)  # a packet of its own
+        return answer
 
 
 async def transcribed(path_of: Transcriptions, pcm: bytes, **settings: Any) -> list[tuple[str, bool]]:
@@ -255,6 +263,11 @@ async def test_a_request_for_each_utterance():
 @in_asyncio
 async def test_requests_without_a_key():
     assert await transcribed(Transcriptions(), speech(0.5), api_key="") == [("Utterance 1.", True)]
+
+
+@in_asyncio
+async def test_an_answer_may_come_in_pieces():
+    assert await transcribed(Transcriptions(in_pieces=True), speech(0.5)) == [("Utterance 1.", True)]
 
 
 @in_asyncio

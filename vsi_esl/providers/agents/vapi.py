@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ..answers import beginning
 from ..base import (
     RATE,
     RETRYABLE,
@@ -84,12 +85,7 @@ class Vapi(SocketAgent):
             async with self.http.post(
                 url, json=body, headers=headers, timeout=limit, allow_redirects=False
             ) as answer:
-                text = bytearray()
-                async for piece in answer.content.iter_any():
-                    text += piece
-                    if len(text) > LONGEST_ANSWER:
-                        break
-                return answer.status, bytes(text[:LONGEST_ANSWER])
+                return answer.status, await beginning(answer, LONGEST_ANSWER)
         except TimeoutError:
             raise self.error(f"no answer within {limit_s:g} s", RETRYABLE) from None
         except (aiohttp.ClientError, OSError, ValueError) as failure:

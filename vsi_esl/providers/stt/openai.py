@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 import soxr
 
+from ..answers import beginning
 from ..base import (
     PERMANENT_AUTH,
     PERMANENT_INPUT,
@@ -244,7 +245,7 @@ class Requests:
                     raise ProviderError(
                         f"openai: refused an utterance: status {answer.status}", category_of(answer.status)
                     )
-                body = await answer.content.read(LONGEST_ANSWER)
+                body = await beginning(answer, LONGEST_ANSWER)
         except TimeoutError:
             raise ProviderError(f"openai: no answer within {REQUEST_S:g} s", RETRYABLE) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
