@@ -65,6 +65,18 @@ def heard_by(there, hz, wanted=True):
     eventually(lambda: (there.level(hz) > 2000) is wanted, f"{hz} Hz {'' if wanted else 'not '}heard", 8)
 
 
+def test_a_start_that_fails_leaves_no_agent(switch, client, agents, monkeypatch):
+    _, leg = leg_of(switch, client)
+
+    def begin_nothing(*given):
+        raise ValueError("a fault")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sessions, "begin", begin_nothing)
+        assert client.error("leg_agent_pipecat", id=leg, websocket_url=agents.bot)[0] == 500
+    begin(client, agents, "leg", leg)
+
+
 # -- audio -------------------------------------------------------------------------------------------------
 
 

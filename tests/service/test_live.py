@@ -129,6 +129,8 @@ def test_what_cannot_be_begun(switch, start, connect):
     assert not service.ctx.get(Sessions).pool.workers, "no worker for that"
     client.ok("answer_leg", id=ringing)
     client.event("leg.connected")
+    with pytest.raises(TypeError):
+        Held(service, leg_id=ringing, hears=Hears.LEG, parameters={"beyond JSON": 1 << 64})
     held = Held(service, leg_id=ringing, hears=Hears.LEG).attached()
     with pytest.raises(Unavailable):
         Held(service, leg_id=ringing, hears=Hears.LEG)

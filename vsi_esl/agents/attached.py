@@ -18,7 +18,7 @@ from gevent.event import AsyncResult
 
 from ..calls.context import Context
 from ..calls.nodes import Node
-from ..errors import Conflict, Internal, NotFound, NotSupported, VsiError
+from ..errors import Conflict, Internal, NotFound, NotSupported
 from ..live.plan import End, Hears, Plan, Speaks
 from ..live.sessions import Session, Sessions
 from ..media.answers import NOT_OFFERED, NOT_RUNNING, SENT
@@ -112,7 +112,7 @@ def start(ctx: Context, listener: Leg | Room, provider: str, settings: dict[str,
         )
         kept = {"kind": owner.kind, "id": owner.id, "app_id": agent.app_id, "node": agent.session.node.name}
         ctx.state.save_item(KIND, _key(owner), kept, needed=True)
-    except VsiError:
+    except Exception:
         if not agent.ended:
             agent.ended = True  # nobody was told of it
             agents.remove(agent)

@@ -73,8 +73,8 @@ class MediaWorker:
         log.info("media worker started", pid=self.pid)
 
     def send(self, message: ToWorker) -> None:
-        """Send a message, behind those that wait. Does not fail, and does not wait; nothing is sent to one
-        that is gone."""
+        """Send a message, behind those that wait. Does not wait; nothing is sent to one that is gone. Fails
+        only with what is no JSON (TypeError, ValueError), which no client can bring about."""
         if self._over:
             return
         try:

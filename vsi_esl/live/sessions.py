@@ -137,19 +137,22 @@ class Sessions:
             self.figures.refused += 1
             raise Unavailable("too many sessions of live audio")
         worker = self.pool.take(session_id)
-        session = self._live[session_id] = Session(
-            self, session_id, plan=plan, node=node, ways=ways, worker=worker
-        )
-        worker.send(
-            Open(
-                session=session_id,
-                task=plan.task,
-                parameters=plan.parameters,
-                ear=ways.ear,
-                mouth=ways.mouth(settings.speech_lead, settings.speech_queue),
-                patience_s=PATIENCE_S,
+        session = Session(self, session_id, plan=plan, node=node, ways=ways, worker=worker)
+        try:
+            worker.send(
+                Open(
+                    session=session_id,
+                    task=plan.task,
+                    parameters=plan.parameters,
+                    ear=ways.ear,
+                    mouth=ways.mouth(settings.speech_lead, settings.speech_queue),
+                    patience_s=PATIENCE_S,
+                )
             )
-        )
+        except Exception:
+            worker.sessions.discard(session_id)
+            raise
+        self._live[session_id] = session
         gevent.spawn(self._attach, ctx, session)
         return session
 

@@ -26,6 +26,8 @@ MAX_DEPTH = 1000
 """Of arrays and objects in each other. About orjson's own limit; that of json depends on its version."""
 LONGEST_WHOLE = 20
 """Digits and sign of a 64-bit number; what is longer fits no member, and is not worth the arithmetic."""
+WHOLE = range(-(1 << 63), 1 << 64)
+"""As orjson reads them, and can write them again."""
 
 
 def read(data: str | bytes, *, rest_ignored: bool = False) -> Any:
@@ -74,7 +76,8 @@ def _each_byte(error: UnicodeError) -> tuple[str, int]:
 
 
 def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) <= LONGEST_WHOLE else float(digits)
+    whole = int(digits) if len(digits) <= LONGEST_WHOLE else None
+    return whole if whole is not None and whole in WHOLE else float(digits)
 
 
 def _no_constant(name: str) -> NoReturn:

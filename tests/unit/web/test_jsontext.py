@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,9 +59,15 @@ def test_what_stands_behind(behind):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_both_readers_agree(value):
     """A text that makes the slow one read it, by what stands behind."""
-    assert jsontext.read(json.dumps(value) + "\n?", rest_ignored=True) == json.loads(
-        json.dumps(value), parse_int=lambda text: int(text) if len(text) <= 20 else float(text)
-    )
+    assert jsontext.read(json.dumps(value) + "\n?", rest_ignored=True) == orjson.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize("number", [(1 << 64) - 1, 1 << 64, -(1 << 63), -(1 << 63) - 1, 10**19, 10**20])
+def test_both_readers_agree_on_large_numbers(number):
+    """What is read can be written again, too."""
+    slowly, fast = jsontext.read(f"{number}\n?", rest_ignored=True), orjson.loads(str(number))
+    assert (type(slowly), slowly) == (type(fast), fast)
+    assert orjson.loads(orjson.dumps(slowly)) == fast
 
 
 def test_names_match_in_any_case():
