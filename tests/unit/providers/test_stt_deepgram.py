@@ -27,7 +27,11 @@ def results(text: str, final: bool) -> str:
             "is_final": final,
             "speech_final": final,
             "channel": {"alternatives": [{"transcript": text, "confidence": 0.98, "words": []}]},
-            "metadata": {"request_id": "r", "model_uuid": "m"},
+            "metadata": {
+                "request_id": "r",
+                "model_uuid": "m",
+                "model_info": {"name": "general-nova-3", "version": "1", "arch": "nova-3"},
+            },
         }
     )
 
