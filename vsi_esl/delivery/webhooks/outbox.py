@@ -1,7 +1,8 @@
 """The webhook outbox: an SQLite file with the events to be delivered, and the dead letters.
 
-Used from one thread at a time. The service has it in a native thread of its own (`outbox_client.py`), because
-a commit waits for the disk. The command line opens the same file beside it.
+Used from one thread at a time. The service has it in a native thread (`outbox_client.py`), because a commit
+waits for the disk. It is not the thread of the state and the history, whose order it has no part in: the
+command line opens the same file, and while it held the lock for 2 s, replays waited as long in that thread.
 """
 
 from __future__ import annotations
