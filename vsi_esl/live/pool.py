@@ -49,11 +49,6 @@ class Pool:
         if wanted and not self._stopped and time.monotonic() >= self._not_before:
             self._start()
 
-    def warm(self) -> None:
-        """Have a worker ready for the session that is the first."""
-        if not self._workers and not self._stopped and time.monotonic() >= self._not_before:
-            self._start()
-
     def take(self, session: str) -> MediaWorker:
         """The worker for a new session, which counts it from now on. Unavailable when there is none."""
         self.prepare()

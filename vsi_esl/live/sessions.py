@@ -351,7 +351,7 @@ class Sessions:
         """After each connect to a switch: what became of the channels, and what the process before has left
         there. Returns the channels that are in use."""
         if ctx.config.media.spare_worker:
-            self.pool.warm()
+            self.prepare()
         self._clean_up(ctx, node, lambda leg_id: leg_id in snapshot.channels)
         here = [one for one in self if one.node is node]
         unseen = [
