@@ -178,6 +178,33 @@ async def test_the_provider_may_speak_on_when_nothing_more_is_heard():
         await session.running
 
 
+@in_asyncio
+async def test_what_was_said_before_the_end_is_heard():
+    async with talking() as (session, parties):
+        there = await parties.session()
+        await session.reported("connected")
+        session.voice.heard.clear()
+        await there.speak(FRAME)
+        await there.end()
+        waiting = asyncio.ensure_future(asyncio.wait_for(asyncio.shield(session.running), 0.2))
+        with pytest.raises(TimeoutError):
+            await waiting
+        session.task.told("message", {"number": 1, "text": "late"})
+        assert told(session, "answer") == [{"number": 1, "outcome": "not_running", "error": ""}]
+        session.voice.heard.set()
+        await session.running
+
+
+@in_asyncio
+async def test_an_end_of_which_nobody_hears_the_last_words_is_one_all_the_same(monkeypatch):
+    monkeypatch.setattr(agent, "GOODBYE_S", 0.01)
+    async with talking() as (session, parties):
+        there = await parties.session()
+        session.voice.heard.clear()
+        await there.end()
+        await session.running
+
+
 @pytest.mark.parametrize(("code", "category"), [(1011, "service_unavailable"), (4000, "unknown")])
 @in_asyncio
 async def test_a_provider_that_fails_while_it_is_spoken_to(code, category):

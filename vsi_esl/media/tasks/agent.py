@@ -21,6 +21,8 @@ from . import Task, Work
 
 LAST_WORD_S = 1.0
 """How long the connection is still read when nothing more can be sent."""
+GOODBYE_S = 10.0
+"""How long one that has ended the conversation is still heard at most: it sends faster than it speaks."""
 TOLD = 64
 """So many messages and digits wait for the provider; digits beyond are dropped, messages refused."""
 LONGEST_TEXT = 16_384
@@ -48,6 +50,7 @@ class Conversation(Task):
             self._open = True
             parts = [asyncio.create_task(part) for part in (self._listen(), self._hear(), self._pass_on())]
             await self._until_over(*parts)
+            await self._goodbye()
         finally:
             self._open = False
             for part in parts:
@@ -70,6 +73,12 @@ class Conversation(Task):
                     for part in done:
                         part.result()
         listening.result()
+
+    async def _goodbye(self) -> None:
+        """What an agent said before it ended the conversation is heard."""
+        self._open = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.work.voice.said(), GOODBYE_S)
 
     async def _hear(self) -> None:
         """Audio to the provider, until there is no more of it; the provider may speak on."""
