@@ -99,6 +99,26 @@ def test_a_room_that_is_deleted(switch, service, client):
     eventually(lambda: nothing_left(switch), "nothing is left")
 
 
+def test_what_is_begun_in_a_room_while_it_is_deleted(switch, service, client):
+    in_room(switch, client)
+    moments, meanwhile, told = service.ctx.moments, [], []
+    moments.room_deleting.subscribe(
+        lambda ctx, room: meanwhile.append(Held(service, room_id="r", hears=Hears.ROOM))
+    )
+
+    def too_late(ctx, room):
+        with pytest.raises(NotFound):
+            Held(service, room_id="r", hears=Hears.ROOM)
+        told.append("refused")
+
+    moments.room_deleted.subscribe(too_late)
+    service.ctx.bus.add_sink(lambda event, *_: told.append((event.type, len(meanwhile[0].ends))))
+    client.ok("delete_room", id="r")
+    assert [one.end().reason for one in meanwhile] == ["owner"]
+    assert told.index("refused") < told.index(("room.deleted", 1))
+    eventually(lambda: nothing_left(switch) and not len(service.ctx.get(Sessions)), "nothing is left")
+
+
 def test_it_is_closed_before_it_has_begun(switch, service, client):
     _, leg = listened(switch, client)
     held = [

@@ -34,6 +34,7 @@ def register(ctx: Context) -> None:
     moments.ended.subscribe(_ended)
     moments.room_emptied.subscribe(_room_emptied)
     moments.room_deleting.subscribe(_room_deleting)
+    moments.room_deleted.subscribe(_room_deleted)
     moments.room_wanted.subscribe(_room_wanted)
     moments.channel_ended.subscribe(_channel_ended)
     moments.adopt.subscribe(_adopt)
@@ -54,6 +55,10 @@ def _room_emptied(ctx: Context, room: Room) -> None:
 
 def _room_deleting(ctx: Context, room: Room) -> None:
     ctx.get(Sessions).room_deleting(room)
+
+
+def _room_deleted(ctx: Context, room: Room) -> None:
+    ctx.get(Sessions).room_deleted(room)
 
 
 def _room_wanted(ctx: Context, room: Room) -> bool:

@@ -19,7 +19,7 @@ from ..calls.context import Context
 from ..calls.moments import Awaited
 from ..calls.nodes import Node
 from ..config.settings import MediaSettings
-from ..errors import Conflict, LegGone, NotSupported, SwitchUnavailable, Unavailable, VsiError
+from ..errors import Conflict, LegGone, NotFound, NotSupported, SwitchUnavailable, Unavailable, VsiError
 from ..media.messages import Close, Closed, Open, Opened, Renew, Report, Tell
 from ..model.leg import Leg
 from ..model.owner import Owner, of_leg, of_room
@@ -123,6 +123,8 @@ class Sessions:
         the switch is away. `on_closed` is not called then."""
         leg = ctx.legs.get(plan.leg_id) if plan.leg_id else None
         room = ctx.rooms.get(plan.room_id) if plan.room_id else None
+        if room is not None and room.deleting:
+            raise NotFound("room not found")
         if (plan.hears is Hears.LEG or plan.speaks is Speaks.TO_LEG) and not (leg and leg.has_media):
             raise Conflict("the leg has no media")
         node = _node(ctx, leg, room)
@@ -336,6 +338,12 @@ class Sessions:
             self.end(session, OWNER, session.plan.last_words_s)
         longest = max((one.plan.last_words_s for one in ending), default=0.0)
         gevent.wait([one.done for one in ending], longest + CLOSE_TIMEOUT_S)
+
+    def room_deleted(self, room: Room) -> None:
+        """What was begun in it meanwhile, or has not ended in time, ends now."""
+        for one in self:
+            if one.plan.room_id == room.id or one.plan.owner == of_room(room.id):
+                self._finish(one, End(reason=OWNER))
 
     def room_wanted(self, room: Room) -> bool:
         """Whether somebody listens or speaks in it."""
