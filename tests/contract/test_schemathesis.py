@@ -28,8 +28,9 @@ NOBODY = "http://127.0.0.1:1"
 PROVIDERS = {
     **dict.fromkeys(("ELEVENLABS_API_KEY", "VAPI_API_KEY", "DEEPGRAM_API_KEY"), "none"),
     **dict.fromkeys(("VSI_ESL_ELEVENLABS_URL", "VSI_ESL_VAPI_URL", "VSI_ESL_DEEPGRAM_AGENT_URL"), NOBODY),
-    **dict.fromkeys(("VSI_ESL_DEEPGRAM_URL", "VSI_ESL_AZURE_STT_URL", "VSI_ESL_OPENAI_STT_URL"), NOBODY),
-    "AZURE_SPEECH_KEY": "none",
+    **dict.fromkeys(("VSI_ESL_DEEPGRAM_URL", "VSI_ESL_AZURE_STT_URL", "VSI_ESL_AZURE_TTS_URL"), NOBODY),
+    "VSI_ESL_OPENAI_URL": NOBODY,
+    **dict.fromkeys(("AZURE_SPEECH_KEY", "OPENAI_API_KEY"), "none"),
 }
 """Without a key 503 is the right answer."""
 SETTINGS = """
