@@ -29,7 +29,7 @@ PROVIDERS = {
     **dict.fromkeys(("ELEVENLABS_API_KEY", "VAPI_API_KEY", "DEEPGRAM_API_KEY"), "none"),
     **dict.fromkeys(("VSI_ESL_ELEVENLABS_URL", "VSI_ESL_VAPI_URL", "VSI_ESL_DEEPGRAM_AGENT_URL"), NOBODY),
     **dict.fromkeys(("VSI_ESL_DEEPGRAM_URL", "VSI_ESL_AZURE_STT_URL", "VSI_ESL_AZURE_TTS_URL"), NOBODY),
-    "VSI_ESL_OPENAI_URL": NOBODY,
+    **dict.fromkeys(("VSI_ESL_OPENAI_URL", "VSI_ESL_AWS_TTS_URL", "VSI_ESL_GOOGLE_TTS_URL"), NOBODY),
     **dict.fromkeys(("AZURE_SPEECH_KEY", "OPENAI_API_KEY"), "none"),
 }
 """Without a key 503 is the right answer."""
