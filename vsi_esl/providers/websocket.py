@@ -32,6 +32,33 @@ def websocket_url(base: str, path: str) -> str:
     return f"{ {'http': 'ws', 'https': 'wss'}.get(scheme, scheme) }{separator}{rest}{path}"
 
 
+class _Elsewhere(Exception):
+    """They want us to go to another address."""
+
+
+async def _followed_nowhere(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    answer = await handler(request)
+    if 300 <= answer.status < 400:
+        answer.close()
+        raise _Elsewhere
+    return answer
+
+
+async def _connect(http: aiohttp.ClientSession, url: str, **how: Any) -> aiohttp.ClientWebSocketResponse:
+    """`ws_connect`, which follows redirects and takes most keys along: they are for this address only."""
+    async with aiohttp.ClientSession(
+        connector=http.connector,
+        connector_owner=False,
+        timeout=http.timeout,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_followed_nowhere,),
+    ) as session:
+        connected: aiohttp.ClientWebSocketResponse = await session.ws_connect(url, **how)
+        return connected
+
+
 class ProviderSocket:
     """One connection. `name` is whose, for errors. With `silence_s` nothing is asked of them: the connection
     counts as lost when nothing at all, pings included, comes for so long."""
@@ -57,7 +84,8 @@ class ProviderSocket:
         """Connect. ProviderError, which never tells the URL or a header."""
         try:
             async with asyncio.timeout(CONNECT_S):
-                self._ws = await http.ws_connect(
+                self._ws = await _connect(
+                    http,
                     url,
                     params=params,
                     headers=headers,
@@ -68,6 +96,8 @@ class ProviderSocket:
                 )
         except TimeoutError:
             raise self.error(f"no connection within {CONNECT_S:g} s", RETRYABLE) from None
+        except _Elsewhere:
+            raise self.error("redirects are not followed", PERMANENT_INPUT) from None
         except aiohttp.WSServerHandshakeError as refused:
             status = refused.status
             raise self.error(f"refused the connection: status {status}", category_of(status)) from None

@@ -208,6 +208,6 @@ async def test_a_redirect_is_not_followed():
     async with scripted({"/bot": elsewhere, "/inside": inside}) as server, aiohttp.ClientSession() as http:
         settings = {"websocket_url": f"{server.ws}/bot", "allow_private": True}
         one = find(AGENTS, "pipecat")(http, settings)
-        with pytest.raises(ProviderError, match="pipecat: websocket_url: redirects are not followed"):
+        with pytest.raises(ProviderError, match="pipecat: redirects are not followed"):
             await one.open()
         await one.close()

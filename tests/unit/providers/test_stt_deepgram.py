@@ -181,7 +181,7 @@ async def test_nobody_there():
         (403, "permanent_auth"),
         (429, "rate_limited"),
         (500, "service_unavailable"),
-        (302, "unknown"),
+        (302, "permanent_input"),
         (200, "unknown"),
     ],
 )

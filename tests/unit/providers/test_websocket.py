@@ -41,6 +41,26 @@ async def test_one_that_does_not_read():
         module.SEND_S = before
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@in_asyncio
+async def test_a_redirect_is_not_followed(status):
+    """aiohttp would take the key along, as it is in no header that it knows."""
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+    async with (
+        scripted({"/": elsewhere, "/elsewhere": websocket}) as server,
+        aiohttp.ClientSession() as http,
+    ):
+        socket = ProviderSocket("somebody")
+        with pytest.raises(ProviderError, match="somebody: redirects are not followed") as refused:
+            await socket.open(http, server.ws, headers={"xi-api-key": "sesame"})
+        assert refused.value.category == "permanent_input"
+        assert [request.path for request in server.requests] == ["/"]
+        assert not http.closed
+
+
 @pytest.mark.parametrize("code", [1000, 1011, 4000])
 @in_asyncio
 async def test_the_code_of_one_that_closes_behind_much_that_it_sent(code):

@@ -120,14 +120,13 @@ class Pipecat(SocketAgent):
 
     async def open(self) -> None:
         self._own = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=Checked(self._guard), use_dns_cache=False),
-            middlewares=(_followed_nowhere,),
+            connector=aiohttp.TCPConnector(resolver=Checked(self._guard), use_dns_cache=False)
         )
         try:
             # an address in the URL is not looked up
             self._guard.check_name(urlsplit(self._url).hostname or "", WHAT)
             await self.connect(self._url, {}, self._own)
-        except (Forbidden, Elsewhere) as refused:
+        except Forbidden as refused:
             raise self.error(str(refused), PERMANENT_INPUT) from None
 
     async def say(self, pcm: bytes) -> None:
@@ -239,20 +238,6 @@ class Checked(AbstractResolver):
 
     async def close(self) -> None:
         return
-
-
-class Elsewhere(Exception):
-    """A bot that wants us to go to another address."""
-
-
-async def _followed_nowhere(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    answer = await handler(request)
-    if 300 <= answer.status < 400:
-        answer.close()
-        raise Elsewhere(f"{WHAT}: redirects are not followed")
-    return answer
 
 
 PROVIDER = Pipecat
