@@ -277,9 +277,10 @@ def has(samples: np.ndarray, rate: int, frequency: float) -> np.ndarray:
 
 def test_a_leg_recording_left_and_right(client, agent, web):
     first, one = in_room(client, agent, 440)
-    second, _ = in_room(client, agent, 700)
+    # the switch itself keeps time, which a peer in this process does not on a busy machine
+    client.ok("room_play_start", id="r", url=web.put("/700.wav", tone(700, 30)))
+    client.event("speaking.started", leg_id=one)
     hears(first, 700, True)
-    hears(second, 440, True)
     client.ok("leg_record_start", id=one)
     client.ok("mute_leg", id=one)
     client.ok("leg_play_start", id=one, url=web.put("/1500.wav", tone(1500, 20)))
@@ -294,8 +295,7 @@ def test_a_leg_recording_left_and_right(client, agent, web):
     assert right[LEAD:-2].all(), f"right: what it hears, all the time: {listen.spans(right)}"
     assert has(heard, rate, 1500)[-10:-2].all(), "right: what it is played"
     assert not has(heard, rate, 440).any()
-    for call in (first, second):
-        call.bye()
+    first.bye()
 
 
 def test_a_pause_is_silence_of_its_length(client, agent):
