@@ -183,6 +183,12 @@ class Session:
         """Other ways to the switch, for the same task."""
         if self._over or self._closing.done():
             return
+        try:
+            self._renew(told)
+        except Exception as fault:
+            self._closing.set_exception(fault)
+
+    def _renew(self, told: messages.Renew) -> None:
         self._let_go_of_ways()
         self._ways += 1
         self._awaited = 0

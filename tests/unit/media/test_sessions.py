@@ -20,6 +20,7 @@ from vsi_esl.media.messages import (
     Open,
     Ping,
     Pong,
+    Renew,
     Report,
     Tell,
     pack,
@@ -77,6 +78,14 @@ def test_what_cannot_be_opened_harms_nobody_else(worker):
     assert worker.expect(Closed, "bad").reason == "error"
     worker.send(Open(session="good", task="echo"))
     assert worker.expect(Closed, "good").error == "it cannot be opened"
+    assert alive(worker).sessions == 1
+
+
+def test_ways_that_cannot_be_renewed_harm_nobody_else(worker):
+    for name in ("S1", "S2"):
+        worker.opened(name, "echo", ear=Ear(kind=UNICAST, rate=16000), patience_s=60.0)
+    worker.send(Renew(session="S1", ear=Ear(kind=UNICAST, rate=0)))
+    assert worker.expect(Closed, "S1").reason == "error"
     assert alive(worker).sessions == 1
 
 
