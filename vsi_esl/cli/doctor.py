@@ -58,7 +58,7 @@ def api(client: EslClient, command: str) -> str:
 
 def tell(client: EslClient, channel: str, headers: dict[str, str]) -> str:
     """The answer of a channel that is told something that the builder made."""
-    return client.send(f"sendmsg {builder.uuid(channel)}", None, headers)
+    return client.send(builder.to_channel(channel), None, headers)
 
 
 def switch_checks(config: Config, live: bool = False) -> Iterator[Check]:

@@ -200,7 +200,7 @@ class SwitchNode:
         """Tell a channel something (`sendmsg`). The answer says that it is there, not that it did it."""
         client = self._require_commands()
         with as_unavailable():
-            return client.send(f"sendmsg {builder.uuid(channel)}", self._command_timeout, headers)
+            return client.send(builder.to_channel(channel), self._command_timeout, headers)
 
     def job(self, text: str, timeout: float | None = None) -> str:
         """Run a command that may block in the background, and return its result."""

@@ -139,6 +139,11 @@ def setvar(channel: str, key: str, value: str) -> str:
     return f"uuid_setvar {uuid(channel)} {variable(key)} {quote_setvar(value, key)}".rstrip(" ")
 
 
+def to_channel(channel: str) -> str:
+    """The line before the headers that tell a channel something."""
+    return f"sendmsg {uuid(channel)}"
+
+
 def kill(channel: str, hangup_cause: str) -> str:
     """`uuid_kill` with a cause name."""
     return f"uuid_kill {uuid(channel)} {cause(hangup_cause)}"
