@@ -37,11 +37,15 @@ DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 @click.option("--live", is_flag=True, help="Also send sound through the switch and a media worker.")
-def doctor(config_path: str | None, as_json: bool, live: bool) -> None:
+@click.option("--providers", is_flag=True, help="Also connect to the providers of speech and agents.")
+def doctor(config_path: str | None, as_json: bool, live: bool, providers: bool) -> None:
     """Check the switch and this machine. Exit code 1 when the service cannot work here."""
     features.declare()
     config = load_settings(config_path, dict(os.environ)).config
     checks = [*switch_checks(config, live), *machine_checks(config), *http_checks(config)]
+    if providers:
+        for name, check in findings.ELSEWHERE.items():
+            checks += _made(name, partial(check, config))
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:

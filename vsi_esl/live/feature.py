@@ -15,11 +15,11 @@ from ..model.room import Room
 from ..ops.series import gauge, total
 from ..switch.facts import need
 from ..switch.snapshot import Snapshot
-from . import doctor, translators
+from . import doctor, reach, translators
 from .figures import COUNTED
 from .sessions import Sessions
 
-__all__ = ["doctor", "register", "translators"]
+__all__ = ["doctor", "reach", "register", "translators"]
 
 need("mod_loopback", "live audio")
 

@@ -53,6 +53,10 @@ ON_REQUEST: dict[str, OnRequest] = {}
 """Checks that try something on the switch for a second or two, made when they are asked for (`--live`)."""
 
 
+ELSEWHERE: dict[str, OnMachine] = {}
+"""Checks of what is reached on the machines of others, made when they are asked for (`--providers`)."""
+
+
 def switch_check(name: str) -> Callable[[OnSwitch], OnSwitch]:
     """Register the decorated function as a check that asks the switch."""
 
@@ -83,7 +87,17 @@ def live_check(name: str) -> Callable[[OnRequest], OnRequest]:
     return register
 
 
+def elsewhere_check(name: str) -> Callable[[OnMachine], OnMachine]:
+    """Register the decorated function as a check that is made on request, of what others run."""
+
+    def register(check: OnMachine) -> OnMachine:
+        _register(ELSEWHERE, name, check)
+        return check
+
+    return register
+
+
 def _register(checks: dict[str, Any], name: str, check: Any) -> None:
-    if name in {*ON_SWITCH, *ON_MACHINE, *ON_REQUEST}:
+    if name in {*ON_SWITCH, *ON_MACHINE, *ON_REQUEST, *ELSEWHERE}:
         raise ValueError(f"two checks {name!r}")
     checks[name] = check

@@ -76,7 +76,12 @@ class Provider:
     def __init__(self, http: aiohttp.ClientSession, settings: Mapping[str, Any]) -> None:
         self.http = http
         self.settings = settings
-        self.base_url = str(settings.get("base_url") or self.BASE_URL).rstrip("/")
+        self.base_url = self.address(settings)
+
+    @classmethod
+    def address(cls, settings: Mapping[str, Any]) -> str:
+        """Where the provider is; empty for one that is nowhere or wherever a request says."""
+        return str(settings.get("base_url") or cls.BASE_URL).rstrip("/")
 
     async def close(self) -> None:
         """Let go of everything, whatever state it is in. Does not fail."""

@@ -222,9 +222,10 @@ def test_doctor_without_a_switch():
 
 def test_doctor_on_the_sandbox(running):
     environ = {"VSI_ESL_SWITCH_PORT": running.sandbox_port, "VSI_ESL_STATE_PATH": ":memory:"}
-    result = run("doctor", "--json", "--live", **environ)
+    result = run("doctor", "--json", "--live", "--providers", **environ)
     checks = {check["name"]: check["status"] for check in json.loads(result.stdout)}
     assert checks["live audio"] == checks["legs are heard by"] == "ok", result.stdout
+    assert checks["providers"] == "warning", "there is none"
     assert checks["recording"] == checks["playback"] == "ok", result.stdout
     assert result.returncode == 0, result.stdout
     assert checks["event socket"] == checks["version"] == checks["SIP profile"] == "ok"

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from vsi_esl.config import load
+from vsi_esl.errors import Invalid
 from vsi_esl.live.keys import NoKey, for_provider
 
 
@@ -66,3 +67,9 @@ def test_where_a_provider_is_depends_on_what_is_wanted_of_it():
         "base_url": "",
         "region": "westeurope",
     }
+
+
+@pytest.mark.parametrize("key", ["k\r\nX-Other: 1", "k\n", "\x00", "\x7f"])
+def test_a_key_that_no_header_can_hold_is_refused(key):
+    with pytest.raises(Invalid, match="control characters"):
+        for_provider(service(), "stt", "openai", key)

@@ -57,11 +57,14 @@ STATUSES = {
 class Azure(Transcriber):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        region = self.settings.get("region") or "eastus"
-        self.base_url = self.base_url or f"https://{region}.stt.speech.microsoft.com"
         self._socket = ProviderSocket("azure")
         self._request = ""
         self._finishing = False
+
+    @classmethod
+    def address(cls, settings: Mapping[str, Any]) -> str:
+        region = settings.get("region") or "eastus"
+        return super().address(settings) or f"https://{region}.stt.speech.microsoft.com"
 
     async def open(self) -> None:
         told = self.settings

@@ -20,9 +20,9 @@ NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 class Azure(Synthesiser):
     """`settings`: text, voice, language (of the voice's name when empty), api_key, region, base_url."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self.base_url = self.base_url or f"https://{self.settings['region']}.tts.speech.microsoft.com"
+    @classmethod
+    def address(cls, settings: Mapping[str, Any]) -> str:
+        return super().address(settings) or f"https://{settings['region']}.tts.speech.microsoft.com"
 
     def speak(self) -> AsyncIterator[bytes]:
         headers = {
