@@ -303,7 +303,7 @@ def test_its_provider_ends_it(switch, client, agents, kind, fault):
     owner = leg if kind == "leg" else "r"
     there = begin(client, agents, kind, owner)
     if fault != "end":
-        there.speak(900, 20_000)
+        there.speak(900, 1500 if fault == "end in mid-sentence" else 20_000)  # which is heard to its end
         peer.hears(900)
     if fault == "abort":
         there.abort()

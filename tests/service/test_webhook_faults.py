@@ -199,7 +199,8 @@ def test_a_path_that_never_answers_does_not_hold_up_the_others_of_the_host(publi
 def test_many_paths_that_never_answer_leave_room_for_one_that_does(publisher, receiver, monkeypatch):
     monkeypatch.setattr(delivering, "MAX_PER_HOST", 40)
     receiver.behave[""] = lambda request: "ok" if request.path == "/fine" else "hang"
-    one = publisher(url="", timeout=0.3, backoff_min=60.0, backoff_max=60.0)
+    # long enough for a request to arrive on a busy machine: it would not be repeated within the test
+    one = publisher(url="", timeout=1.0, backoff_min=60.0, backoff_max=60.0)
     one.leg("fine", receiver.url("/fine"))
     one.digits("fine", 1)
     receiver.wait(lambda: receiver.taken, "the first event")
