@@ -1,4 +1,4 @@
-"""The host of the switches as a feature: for all of them the one on this machine.
+"""The host of the switches as a feature: of each the one on this machine, or its companion.
 
 It comes behind the features that use it: what they have under way ends before it does.
 """
@@ -12,12 +12,19 @@ from prometheus_client.core import Metric
 from ...audio.fetch import Fetcher
 from ...audio.spool import Spool
 from ...calls.context import Context
+from ...calls.nodes import Node
+from ...config import Config
+from ...config.settings import CompanionLink
 from ...net.guard import AddressGuard
 from ...ops.series import gauge, total
 from ...storage.uploads import Uploads
 from ..playback.settings import PlaybackSettings
-from ..recording.settings import S3Settings
+from ..recording.settings import RecordingSettings, S3Settings
+from . import doctor
+from .figures import Figures
 from .local import LocalHost
+
+__all__ = ["doctor", "local_host", "register"]
 
 LONGEST_AUDIO_S = 3600.0
 """Of one file: decoded it takes 350 MB at 48 kHz."""
@@ -25,31 +32,56 @@ LONGEST_AUDIO_S = 3600.0
 
 def register(ctx: Context) -> None:
     """Give each switch its host."""
-    local = LocalHost(_spool(ctx), _uploads(ctx))
+    figures = Figures()
+    here = [node for node in ctx.nodes if node.share.companion is None]
+    if here:
+        local = local_host(ctx.config)
+        ctx.moments.reload.subscribe(lambda ctx: _allow(local, ctx.config))
+        ctx.moments.stop.subscribe(lambda _: local.stop())
+        for node in here:
+            node.host = local
     for node in ctx.nodes:
-        node.host = local
+        if node.share.companion is not None:
+            _remote(ctx, node, node.share.companion, figures)
     ctx.metrics.show(lambda: _series(ctx))
-
-    def allow(ctx: Context) -> None:
-        settings = ctx.config.section(PlaybackSettings)
-        local.spool.fetcher.guard.allow(settings.allow_private_urls, settings.allowed_networks)
-
-    def stop(ctx: Context) -> None:
-        local.stop()
-
-    ctx.moments.reload.subscribe(allow)
-    ctx.moments.stop.subscribe(stop)
+    ctx.metrics.show(lambda: figures.series(ctx.nodes))
 
 
-def _spool(ctx: Context) -> Spool:
-    settings = ctx.config.section(PlaybackSettings)
+def local_host(config: Config) -> LocalHost:
+    """That of this machine, by these settings."""
+    recordings = config.section(RecordingSettings).dir
+    return LocalHost(recordings, _spool(config), _uploads(config))
+
+
+def _remote(ctx: Context, node: Node, link: CompanionLink, figures: Figures) -> None:
+    from .remote import RemoteHost  # noqa: PLC0415  (only where there is a companion)
+
+    host = RemoteHost(
+        node.name,
+        link,
+        ctx.config.instance_id,
+        counted=figures.counting(node.name),
+        back=lambda: ctx.moments.host_back(ctx, node),
+    )
+    node.host = host
+    ctx.moments.restore.subscribe(lambda _: host.start())
+    ctx.moments.stop.subscribe(lambda _: host.stop())
+
+
+def _allow(local: LocalHost, config: Config) -> None:
+    settings = config.section(PlaybackSettings)
+    local.spool.fetcher.guard.allow(settings.allow_private_urls, settings.allowed_networks)
+
+
+def _spool(config: Config) -> Spool:
+    settings = config.section(PlaybackSettings)
     guard = AddressGuard(settings.allow_private_urls, settings.allowed_networks)
     fetcher = Fetcher(guard, timeout=settings.fetch_timeout, max_bytes=settings.max_bytes)
     return Spool(settings.spool_dir, fetcher, max_bytes=settings.spool_bytes, max_seconds=LONGEST_AUDIO_S)
 
 
-def _uploads(ctx: Context) -> Uploads:
-    settings = ctx.config.section(S3Settings)
+def _uploads(config: Config) -> Uploads:
+    settings = config.section(S3Settings)
     return Uploads(attempt_timeout=settings.attempt_timeout, guard=settings.guard())
 
 

@@ -75,6 +75,9 @@ def _publish_mix(recording: Recording, result: Published) -> int:
         result.error = (
             f"recording incomplete: {duration / 1000:.1f} s of {expected / 1000:.1f} s were written"
         )
+    elif not duration and not recording.stopped_at:
+        # nobody saw it end: the switch may have died with all that was to be written
+        result.error = "recording incomplete: nothing was written"
     return duration
 
 

@@ -29,11 +29,17 @@ Done = TypeVar("Done")
 class LocalHost:
     """A `calls.host.Host`. All switches of this machine share one, as they share its disk."""
 
-    def __init__(self, spool: Spool, uploads: Uploads) -> None:
+    companion = None
+
+    def __init__(self, recordings: str, spool: Spool, uploads: Uploads) -> None:
+        self.recordings = recordings
         self.spool = spool
         self.uploads = uploads
         self._threads = ThreadPool(THREADS)
         self._looks = ThreadPool(LOOKS)
+
+    def require(self) -> None:
+        """It is always there."""
 
     def tone_clip(self, name: str) -> Clip:
         return self.spool.tone_clip(name)
