@@ -1,0 +1,283 @@
+"""Two services share two switches on one Redis: each switch has one of them at a time, whatever happens.
+
+The services are processes, whose times are shortened (`support.services`): a lease is 3 s, and who takes a
+switch waits 1.4 s.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import gevent
+import pytest
+
+from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
+from tests.support.http import HttpClient
+from tests.support.redisserver import RedisServer
+from tests.support.relay import Relay
+from tests.support.services import OneOfSeveral
+from tests.support.vsi import VsiClient
+from vsi_esl.sandbox import connection as sandbox_connection
+from vsi_esl.switch.lines import fence
+
+Calls: TypeAlias = "list[tuple[str, SandboxPeer]]"
+"""Legs, and who is at their other ends."""
+
+LONGEST_S = 30.0
+"""For what takes a few seconds on a machine that has nothing else to do."""
+LOST = "switch is another service's now"
+QUESTIONS = ("api global_getvar", "exit", "auth")
+"""What a service that is not sure of its switch may say to it."""
+
+
+class Site:
+    """Switches east and west, services a and b. What b says to Redis goes over a relay."""
+
+    def __init__(self, directory: Any) -> None:
+        self.redis = RedisServer(directory / "redis")
+        self.relay = Relay(("127.0.0.1", self.redis.port))
+        self.switches = {name: SandboxDriver() for name in ("east", "west")}
+        port = self.relay.address[1]
+        self.a = OneOfSeveral("a", directory, self.redis, self.switches)
+        self.b = OneOfSeveral("b", directory, self.redis, self.switches, redis_port=port)
+        self.services = (self.a.listening(), self.b.listening())
+        self._clients: list[VsiClient] = []
+
+    def shared_out(self) -> None:
+        """Each service has one switch, and both know that."""
+
+        def known() -> bool:
+            told = [set(one.readyz()["cluster"]["owners"].values()) for one in self.services]
+            return told == [{"a", "b"}] * 2 and all(len(one.owned()) == 1 for one in self.services)
+
+        eventually(known, "one each", LONGEST_S)
+
+    def of(self, service: OneOfSeveral) -> tuple[str, SandboxDriver]:
+        """The switch that it has."""
+        (name,) = service.owned()
+        return name, self.switches[name]
+
+    def client(self, service: OneOfSeveral) -> VsiClient:
+        self._clients.append(service.connect())
+        return self._clients[-1]
+
+    def leave(self) -> None:
+        """Have no calls, rooms and clients of one test left for the next."""
+        while self._clients:
+            self._clients.pop().close()
+        http = HttpClient(self.a.address)
+        for kind in ("legs", "rooms"):
+            # of a service that was killed a moment ago the others still believe that it is there
+            eventually(lambda kind=kind: http("GET", f"/v1/{kind}").status == 200, "all answer", LONGEST_S)
+            for there in http("GET", f"/v1/{kind}").body:
+                http("DELETE", f"/v1/{kind}/{there['id']}")
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+        for one in (self.a, self.b):
+            one.close()
+        self.relay.stop()
+        self.redis.close()
+        for driver in self.switches.values():
+            driver.stop()
+
+
+@pytest.fixture(scope="module")
+def lasting_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("services"))
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def site(lasting_site: Site) -> Iterator[Site]:
+    if not lasting_site.b.running:
+        lasting_site.b.start()
+        lasting_site.b.listening()
+    lasting_site.shared_out()
+    yield lasting_site
+    lasting_site.leave()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, str]]:
+    """What the switches are told from now on, each line with the connection that it came over."""
+    lines: list[tuple[object, str]] = []
+    serve = sandbox_connection.Connection._serve
+
+    def recorded(self: Any, command: Any) -> None:
+        lines.append((self, command.line))
+        serve(self, command)
+
+    monkeypatch.setattr(sandbox_connection.Connection, "_serve", recorded)
+    return lines
+
+
+def calls_in_room(driver: SandboxDriver, client: VsiClient, room: str, count: int) -> Calls:
+    """Calls that were answered and are in a room; the first of them muted."""
+    made = []
+    for _ in range(count):
+        peer = driver.call()
+        leg = client.event("leg.ringing", leg_type="sip_inbound")["leg_id"]
+        client.ok("answer_leg", id=leg)
+        client.event("leg.connected", leg_id=leg)
+        client.ok("add_leg_to_room", room_id=room, leg_id=leg)
+        client.event("leg.joined_room", leg_id=leg)
+        made.append((leg, peer))
+    client.ok("mute_leg", id=made[0][0])
+    return made
+
+
+def here(service: OneOfSeveral, legs: Calls, room: str) -> bool:
+    """Whether it has these legs itself, in this room, the first one muted."""
+    http = HttpClient(service.address)
+    views = [http("GET", f"/v1/legs/{leg}").body for leg, _ in legs]
+    there = sum(one["legs"] for one in http("GET", "/switches").body)
+    return there >= len(legs) and all(
+        (one.get("room_id"), one.get("muted")) == (room, number == 0) for number, one in enumerate(views)
+    )
+
+
+def shown(driver: SandboxDriver) -> fence.Fence:
+    found = fence.read(driver.switch.globals.get(fence.VARIABLE, ""))
+    assert found is not None
+    return found
+
+
+def within(limit: float, condition: Callable[[], bool], what: str) -> float:
+    """How many seconds it took."""
+    began = time.monotonic()
+    eventually(condition, what, limit)
+    return time.monotonic() - began
+
+
+def up(driver: SandboxDriver, legs: Calls) -> bool:
+    return {leg for leg, _ in legs} <= set(driver.channels())
+
+
+def shipped(service: OneOfSeveral) -> None:
+    """All that it knows is in Redis."""
+    eventually(lambda: not service.figure("vsi_esl_state_unshipped"), "all is in Redis", LONGEST_S)
+
+
+def test_each_switch_shows_whose_it_is_and_so_does_readyz(site):
+    for one in site.services:
+        name, driver = site.of(one)
+        said = one.readyz()
+        assert said["cluster"]["owners"][name] == one.name == shown(driver).service
+        assert said["cluster"]["redis"]["ready"] and said["status"] == "ready"
+        other = next(switch for switch in site.switches if switch != name)
+        assert not said["switches"][other]["ready"]
+
+
+def test_the_switch_of_a_service_that_is_killed_is_the_others_with_all_its_calls(site):
+    name, driver = site.of(site.b)
+    client = site.client(site.b)
+    legs = calls_in_room(driver, client, "killed", 3)
+    client.ok("create_room", id="kept", sample_rate=8000)
+    client.ok("leg_record_start", id=legs[1][0])
+    client.event("recording.started")
+    number = shown(driver).number
+    shipped(site.b)
+    site.b.kill()
+    seconds = within(LONGEST_S, lambda: name in site.a.owned(), "the other has it")
+    print(f"the switch of a service that was killed was had again after {seconds:.1f} s")
+    assert here(site.a, legs, "killed") and up(driver, legs)
+    assert shown(driver).service == "a" and shown(driver).number > number
+    taker = site.client(site.a)
+    assert [taker.ok("get_room", id=room)["sample_rate"] for room in ("killed", "kept")] == [16000, 8000]
+    taker.ok("leg_record_stop", id=legs[1][0])
+    taker.event("recording.finished", leg_id=legs[1][0])
+    legs[2][1].hang_up()
+    taker.event("leg.disconnected", leg_id=legs[2][0])
+    # back to the one that was killed: of those that are here it is handed one, without a word to clients
+    site.b.start()
+    site.b.listening()
+    site.shared_out()
+    moved, _ = site.of(site.b)
+    told = {"switch": moved, "handed_over": True}
+    eventually(lambda: bool(site.b.heard("switch taken", **told)), "it was handed over", LONGEST_S)
+    assert up(driver, legs[:2])
+    assert site.b.heard("calls re-adopted", switch=moved)[-1]["legs"] == (2 if moved == name else 0)
+    assert len([one for one in taker.events if one["type"] == "leg.disconnected"]) == 1
+
+
+def test_one_that_stood_still_lets_go_of_what_another_has_by_now(site, told):
+    name, driver = site.of(site.b)
+    client, other = site.client(site.b), site.client(site.a)
+    legs = calls_in_room(driver, client, "stood", 2)
+    shipped(site.b)
+    site.b.signal(signal.SIGSTOP)
+    try:
+        its_own = set(driver.switch._connections)
+        within(LONGEST_S, lambda: name in site.a.owned(), "the other has it")
+        assert here(site.a, legs, "stood")
+        legs[1][1].hang_up()
+        other.event("leg.disconnected", leg_id=legs[1][0])
+        told.clear()
+    finally:
+        site.b.signal(signal.SIGCONT)
+    eventually(
+        lambda: bool(site.b.heard("switch is another service's now", switch=name)), "let go", LONGEST_S
+    )
+    eventually(lambda: site.b.readyz()["cluster"]["owners"][name] != "b", "it has let go", LONGEST_S)
+    said = [line for one, line in told if one in its_own]
+    assert all(line.startswith(QUESTIONS) for line in said), said
+    assert shown(driver).service == "a" and up(driver, legs[:1])
+    ends = {one["event_id"] for one in [*client.events, *other.events] if one["type"] == "leg.disconnected"}
+    assert len(ends) == 1  # told by one of them only
+
+
+def test_owners_go_on_without_redis_and_catch_up(site):
+    name, driver = site.of(site.a)
+    client = site.client(site.a)
+    ((leg, _),) = calls_in_room(driver, client, "alone", 1)
+    number = shown(driver).number
+    site.redis.stop()
+    eventually(lambda: not site.a.readyz()["cluster"]["redis"]["ready"], "it is seen to be gone", LONGEST_S)
+    gevent.sleep(3.5)  # longer than a lease: nobody lets go
+    client.ok("unmute_leg", id=leg)
+    driver.call()
+    second = client.event("leg.ringing", leg_type="sip_inbound")["leg_id"]
+    client.ok("answer_leg", id=second)
+    client.event("leg.connected", leg_id=second)
+    assert site.a.readyz()["status"] == "ready"
+    assert site.a.figure("vsi_esl_state_unshipped") > 0
+    site.redis.start()
+    shipped(site.a)
+    rows = site.redis.command("HKEYS", f"vsi:state:{name}")
+    assert {f"legs|{leg}", f"legs|{second}", "rooms|alone"} <= set(rows)
+    assert site.redis.command("HGET", "vsi:where", f"leg/{second}") == name
+    assert shown(driver) == fence.Fence(number, "a")
+
+
+def test_a_service_that_stops_hands_over_at_once_and_nothing_is_waited_for(site):
+    name, driver = site.of(site.b)
+    client = site.client(site.b)
+    legs = calls_in_room(driver, client, "stopped", 2)
+    site.b.stop()
+    within(LONGEST_S, lambda: name in site.a.owned(), "the other has it")
+    assert here(site.a, legs, "stopped") and up(driver, legs)
+    told = {"switch": name, "fence": shown(driver).number, "handed_over": True}
+    eventually(lambda: bool(site.a.heard("switch taken", **told)), "without a wait", LONGEST_S)
+
+
+def test_one_that_alone_is_cut_off_from_redis_lets_go(site):
+    name, driver = site.of(site.b)
+    client = site.client(site.b)
+    legs = calls_in_room(driver, client, "cut", 1)
+    shipped(site.b)
+    site.relay.go_dead()
+    try:
+        within(LONGEST_S, lambda: name in site.a.owned(), "the other has it")
+        eventually(lambda: name not in site.b.owned(), "it has let go", LONGEST_S)
+        assert here(site.a, legs, "cut") and shown(driver).service == "a"
+        assert client.error("mute_leg", id=legs[0][0])[0] == 503
+    finally:
+        site.relay.come_back()
+    site.shared_out()
+    assert up(driver, legs)

@@ -1,0 +1,165 @@
+"""Leases in Redis: which service has which switch, and which services there are.
+
+A lease is a key that expires. Each turn of a switch has a fence, a number that only grows. What is promised
+is what one Redis promises: after a failover to a replica the last moments may be missing, a lease among them;
+the switch itself, which shows the fence, covers that (see `vsi_esl.ownership`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+import structlog
+
+from .connection import RedisConnection
+
+log = structlog.get_logger(__name__)
+
+LEASE_S = 5.0
+HEARTBEAT_S = 4.0
+"""How long a service counts as there. Less than a lease: who is gone has no share any more when its leases
+run out."""
+HANDED_OVER_S = 60.0
+"""How long a lease that was given up is known to have been."""
+
+
+class Owners(Protocol):
+    """Which service has which switch, as the parts of a service may ask it."""
+
+    def owned(self, switch: str) -> bool:
+        """Whether this service has it."""
+
+    def owner_of(self, switch: str) -> str:
+        """The name of the service that had it a moment ago; empty for none."""
+
+    def fence(self, switch: str) -> int:
+        """The fence of this service's turn; 0 when it is another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a lease."""
+
+    fence: int
+    service: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A service that is there."""
+
+    name: str
+    id: str
+    weight: int = 1
+    leaving: bool = False
+    """It stops: no switch is for it any more."""
+    group: str = ""
+    """The same of all that have the same switches in their settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a turn has found."""
+
+    alone: bool = True
+    """No other service has our name."""
+    holders: dict[str, Holder] = field(default_factory=dict)
+    """By switch; of those that nobody has there is none."""
+    fences: dict[str, int] = field(default_factory=dict)
+    """By switch, the highest that was given."""
+    peers: dict[str, Peer] = field(default_factory=dict)
+    """The services that are there, this one included, by name."""
+    kept: dict[str, bool] = field(default_factory=dict)
+    """Whether each of our leases was renewed."""
+
+
+class LeaseBook:
+    """The leases of one deployment, as the service `name` uses them. `id` is its state database's: whoever
+    has the same is a later process of the same service, since one process only has that file."""
+
+    def __init__(self, redis: RedisConnection, name: str, id: str) -> None:
+        self._redis = redis
+        self.name, self.id = name, id
+        self._holder = f"{name} {id}"
+
+    def turn(self, switches: Sequence[str], mine: Mapping[str, int], told: Mapping[str, Any]) -> View:
+        """Say that we are there (`told` beside name and id), renew our leases (switch -> fence), and look at
+        all. Raises RedisUnavailable."""
+        key = self._redis.key
+        members = {"name": self.name, "id": self.id, **told}
+        commands: list[Any] = [
+            self._redis.words(
+                "heartbeat",
+                [key("service", self.name), key("services")],
+                [self.name, self.id, orjson.dumps(members), round(HEARTBEAT_S * 1000)],
+            ),
+            ("ZRANGE", key("services"), 0, -1),
+            ("MGET", *(key("lease", one) for one in switches), *(key("fence", one) for one in switches)),
+        ]
+        if mine:
+            keys = [key(kind, one) for one in mine for kind in ("lease", "fence")]
+            args: list[str | bytes | int | float] = [self._holder, round(LEASE_S * 1000), *mine.values()]
+            commands.insert(0, self._redis.words("renew", keys, args))
+        answers = self._redis.pipeline(commands)
+        kept = dict(zip(mine, map(bool, answers.pop(0)), strict=True)) if mine else {}
+        alone, names, found = answers
+        held, fences = found[: len(switches)], found[len(switches) :]
+        known = [name.decode() for name in names]
+        told_by = self._redis.command("MGET", *(key("service", name) for name in known)) if known else []
+        return View(
+            bool(alone),
+            {one: holder for one, text in zip(switches, held, strict=True) if (holder := _holder(text))},
+            {one: int(text or 0) for one, text in zip(switches, fences, strict=True)},
+            {peer.name: peer for text in told_by if (peer := _peer(text))},
+            kept,
+        )
+
+    def take(self, switch: str, above: int) -> tuple[int, bool]:
+        """Take a lease that nobody has, or that a process of ours had. The fence, which is above this number
+        and all before; 0 when another was faster. And whether it was handed over: nobody acts any more who
+        had it. Raises RedisUnavailable."""
+        keys = [self._redis.key(kind, switch) for kind in ("lease", "fence", "given")]
+        fence, clean = self._redis.run("take", keys, [self._holder, round(LEASE_S * 1000), above])
+        return int(fence), bool(clean)
+
+    def give(self, switch: str, fence: int) -> bool:
+        """Hand a lease over to whoever takes it: nothing is done with the switch any more. False when it was
+        another's already. Raises RedisUnavailable."""
+        keys = [self._redis.key(kind, switch) for kind in ("lease", "given")]
+        return bool(self._redis.run("give", keys, [self._holder, fence, round(HANDED_OVER_S * 1000)]))
+
+    def farewell(self) -> None:
+        """Be there no more. Raises RedisUnavailable."""
+        keys = [self._redis.key("service", self.name), self._redis.key("services")]
+        self._redis.run("farewell", keys, [self.name, self.id])
+
+    def ours(self, holder: Holder) -> bool:
+        """Whether a process of this service has it: this one or the one before."""
+        return (holder.service, holder.id) == (self.name, self.id)
+
+
+def _holder(text: bytes | None) -> Holder | None:
+    fence, _, rest = (text or b"").decode(errors="replace").partition(" ")
+    service, _, id = rest.partition(" ")
+    return Holder(int(fence), service, id) if fence.isdecimal() and service else None
+
+
+def _peer(text: bytes | None) -> Peer | None:
+    if text is None:
+        return None
+    try:
+        members = orjson.loads(text)
+        return Peer(
+            members["name"],
+            members["id"],
+            int(members["weight"]),
+            bool(members["leaving"]),
+            str(members["group"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        log.error("what a service says of itself cannot be read")
+        return None

@@ -1,0 +1,126 @@
+"""What is done on the Redis server in one step, all of it: Lua, run there by its SHA-1 (EVALSHA).
+
+Each takes its keys as KEYS, as the documentation of EVAL asks. They take several keys without a common hash
+tag, so a Redis Cluster is not for them: one server, or one with replicas and Sentinels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+from .command_scripts import COMMAND_SCRIPTS
+from .event_scripts import EVENT_SCRIPTS
+
+CHECK_FENCE = """
+-- a service whose fence is below the highest that was ever given has lost the switch
+local function stale(key, fence)
+  return tonumber(redis.call('GET', key) or '0') > tonumber(fence)
+end
+"""
+
+SCRIPTS: dict[str, str] = {
+    **EVENT_SCRIPTS,
+    **COMMAND_SCRIPTS,
+    # KEYS: the service's key, that of all services; ARGV: its name, id, what it tells, milliseconds.
+    # 0 when another with this name is there.
+    "heartbeat": """
+local there = redis.call('GET', KEYS[1])
+if there and cjson.decode(there).id ~= ARGV[2] then return 0 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 86400000)
+return 1
+""",
+    # KEYS: the service's key, that of all services; ARGV: its name, id
+    "farewell": """
+local there = redis.call('GET', KEYS[1])
+if there and cjson.decode(there).id == ARGV[2] then redis.call('DEL', KEYS[1]) end
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 1
+""",
+    # KEYS: lease, fence, hand-over; ARGV: "name id", milliseconds, what the new fence has to be above.
+    # The new fence (0: it is held by another), and 1 when it was handed over.
+    "take": """
+local held = redis.call('GET', KEYS[1])
+if held and string.gsub(held, '^%d+ ', '') ~= ARGV[1] then return {0, 0} end
+local before = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[3]))
+local fence = string.format('%d', before + 1)
+local clean = redis.call('GET', KEYS[3]) == string.format('%d', before) and 1 or 0
+redis.call('SET', KEYS[2], fence)
+redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[1], 'PX', ARGV[2])
+redis.call('DEL', KEYS[3])
+return {tonumber(fence), clean}
+""",
+    # KEYS: lease and fence of each switch; ARGV: "name id", milliseconds, the fence of each.
+    # For each 1, or 0 when it is another's. One that ran out and that nobody took is had again.
+    "renew": """
+local answers = {}
+for i = 1, #KEYS / 2 do
+  local lease, counter, fence = KEYS[2 * i - 1], KEYS[2 * i], ARGV[2 + i]
+  local mine = fence .. ' ' .. ARGV[1]
+  local held = redis.call('GET', lease)
+  if held == mine then
+    redis.call('PEXPIRE', lease, ARGV[2])
+    answers[i] = 1
+  elseif not held and tonumber(redis.call('GET', counter) or '0') <= tonumber(fence) then
+    redis.call('SET', counter, fence)
+    redis.call('SET', lease, mine, 'PX', ARGV[2])
+    answers[i] = 1
+  else
+    answers[i] = 0
+  end
+end
+return answers
+""",
+    # KEYS: lease, hand-over; ARGV: "name id", fence, milliseconds for which the hand-over is remembered
+    "give": """
+if redis.call('GET', KEYS[1]) ~= ARGV[2] .. ' ' .. ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return 1
+""",
+    # KEYS: the switch's state, its fence, where things are; ARGV: fence, the switch, then of each change
+    # its field and its value (empty: delete). A first field "*" stands for all that there was.
+    # 0 when the switch is another's by now.
+    "write state": CHECK_FENCE
+    + """
+if stale(KEYS[2], ARGV[1]) then return 0 end
+local function place(field)
+  local kind, id = string.match(field, '^(%a+)|(.*)$')
+  if kind == 'legs' then return 'leg/' .. id end
+  if kind == 'rooms' then return 'room/' .. id end
+end
+local function leave(field)
+  local name = place(field)
+  if name and redis.call('HGET', KEYS[3], name) == ARGV[2] then redis.call('HDEL', KEYS[3], name) end
+end
+local first = 3
+if ARGV[3] == '*' then
+  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do leave(field) end
+  redis.call('DEL', KEYS[1])
+  first = 5
+end
+for i = first, #ARGV, 2 do
+  local field, value = ARGV[i], ARGV[i + 1]
+  if value == '' then
+    redis.call('HDEL', KEYS[1], field)
+    leave(field)
+  else
+    redis.call('HSET', KEYS[1], field, value)
+    local name = place(field)
+    if name then redis.call('HSET', KEYS[3], name, ARGV[2]) end
+  end
+end
+redis.call('HSET', KEYS[1], '#fence', ARGV[1])
+return 1
+""",
+}
+
+
+@cache
+def sha_of(script: str) -> str:
+    """The name under which the server knows a script of this name."""
+    return hashlib.sha1(SCRIPTS[script].encode(), usedforsecurity=False).hexdigest()

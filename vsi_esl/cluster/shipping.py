@@ -1,0 +1,259 @@
+"""The state of our switches on its way to Redis: behind, in order for each row, and never waited for.
+
+SQLite has all of it (`storage.state`), which is what waits while Redis is away: of each row the last change,
+so that it is bounded by what there is. Each batch carries the fence of our turn, and is refused when the
+switch is another service's by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import gevent
+import orjson
+import structlog
+from gevent.event import Event as Signal
+
+from ..storage.state import KEYS, StateStore
+from .connection import RedisConnection, RedisRefused, RedisUnavailable
+
+log = structlog.get_logger(__name__)
+
+GATHER_S = 0.02
+"""How long changes are gathered before they are sent together."""
+RETRY_S = 0.2
+BATCH = 200
+"""Most changes in one script: meanwhile Redis does nothing else."""
+MOST = 50_000
+"""Changes of one switch that wait; with more all of its rows are sent, when Redis is back."""
+READ_S = 10.0
+
+Row: TypeAlias = "tuple[Any, ...]"
+Key: TypeAlias = "tuple[str, Row]"
+"""Table and key."""
+EVERYTHING = "*"
+FENCE = "#fence"
+
+
+class Shipping:
+    """Ships the rows that `place` finds a switch for, of the switches that are ours. `refused` is told of one
+    that is another's.
+
+    `shipped` counts rows, `batches` the scripts, `turned_down` the batches that came too late.
+    """
+
+    def __init__(
+        self,
+        state: StateStore,
+        redis: RedisConnection,
+        place: Callable[[str, Row, Row], str],
+        refused: Callable[[str], None],
+    ) -> None:
+        self._state, self._redis, self._place, self._refused = state, redis, place, refused
+        self._fences: dict[str, int] = {}
+        self._placed: dict[Key, str] = {}
+        self._waiting: dict[str, dict[str, str]] = {}
+        """By switch: field -> value, empty for one that is deleted."""
+        self._whole: set[str] = set()
+        """Switches of which Redis is to get all rows anew."""
+        self._work, self._idle = Signal(), Signal()
+        self._idle.set()
+        self._server = ""
+        self._greenlet: gevent.Greenlet | None = None
+        self.shipped = self.batches = self.turned_down = 0
+        for table, key, row in state.everything():
+            self._find(table, key, row)
+        state.follow(self.changed)
+
+    def __len__(self) -> int:
+        """Rows that wait."""
+        return sum(map(len, self._waiting.values()))
+
+    def start(self) -> None:
+        """Begin to ship."""
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self, limit: float) -> bool:
+        """Ship what waits, for so many seconds at most; whether all of it was."""
+        done = self.flush(limit)
+        if self._greenlet is not None:
+            self._greenlet.kill()
+        self._state.follow(lambda *_: None)
+        return done
+
+    def flush(self, limit: float) -> bool:
+        """Wait until nothing waits, for so many seconds at most."""
+        return bool(self._idle.wait(limit)) if self._redis.available else not len(self)
+
+    # -- whose rows are whose -----------------------------------------------------------------------------
+
+    def own(self, switch: str, fence: int, *, whole: bool) -> None:
+        """The switch is ours: ship its rows from now on, with `whole` all that there are."""
+        self._fences[switch] = fence
+        if whole:
+            self._whole.add(switch)
+            self._wake()
+
+    def disown(self, switch: str) -> None:
+        """It is not ours any more: what waits is not to be shipped."""
+        self._fences.pop(switch, None)
+        self._waiting.pop(switch, None)
+        self._whole.discard(switch)
+
+    def keys_of(self, switch: str) -> list[Key]:
+        """What we have of a switch."""
+        return [key for key, of in self._placed.items() if of == switch]
+
+    def read(self, switch: str) -> tuple[int, dict[Key, Row]]:
+        """What Redis has of a switch: the fence of who wrote it, 0 for nobody, and the rows. Raises
+        RedisUnavailable."""
+        found: Mapping[Any, bytes] = self._redis.command(
+            "HGETALL", self._redis.key("state", switch), timeout=READ_S
+        )
+        rows: dict[Key, Row] = {}
+        fence = 0
+        for field, value in found.items():
+            name = field.decode()
+            if name == FENCE:
+                fence = int(value)
+                continue
+            try:
+                table, row = name.partition("|")[0], tuple(orjson.loads(value))
+                rows[table, row[: len(KEYS[table])]] = row
+            except (ValueError, TypeError, LookupError):
+                log.error("a row of another service cannot be read", switch=switch, table=name[:20])
+        return fence, rows
+
+    def adopted(self, switch: str, keys: Iterable[Key]) -> None:
+        """These rows, which were put into the state without our being told, are of this switch."""
+        for key in keys:
+            self._placed[key] = switch
+
+    def forgotten(self, keys: Iterable[Key]) -> None:
+        """These have gone from the state."""
+        for key in keys:
+            self._placed.pop(key, None)
+
+    # -- changes -------------------------------------------------------------------------------------------
+
+    def changed(self, table: str, key: Row, row: Row | None) -> None:
+        """A row of the state has changed, or is gone (None)."""
+        known = self._placed.get((table, key), "")
+        if row is None:
+            self._placed.pop((table, key), None)
+            self._put(known, table, key, None)
+            return
+        now = self._find(table, key, row)
+        if known and known != now:
+            self._put(known, table, key, None)
+        self._put(now, table, key, row)
+
+    def _find(self, table: str, key: Row, row: Row) -> str:
+        known = self._placed.get((table, key), "")
+        switch = self._place(table, key, row) or known
+        if switch:
+            self._placed[table, key] = switch
+        return switch
+
+    def _put(self, switch: str, table: str, key: Row, row: Row | None) -> None:
+        if switch not in self._fences:
+            return
+        waiting = self._waiting.setdefault(switch, {})
+        field = "|".join((table, *map(str, key)))
+        waiting.pop(field, None)
+        waiting[field] = "" if row is None else orjson.dumps(row).decode()
+        if len(waiting) > MOST:
+            self._whole.add(switch)
+            del self._waiting[switch]
+        self._wake()
+
+    def _wake(self) -> None:
+        self._idle.clear()
+        self._work.set()
+
+    # -- shipping ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            self._work.wait()
+            gevent.sleep(GATHER_S)
+            self._work.clear()
+            try:
+                self._ship()
+            except RedisUnavailable:
+                self._work.set()
+                gevent.sleep(RETRY_S)
+            except Exception:
+                log.exception("state not shipped to Redis")
+                self._work.set()
+                gevent.sleep(RETRY_S)
+            if not (self._waiting or self._whole):
+                self._idle.set()
+
+    def check_server(self) -> None:
+        """Redis is there (again). Another server may lack what the one before had not passed on yet."""
+        if self._server and self._redis.server != self._server:
+            self._whole |= self._fences.keys()
+            self._wake()
+        self._server = self._redis.server
+
+    def _ship(self) -> None:
+        for switch in list(self._whole):
+            self._whole.discard(switch)
+            self._waiting.pop(switch, None)
+            try:
+                self._ship_whole(switch)
+            except RedisUnavailable:
+                if switch in self._fences:
+                    self._whole.add(switch)
+                raise
+        for switch in list(self._waiting):
+            changes = self._waiting.pop(switch, {})
+            while changes:
+                some = dict(list(changes.items())[:BATCH])
+                try:
+                    kept = self._send(switch, some)
+                except RedisUnavailable:
+                    if switch in self._fences:
+                        self._waiting[switch] = changes | self._waiting.get(switch, {})
+                    raise
+                if not kept:
+                    break
+                changes = {field: value for field, value in changes.items() if field not in some}
+
+    def _ship_whole(self, switch: str) -> None:
+        keys = set(self.keys_of(switch))
+        rows = [(t, k, row) for t, k, row in self._state.everything() if (t, k) in keys]
+        fields = {"|".join((t, *map(str, k))): orjson.dumps(row).decode() for t, k, row in rows}
+        items = list(fields.items())
+        first = {EVERYTHING: EVERYTHING, **dict(items[:BATCH])}
+        if not self._send(switch, first):
+            return
+        for start in range(BATCH, len(items), BATCH):
+            # what changed meanwhile waits, and is sent behind it
+            if not self._send(switch, dict(items[start : start + BATCH])):
+                return
+
+    def _send(self, switch: str, changes: Mapping[str, str]) -> bool:
+        fence = self._fences.get(switch)
+        if fence is None:
+            return False
+        key = self._redis.key
+        words = [word for pair in changes.items() for word in pair]
+        self.batches += 1
+        try:
+            kept = self._redis.run(
+                "write state",
+                [key("state", switch), key("fence", switch), key("where")],
+                [fence, switch, *words],
+            )
+        except RedisRefused:
+            return False  # logged; a row that Redis does not take must not hold up the others
+        if not kept:
+            self.turned_down += 1
+            self.disown(switch)
+            self._refused(switch)
+            return False
+        self.shipped += len(changes)
+        return True

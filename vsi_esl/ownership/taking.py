@@ -1,0 +1,192 @@
+"""A switch comes to this service, with all that was known of it, or goes from it: the model follows.
+
+What comes is restored as after a restart, from the rows of that switch alone, and re-adopted at the connect
+that follows. What goes is forgotten without a word: whoever has the switch now tells of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+import structlog
+from greenswitch.esl import NotConnectedError
+
+from ..calls import draining, endings
+from ..calls.context import Context
+from ..calls.nodes import Node
+from ..cluster.connection import RedisUnavailable
+from ..cluster.shipping import Key, Row, Shipping
+from ..errors import SwitchUnavailable
+from ..model.channel import DEFAULT_NODE
+from ..storage.state import NODE
+from ..switch.esl.client import AuthenticationFailed, CommandTimeout, EslClient
+from ..switch.lines import builder
+from ..switch.lines import fence as lines
+from ..switch.lines.fence import Fence
+from ..translate import adoption, giving_up
+from .turn import Turn
+
+log = structlog.get_logger(__name__)
+
+FLUSH_S = 3.0
+"""How long a hand-over waits for what is known to be in Redis."""
+CORE = "core_uuid"
+MEMBERS = ("leg_id", "id")
+"""Where an item that does not name its switch names a leg."""
+
+
+class Taking:
+    """See `owning.Hands`."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self.shipping: Shipping
+        self.flush_events: Callable[[float], None] = lambda limit: None
+        """Waits until what was told is in Redis, for so many seconds at most."""
+
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    def place(self, table: str, key: Row, row: Row) -> str:
+        """The switch that a row of the state is about; empty for one that is this service's own."""
+        if table in NODE:
+            return str(row[NODE[table]])
+        if table == "facts":
+            name, _, switch = str(row[0]).partition(" ")
+            return (switch or DEFAULT_NODE) if name == CORE else ""
+        kind, id, text = row
+        if kind == draining.KIND:
+            return str(id)
+        return self._of_item(orjson.loads(text))
+
+    def _of_item(self, body: dict[str, Any]) -> str:
+        if switch := body.get("node") or body.get("switch"):  # as a call's record has it
+            return str(switch)
+        for member in MEMBERS:
+            leg_id = body.get(member)
+            if isinstance(leg_id, str) and (found := self._of_leg(leg_id)):
+                return found
+        room = self._ctx.rooms.find(str(body.get("room_id") or ""))
+        return room.node if room is not None else ""
+
+    def _of_leg(self, leg_id: str) -> str:
+        leg = self._ctx.legs.find(leg_id)
+        return leg.node if leg is not None else self._ctx.state.node_of_leg(leg_id)
+
+    def restore_own(self) -> None:
+        """At start: what is no switch's."""
+        placed = {key for node in self._ctx.nodes for key in self.shipping.keys_of(node.name)}
+        own = {(table, key) for table, key, _ in self._ctx.state.everything()} - placed
+        self._restore(own)
+
+    # -- it comes ------------------------------------------------------------------------------------------
+
+    def take(self, turn: Turn) -> None:
+        ctx, switch = self._ctx, turn.switch
+        node = self._node(switch)
+        self._bring(turn)
+        ctx.state.save_fact(_fact(switch), str(turn.fence.number))
+        self.shipping.own(switch, turn.fence.number, whole=True)
+        node.guard = turn
+        self._restore(set(self.shipping.keys_of(switch)))
+        ctx.moments.taken(ctx, node)
+        giving_up.await_return(ctx, node)
+        node.start()
+
+    def _bring(self, turn: Turn) -> None:
+        """Have the rows that another service wrote last, if one did."""
+        ours = self.remembered(turn.switch)
+        try:
+            writer, rows = self.shipping.read(turn.switch)
+        except RedisUnavailable:
+            if ours == turn.fence.number:
+                return  # the switch says that nobody had it since
+            raise
+        if writer > ours:
+            self._replace(turn.switch, rows.items())
+            log.info("state of a switch taken over", switch=turn.switch, rows=len(rows))
+
+    def _replace(self, switch: str, rows: Iterable[tuple[Key, Row]]) -> None:
+        gone = self.shipping.keys_of(switch)
+        self.shipping.forgotten(gone)
+        come = dict(rows)
+        self._ctx.state.replace(gone, [(table, row) for (table, _), row in come.items()])
+        self.shipping.adopted(switch, come)
+
+    def _restore(self, keys: set[Key]) -> None:
+        ctx = self._ctx
+        with ctx.state.showing(keys):
+            for room in ctx.state.rooms():
+                if ctx.rooms.find(room.id) is None:
+                    ctx.rooms.add(room)
+            endings.restore(ctx)
+            ctx.moments.restore(ctx)
+            draining.restore(ctx)
+
+    # -- it goes -------------------------------------------------------------------------------------------
+
+    def let_go(self, switch: str, *, hand_over: bool) -> None:
+        ctx, node = self._ctx, self._node(switch)
+        node.leave("another service has this switch")
+        if hand_over:
+            # behind the next turn's fence nothing of this one is taken any more
+            self.flush_events(FLUSH_S)
+            if not self.shipping.flush(FLUSH_S):
+                log.warning("not all that is known of a switch is in Redis", switch=switch)
+        self.shipping.disown(switch)
+        ctx.timers.cancel(node.name)
+        adoption.lost(ctx, node)
+        ctx.moments.released(ctx, node)
+        keys = self.shipping.keys_of(switch)
+        for leg in adoption.legs_on(ctx, node):
+            ctx.timers.cancel(leg.id)
+            ctx.legs.remove(leg)
+        for table, key in keys:
+            if table == "legs":
+                ctx.legs.departing.discard(key[0])
+                ctx.legs.webhooks.pop(key[0], None)
+            elif table == "items" and key[0] == endings.PRESUMED:
+                ctx.legs.presumed_ended.pop(key[1], None)
+        for room in ctx.rooms:
+            if room.node == switch:
+                ctx.timers.cancel(room.id)
+                ctx.rooms.remove(room)
+        # in this order: of what is gone here Redis has the last word, whatever comes between
+        ctx.state.save_fact(_fact(switch), "0")
+        ctx.state.replace(keys, ())
+        self.shipping.forgotten(keys)
+        node.guard, node.drained = None, False
+
+    # -- questions -----------------------------------------------------------------------------------------
+
+    def probe(self, switch: str) -> Fence | None:
+        settings = self._node(switch).settings
+        client = EslClient(settings.host, settings.port, settings.password, timeout=settings.connect_timeout)
+        try:
+            client.connect()
+            return lines.read(client.send(builder.api(lines.SHOWN), settings.command_timeout))
+        except (NotConnectedError, CommandTimeout, AuthenticationFailed, OSError) as error:
+            raise SwitchUnavailable(f"not connected to the switch: {error}") from error
+        finally:
+            client.close()
+
+    def look(self, switch: str) -> None:
+        self._node(switch).confirm(anew=True)
+
+    def remembered(self, switch: str) -> int:
+        known = self._ctx.state.fact(_fact(switch)) or ""
+        return int(known) if known.isdecimal() else 0
+
+    def load(self, switch: str) -> int:
+        return self._ctx.legs.on(switch)
+
+    def _node(self, switch: str) -> Node:
+        node = self._ctx.nodes.find(switch)
+        if node is None:
+            raise LookupError(f"no switch {switch}")
+        return node
+
+
+def _fact(switch: str) -> str:
+    return f"fence {switch}"

@@ -1,0 +1,302 @@
+"""Where a command is done: here, or at the service that has what it names.
+
+What it names is looked for here, then where it was last, then at all others. The other service does the
+command as one of its own clients', with this client's scope and confinement, and what it answers is the
+answer. There is one hop: who is asked does it, or says that it has no such thing (any more).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import gevent
+import structlog
+
+from ..access.tokens import Access, Scope
+from ..calls.context import Context
+from ..calls.elsewhere import Answered
+from ..cluster.connection import RedisConnection
+from ..errors import NotSupported, Unavailable, VsiError
+from ..protocol import registry
+from ..protocol.confinement import OWNERS
+from ..protocol.ids import LegId, NewId, RoomId, RoomToJoin
+from ..protocol.registry import Command
+from . import moving
+from .asking import Asking, Message
+from .peers import Peers
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT_S = 30.0
+"""For a command that another service does."""
+WHO_TIMEOUT_S = 1.5
+"""For whether it has something."""
+STOP_S = 2.0
+MAX_KNOWN = 50_000
+CLAIM_MS = 10_000
+MOVED = 410
+"""What a service answers that has not (any more) what it is asked for; then nothing was done."""
+PLACED = {"create_leg": "leg", "create_room": "room", "webrtc_offer": "leg"}
+"""Commands that make something which may be at any service, and what."""
+MAKING = frozenset(("create_leg", "create_room", "add_leg_to_room"))
+"""Commands that make the room that they name."""
+OF_ITS_ROOM = frozenset(("remove_leg_from_room",))
+"""A leg that is elsewhere is not in the room either."""
+
+
+class Name(NamedTuple):
+    """A leg or room by its id."""
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class Commands:
+    """The commands of this service's clients, and those that others have it do."""
+
+    def __init__(self, ctx: Context, redis: RedisConnection, name: str, peers: Peers) -> None:
+        self._ctx, self._redis, self.name, self._peers = ctx, redis, name, peers
+        self._known: OrderedDict[Name, str] = OrderedDict()
+        """Where something was when it was last heard of."""
+        self.unowned: Callable[[], list[str]] = list
+        """Switches that no service has at the moment."""
+        self.asking = Asking(redis, name, serve=self._serve, there=lambda one: peers.find(one) is not None)
+        self.forwarded = self.done_for_others = 0
+
+    # -- a client's command --------------------------------------------------------------------------------
+
+    def run(
+        self, command: Command, payload: Any, arguments: Mapping[str, Any], access: Access
+    ) -> Answered | None:
+        """The answer of another service; None for what is to be done here. Raises VsiError."""
+        message = {"op": "command", "name": command.name, "payload": payload, "access": _told(access)}
+        if command.schema is None:
+            return self._views(command, message, access)
+        names = names_in(command, arguments)
+        if not names and command.name not in PLACED:
+            return None
+        try:
+            return self._routed(command, names, arguments, message)
+        except VsiError as error:
+            if error.code != MOVED:
+                raise
+        self._forget(names)
+        return self._routed(command, names, arguments, message)
+
+    def _routed(
+        self, command: Command, names: list[Name], arguments: Mapping[str, Any], message: Message
+    ) -> Answered | None:
+        places = {name: place for name in names if (place := self._place(name, command.name in MAKING))}
+        services = set(places.values())
+        if len(services) > 1 and not self._brought_together(command, places):
+            raise _apart(names)
+        new = [name for name in names if name not in places and name.kind == "room"]
+        if len(services) > 1:
+            target = places[next(name for name in names if name.kind == "leg")]
+        elif services:
+            target = services.pop()
+            if new and command.name == "add_leg_to_room" and self._claimed(new[0], target) != target:
+                raise Unavailable(f"{new[0]} is being made at another service")
+        elif command.name not in PLACED:
+            return None  # nobody has it: it fails here as it would anywhere
+        else:
+            target = self._best(arguments)
+            target = self._claimed(new[0], target) if new else target
+        there = [list(name) for name, place in places.items() if place == target]
+        return None if target == self.name else self._at(target, {**message, "names": there})
+
+    def _at(self, service: str, message: Message) -> Answered:
+        """Have another service do it."""
+        names = [Name(*name) for name in message["names"]]
+        self.forwarded += 1
+        try:
+            data = self.asking.ask(service, message, TIMEOUT_S)
+        except VsiError as error:
+            if error.code == Unavailable.code:
+                self._forget(names)
+            raise
+        for name in names:
+            self._learn(name, service)
+        made = PLACED.get(message["name"])
+        if made is not None and isinstance(id := data.get("leg_id", data.get("id")), str):
+            self._learn(Name(made, id), service)
+        return Answered(data)
+
+    def _views(self, command: Command, message: Message, access: Access) -> Answered | None:
+        """What all services have of a list. Without Redis it is what is here, as the events are then."""
+        others = list(self._peers.others)
+        if not others or not self._redis.available:
+            return None
+        message = {**message, "names": []}
+        asked = {one: gevent.spawn(self._asked, one, message, TIMEOUT_S) for one in others}
+        rows = list(registry.done_here(self._ctx, command, {}, access))
+        for service, greenlet in asked.items():
+            found = greenlet.get()
+            if not isinstance(found, VsiError):
+                rows += found
+            elif self._peers.find(service) is not None:
+                raise found  # else it is gone, and has none
+        return Answered(rows)
+
+    def _asked(self, service: str, message: Message, timeout: float) -> Any:
+        """What it answers, or the error."""
+        try:
+            return self.asking.ask(service, message, timeout)
+        except VsiError as error:
+            return error
+
+    # -- where something is --------------------------------------------------------------------------------
+
+    def _here(self, name: Name) -> bool:
+        return bool(OWNERS[LegId if name.kind == "leg" else RoomId](self._ctx, name.id))
+
+    def _place(self, name: Name, making: bool) -> str:
+        """The service that has it; empty when nobody does. Raises Unavailable when that is not known. A
+        room that the command makes (`making`) is made here when others cannot be asked."""
+        if self._here(name):
+            return self.name
+        known = self._known.get(name, "")
+        if known and self._peers.find(known) is not None:
+            return known
+        if not self._redis.available:
+            if making and name.kind == "room":
+                return ""
+            raise Unavailable(f"{name} is not here, and without Redis others cannot be asked")
+        if found := self._ask_around(name):
+            return found
+        if known:
+            raise Unavailable(f"{name} was at service {known}, which is not there")
+        if (switch := self._switch_of(name)) in self.unowned():
+            raise Unavailable(f"{name} is on switch {switch}, which no service has now")
+        return ""
+
+    def _switch_of(self, name: Name) -> str:
+        """The switch that it is on by what is known in Redis; empty for none."""
+        found = self._redis.command("HGET", self._redis.key("where"), f"{name.kind}/{name.id}")
+        return found.decode() if found is not None else ""
+
+    def _ask_around(self, name: Name) -> str:
+        message = {"op": "has", "names": [list(name)]}
+        asked = {one: gevent.spawn(self._asked, one, message, WHO_TIMEOUT_S) for one in self._peers.others}
+        silent = None
+        for service, greenlet in asked.items():
+            found = greenlet.get()
+            if isinstance(found, VsiError):
+                silent = found if self._peers.find(service) is not None else silent
+            elif found:
+                self._learn(name, service)
+                return service
+        if silent is not None:
+            raise Unavailable(f"{name} is not here: {silent.message}")
+        return ""
+
+    def _learn(self, name: Name, service: str) -> None:
+        self._known[name] = service
+        self._known.move_to_end(name)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+
+    def _forget(self, names: list[Name]) -> None:
+        for name in names:
+            self._known.pop(name, None)
+
+    # -- where something is to be --------------------------------------------------------------------------
+
+    def _best(self, arguments: Mapping[str, Any]) -> str:
+        """The service whose switch has the least to do; this one where that is equal, or nobody has one."""
+        everyone = [self._peers.own, *(self._peers.others.values() if self._redis.available else ())]
+        trunk = arguments.get("trunk", "")
+        if trunk and not any(one.best(trunk) for one in everyone):
+            return self.name  # it says that there is none, or who has it was not asked for it yet
+        able = [(load.share, one.name) for one in everyone if (load := one.best(trunk)) is not None]
+        return min(able, key=lambda one: (one[0], one[1] != self.name), default=(0.0, self.name))[1]
+
+    def _claimed(self, room: Name, service: str) -> str:
+        """The service that makes a room: this one, unless another was told to a moment ago."""
+        if not self._redis.available:
+            return service
+        key = self._redis.key("claim", "room", room.id)
+        if self._redis.command("SET", key, service, "NX", "PX", CLAIM_MS):
+            return service
+        holder = self._redis.command("GET", key)
+        name = service if holder is None else str(holder.decode())
+        return name if name == self.name or self._peers.find(name) is not None else service
+
+    def _brought_together(self, command: Command, places: Mapping[Name, str]) -> bool:
+        """A room that nothing is in goes to the leg that joins it."""
+        rooms = [name for name in places if name.kind == "room"]
+        legs = [name for name in places if name.kind == "leg"]
+        if command.name != "add_leg_to_room" or not (rooms and legs):
+            return False
+        room, target = rooms[0], places[legs[0]]
+        given = self._have(places[room], {"op": "give room", "id": room.id})
+        self._forget([room])
+        return given is not None and self._have(target, {"op": "take room", "room": given})
+
+    def _have(self, service: str, message: Message) -> Any:
+        """What a service, which may be this one, answers."""
+        if service == self.name:
+            return self._serve(message)
+        return self.asking.ask(service, message, WHO_TIMEOUT_S)
+
+    # -- for another service -------------------------------------------------------------------------------
+
+    def _serve(self, message: Message) -> Any:
+        """What another service asks. Raises VsiError."""
+        match message["op"]:
+            case "has":
+                return self._has(message)
+            case "command":
+                return self._do(message)
+            case "give room":
+                return moving.give(self._ctx, message["id"])
+            case "take room":
+                return moving.take(self._ctx, message["room"])
+        raise NotSupported("a service of this version cannot do that for another")
+
+    def _has(self, message: Message) -> bool:
+        return any(self._here(Name(*name)) for name in message["names"])
+
+    def _do(self, message: Message) -> Any:
+        if message["names"] and not self._has(message):
+            raise VsiError("it is not here any more", MOVED)
+        self.done_for_others += 1
+        name, payload, told = message["name"], message["payload"], message["access"]
+        access = Access(told["name"], Scope(told["scope"]), told["pattern"])
+        with registry.log_lines(name, message["id"], payload):
+            return registry.dispatch(self._ctx, name, payload, access, forwarded=True)
+
+
+def names_in(command: Command, arguments: Mapping[str, Any]) -> list[Name]:
+    """The legs and rooms that a command names; what is a part of one of them is where that is."""
+    found = []
+    for member, value in arguments.items():
+        field = command.schema.fields[member] if command.schema is not None else None
+        if not value or not isinstance(field, LegId | RoomId | RoomToJoin | NewId):
+            continue
+        if field.kind is RoomId:
+            found.append(Name("room", value))
+        elif field.kind is LegId and command.name not in OF_ITS_ROOM:
+            found.append(Name("leg", value))
+    return found
+
+
+def _apart(names: list[Name]) -> NotSupported:
+    """In the words of one service with two switches."""
+    legs = [name for name in names if name.kind == "leg"]
+    rooms = [name for name in names if name.kind == "room"]
+    if len(rooms) > 1:
+        return NotSupported(f"rooms {rooms[0].id} and {rooms[1].id} are on different switches")
+    if rooms and legs:
+        return NotSupported(f"{legs[0]} is on another switch than {rooms[0]}")
+    return NotSupported(f"{' and '.join(map(str, names))} are on different switches")
+
+
+def _told(access: Access) -> dict[str, Any]:
+    """What a client may do, for whoever does its command."""
+    return {"name": access.name, "scope": int(access.scope), "pattern": access.pattern}

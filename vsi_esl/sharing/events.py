@@ -1,0 +1,439 @@
+"""The events of all services in one stream, from which each tells its clients.
+
+What a service publishes is in its own history first (`delivery.history`), is handed on to the stream from
+there, and told when it is read from it: so all clients of all services get all events in one order. While
+Redis is away the service tells its own clients of its own events, straight from the history (`apart`), and
+hands these on when it is back; they are not told again then.
+
+An event's id has its origin (the epoch of the publisher's history) and its number there, so that it exists
+without Redis, and is the same wherever the event comes from. It has as well the cursor that the publisher
+had read by then, from where on others look for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import gevent
+import structlog
+from gevent.event import Event as Signal
+from prometheus_client.core import Metric
+
+from ..cluster.connection import RedisConnection, RedisUnavailable
+from ..config.web import ReplaySettings
+from ..delivery.blocks import StoredEvent
+from ..delivery.bus import EventBus
+from ..delivery.history import NOTE_BITS, History
+from ..errors import VsiError
+from ..events.base import Event
+from ..ops.series import gauge, total
+from . import entries
+from .entries import Entry, Keys, Mark
+from .recent import Recent, Told
+
+log = structlog.get_logger(__name__)
+
+BLOCK_S = 2.0
+READ_AT_ONCE = 500
+SLACK_S = 3.0
+RETRY_S = 0.2
+SOON_S = 0.02
+TRIM_EVERY_S = 1.0
+TRIM_AT_ONCE = 256
+TRIM_ROUNDS = 40
+STOP_S = 2.0
+FORGET_MARKS_S = 60.0
+MAX_TIMES = 100
+"""Times of being cut off that are remembered; what is in the stream since then has been read long ago."""
+READ_AGAIN = 5000
+"""How far back a server that may lack the last writes is read once more."""
+START_S = 1.0
+HANDED_ON = "events_handed_on"
+"""The fact that says up to where the history was handed on, should Redis not know."""
+
+
+class Facts(Protocol):
+    """Where that is remembered (storage.state)."""
+
+    def fact(self, name: str) -> str | None: ...
+    def save_fact(self, name: str, value: str) -> None: ...
+
+
+class SharedEvents:
+    """The events of this service, as part of those of the deployment. `start`, then `stop`.
+
+    `marked(event)` is "SWITCH FENCE" for what an event is about, or nothing: what another owns by then is
+    refused.
+    """
+
+    def __init__(
+        self,
+        redis: RedisConnection,
+        history: History,
+        bus: EventBus,
+        settings: ReplaySettings,
+        *,
+        service: str,
+        marked: Callable[[Event], str],
+        facts: Facts,
+    ) -> None:
+        self._facts = facts
+        self.redis, self.history, self.bus, self._settings = redis, history, bus, settings
+        self.keys = Keys(redis, service)
+        self.recent = Recent()
+        self.read: int | None = None
+        """The cursor up to which the stream was read; None before the first look at it."""
+        self._began = self._seen = 0
+        """The cursor at that look, and the highest that was read."""
+        self._server = ""
+        self._turn = 0
+        """Counts the times that the stream was to be read again from further back."""
+        self.own_read = 0
+        """Our own last event that was read from it."""
+        self.told = self._started = history.newest
+        """Our own last event that our clients were told of."""
+        self.sent = self._known_sent()
+        """Our own last event that is in the stream, as far as we know."""
+        self._acked: int | None = None
+        """The same as Redis had it last, -1 for none; None when that is to be asked."""
+        self.webhooks: dict[int, bytes] = {}
+        """Of our own events that are not in the stream yet: who gets them (see `outboxes`)."""
+        self.mirrored: Callable[[StoredEvent, bytes], None] = lambda one, head: None
+        """Told of each event whose webhook is in Redis from now on."""
+        self._apart: deque[Mark] = deque(maxlen=MAX_TIMES)
+        """What was told apart; the last one is under way while `apart`."""
+        self.apart = False
+        self._marked = 0
+        """Up to which of our events others know that it was."""
+        self._marks: list[Mark] = []
+        self._last: dict[int, int] = {}
+        """Of each origin its last event that was read: what comes again was told."""
+        self._there, self._tell = Signal(), Signal()
+        self._greenlets: list[gevent.Greenlet] = []
+        self.handed_on = self.refused = self.received = self.lost = self.times_apart = 0
+        self.newest = 0
+        """The stream's cursor as it was told us last."""
+        bus.direct = False
+        history.note = self._note
+        history.mark = marked
+        bus.add_sink(self._published)
+
+    def _known_sent(self) -> int:
+        """What the process before had handed on, of this history; all there was before events were shared."""
+        origin, _, number = (self._facts.fact(HANDED_ON) or "").partition(" ")
+        if origin == str(self.history.epoch):
+            return min(int(number), self.history.newest)
+        return self.history.newest
+
+    def _remember_sent(self) -> None:
+        known = f"{self.history.epoch} {self.sent}"
+        if self._facts.fact(HANDED_ON) != known:
+            self._facts.save_fact(HANDED_ON, known)
+
+    def start(self) -> None:
+        self._remember_sent()
+        self._greenlets = [
+            gevent.spawn(work) for work in (self._hand_on, self._tell_apart, self._read_on, self._trim_on)
+        ]
+
+    def stop(self) -> None:
+        """Hand on what is left, for a moment; the next process does the rest."""
+        self.flush(STOP_S)
+        gevent.killall(self._greenlets)
+        self._greenlets = []
+        self._remember_sent()
+
+    def flush(self, limit: float) -> None:
+        """Wait until our own events are in the stream, or Redis is away; for so many seconds at most."""
+        with gevent.Timeout(limit, False):
+            while self.redis.available and self.waiting:
+                gevent.sleep(RETRY_S / 10)
+
+    @property
+    def waiting(self) -> int:
+        """Our own events that are not in the stream yet."""
+        return self.history.newest - self.sent
+
+    @property
+    def unread(self) -> int:
+        """Events of the stream that we have not read yet, as far as we know."""
+        return max(0, self.newest - (self.read or 0))
+
+    def series(self) -> Iterator[Metric]:
+        """What /metrics shows of it."""
+        waiting = "Own events that are not in the stream yet."
+        yield gauge("vsi_esl_stream_waiting", waiting, self.waiting)
+        yield gauge("vsi_esl_stream_lag", "Events of the stream that are not read yet.", self.unread)
+        apart = "Whether clients are told of own events only, as Redis is away."
+        yield gauge("vsi_esl_stream_apart", apart, int(self.apart))
+        yield total("vsi_esl_stream_handed_on", "Own events handed on to the stream.", self.handed_on)
+        yield total("vsi_esl_stream_received", "Events read from the stream.", self.received)
+        refused = "Own events not taken: another owned the switch by then."
+        yield total("vsi_esl_stream_refused", refused, self.refused)
+        yield total("vsi_esl_stream_lost", "Events that were gone when they were to be told.", self.lost)
+
+    def _note(self) -> int:
+        return (self.read or 0) & ((1 << NOTE_BITS) - 1)
+
+    def _published(self, event: Event, event_id: str, frame: bytes) -> None:
+        """A sink of the bus, behind the history's; does not wait."""
+        self._there.set()
+        if self.apart:
+            self._tell.set()
+
+    # -- to the stream -------------------------------------------------------------------------------------
+
+    def _hand_on(self) -> None:
+        self.redis.wait_available(START_S)  # else the first events are told apart
+        while True:
+            if self._acked is not None:
+                self._there.wait(RETRY_S if self.apart else None)
+            self._there.clear()
+            try:
+                if self._acked is None:
+                    self._compare()
+                while self._send_page():
+                    pass
+                if self.apart and not self._unmarked() and self.sent == self.told == self.history.newest:
+                    self._together()
+            except RedisUnavailable:
+                self._acked = None  # an answer may have been lost
+                self._cut_off()
+                gevent.sleep(RETRY_S)
+                self._there.set()
+            except VsiError as error:
+                log.error("events not handed on", reason=error.message)
+                self._acked = None
+                self._cut_off()
+                gevent.sleep(BLOCK_S)
+                self._there.set()
+
+    def _compare(self) -> None:
+        """See what Redis has of ours: less than we know, when it has lost something, or more, when an
+        answer was lost."""
+        cursor, last = self.redis.pipeline(
+            [("GET", self.keys.cursor), ("HGET", self.keys.origins, str(self.history.epoch))]
+        )
+        self.newest = int(cursor or 0)
+        self._look_back()
+        if last is None:
+            self._acked = -1
+            # nothing of ours is there, or all is gone: have what this process has published there again
+            self.sent = min(self.sent, self._started)
+        else:
+            self._acked = self.sent = int(last)
+            for number in [number for number in self.webhooks if number <= self.sent]:
+                del self.webhooks[number]  # they went along
+            if self.own_read == 0:
+                self.own_read = self.sent
+
+    def _look_back(self) -> None:
+        """Another server may lack what we have read of it, and get it in another order: read that once
+        more."""
+        if self.read is None:
+            self.read = self._began = self._seen = self.newest
+        elif self._server != self.redis.server or self.newest < self.read:
+            self.read = max(self._began, min(self.newest, self.read) - READ_AGAIN)
+            self._turn += 1
+        self._server = self.redis.server
+
+    def _send_page(self) -> bool:
+        """Hand on the next events; False when there were none."""
+        page = self.history.after(self.sent)
+        if page is None and not self._unmarked():
+            return False
+        events = [] if page is None else page.events
+        lost = 0 if page is None else page.lost
+        field, value = self._told_apart()
+        marked = self._apart[-1].last if value else 0
+        marks: dict[str, int] = {"": 1}
+        args: list[str | bytes | int] = []
+        if lost:
+            first = events[0].cursor if events else page.last + 1 if page is not None else 0
+            args += [first - 1, lost, 1, "", b""]
+            self.lost += lost
+        for one in events:
+            place = marks.setdefault(one.mark, len(marks) + 1)
+            args += [one.cursor, one.app_id, place, self.webhooks.get(one.cursor, ""), one.frame]
+        switches = [mark.rpartition(" ") for mark in marks]
+        keys = [self.keys.stream, self.keys.cursor, self.keys.origins, self.keys.apart, self.keys.bytes]
+        for switch, _, _ in switches:
+            keys += [self.redis.key("fence", switch), self.keys.outbox(switch)]
+        acked = -1 if self._acked is None else self._acked
+        head: list[str | int] = [self.history.epoch, acked, self._seen, field, value]
+        answer = self.redis.run(
+            "add events", keys, [*head, len(switches), *(fence for _, _, fence in switches), *args]
+        )
+        done, last, cursor, refused = map(int, answer)
+        if not done:
+            self._compare()
+            return True
+        if page is not None:
+            self.sent = page.last
+        self._acked, self.newest = last if last >= 0 else self._acked, cursor
+        for one in events:
+            if (webhook := self.webhooks.pop(one.cursor, None)) is not None:
+                self.mirrored(one, webhook)
+        self.handed_on += len(events) - refused
+        self.refused += refused
+        if value:
+            self._marked = marked
+        return bool(events)
+
+    # -- while Redis is away -------------------------------------------------------------------------------
+
+    def _cut_off(self) -> None:
+        """From now on our clients are told of our own events at once."""
+        if self.apart:
+            return
+        self.apart = True
+        self.times_apart += 1
+        base = -1 if self.read is None else self.read
+        self._apart.append(Mark(self.history.epoch, self.told + 1, self.told, base, 0))
+        log.warning("events of other services do not come; own ones are told at once")
+        self._tell.set()
+
+    def _together(self) -> None:
+        """All that we have is in the stream, and told: the next ones go there and come from there."""
+        self.apart = False
+        if self._apart[-1].last < self._apart[-1].first:
+            self._apart.pop()  # nothing was published
+        log.info("events of all services come again")
+
+    def _told_apart(self) -> tuple[str, str]:
+        """What others are to know of it."""
+        if not self.apart or self.told < self._apart[-1].first:
+            return "", ""
+        mark = self._apart[-1]
+        base = mark.base if mark.base >= 0 else self.read or 0
+        self._apart[-1] = mark = mark._replace(base=base, last=self.told)
+        return f"{mark.origin}:{mark.first}", f"{mark.last}:{mark.base}"
+
+    def _unmarked(self) -> bool:
+        """Whether there is what was told apart, of which others do not know that yet."""
+        return self.apart and self.told > max(self._marked, self._apart[-1].first - 1)
+
+    def _tell_apart(self) -> None:
+        while True:
+            self._tell.wait()
+            self._tell.clear()
+            while self.apart and (page := self.history.after(self.told)) is not None:
+                for one in page.events:
+                    if self.apart and one.cursor > self.told:  # else it came from the stream meanwhile
+                        self.told = one.cursor
+                        self._tell_clients(
+                            Told(self.history.epoch, one.cursor, one.app_id, one.frame, apart=True)
+                        )
+                if page.lost:
+                    self.bus.missed(page.lost)
+                self.told = max(self.told, page.last)
+            self._there.set()
+
+    def was_told_apart(self, number: int) -> bool:
+        """Whether our clients had an event of ours before it was read from the stream."""
+        if self.apart and self._apart[-1].first <= number <= self.told:
+            return True
+        return any(mark.first <= number <= mark.last for mark in self._apart)
+
+    # -- from the stream -----------------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        while True:
+            while self.read is None or not self.redis.available:
+                gevent.sleep(SOON_S)
+            client = self.redis.blocking(BLOCK_S + SLACK_S)
+            try:
+                while True:
+                    turn = self._turn
+                    found = client.execute_command(
+                        "XREAD", "COUNT", READ_AT_ONCE, "BLOCK", int(BLOCK_S * 1000),
+                        "STREAMS", self.keys.stream, f"{self.read}-{2**63}",
+                    )  # fmt: skip
+                    if turn != self._turn:
+                        continue
+                    for _, rows in found or ():
+                        for one in entries.entries(rows):
+                            self._take(one)
+            except Exception as error:
+                reason = self.redis.failed(error)
+                log.info("stream of events not read", reason=reason.message)
+            finally:
+                client.close()
+            gevent.sleep(RETRY_S)
+
+    def _take(self, one: Entry) -> None:
+        """Tell our clients of an entry of the stream, unless they know it."""
+        if one.cursor > self._seen + 1:
+            self._miss(one.cursor - self._seen - 1)
+        self.read, self._seen = one.cursor, max(self._seen, one.cursor)
+        self.newest = max(self.newest, one.cursor)
+        self.received += 1
+        if one.number <= self._last.get(one.origin, -1):
+            return  # it was lost by the server, and handed on once more
+        self._last[one.origin] = one.number
+        if one.origin == self.history.epoch:
+            self.own_read = max(self.own_read, one.number)
+            if self.was_told_apart(one.number):
+                return
+            self.told = max(self.told, one.number)
+        if one.lost:
+            self._miss(one.lost)
+        else:
+            self._tell_clients(Told(one.origin, one.number, one.app_id, one.frame, apart=False))
+
+    def _miss(self, count: int) -> None:
+        self.lost += count
+        self.bus.missed(count)
+
+    def _tell_clients(self, told: Told) -> None:
+        self.recent.add(told)
+        self.bus.deliver(told.app_id, told.frame)
+
+    def untold(self, number: int) -> list[StoredEvent]:
+        """Our own events behind this one that were told apart and are not read from the stream yet; some of
+        them. May wait."""
+        page = self.history.after(max(number, self.own_read))
+        if page is None:
+            return []
+        return [one for one in page.events if self.own_read < one.cursor and self.was_told_apart(one.cursor)]
+
+    def marks(self) -> list[Mark]:
+        """What was told apart, anywhere; as it was known last when Redis is away. Waits."""
+        try:
+            self._marks = entries.marks(self.redis.command("HGETALL", self.keys.apart))
+        except VsiError as error:
+            log.debug("marks not read", reason=error.message)
+        return self._marks
+
+    # -- what may go ---------------------------------------------------------------------------------------
+
+    def _trim_on(self) -> None:
+        waited = 0.0
+        while True:
+            gevent.sleep(TRIM_EVERY_S)
+            waited += TRIM_EVERY_S
+            self._remember_sent()
+            try:
+                self._trim()
+                if waited >= FORGET_MARKS_S:
+                    waited = 0.0
+                    self._forget_marks()
+            except VsiError as error:
+                log.debug("stream of events not trimmed", reason=error.message)
+
+    def _trim(self) -> None:
+        keep = self._settings
+        limits = (keep.max_events, keep.max_bytes, int(keep.max_age * 1000), TRIM_AT_ONCE)
+        for _ in range(TRIM_ROUNDS):
+            if self.redis.run("trim events", [self.keys.stream, self.keys.bytes], limits) < TRIM_AT_ONCE:
+                break
+
+    def _forget_marks(self) -> None:
+        """Those from before everything that is kept."""
+        seconds, _ = self.redis.command("TIME")
+        before = (int(seconds) - 2 * self._settings.max_age) * 1000
+        old = [f"{mark.origin}:{mark.first}" for mark in self.marks() if mark.at < before]
+        if old:
+            self.redis.command("HDEL", self.keys.apart, *old)
