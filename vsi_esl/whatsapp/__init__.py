@@ -1,0 +1,1 @@
+"""WhatsApp calls: SIP over TLS with Meta's gateways, opus over ICE and DTLS-SRTP."""
