@@ -80,7 +80,7 @@ def test_a_speech(switch, client, local, kind):
     assert started["tts_id"] == reply["tts_id"]
     assert not {"leg_id", "room_id"} - {f"{kind}_id"} & started.keys()
     finished = client.event("tts.finished", tts_id=reply["tts_id"])
-    assert finished["reason"] == "completed" and 200 < finished["played_ms"] < 3000
+    assert finished["reason"] == "completed" and 200 < finished["played_ms"] < 20_000
     assert client.types(tts_id=reply["tts_id"]) == ["tts.started", "tts.finished"]
 
 

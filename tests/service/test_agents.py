@@ -13,6 +13,7 @@ import pytest
 from tests.support.agentparties import KEY
 from tests.support.calls import answered, ring
 from tests.support.drivers import eventually
+from tests.support.held import held
 from tests.support.service import Scrape, crash
 from vsi_esl.agents.attached import KIND, Agents
 from vsi_esl.live.sessions import Sessions
@@ -24,6 +25,7 @@ STARTS = {
     "deepgram": {"greeting": "Hello", "settings": {"agent": {"think": {"provider": {"type": "open_ai"}}}}},
 }
 BARGE_IN_MS = 100
+TIMES = 8
 CYCLES = 40
 
 
@@ -102,7 +104,7 @@ def test_who_interrupts_an_agent_hears_it_no_more(switch, client, agents):
     peer, leg = leg_of(switch, client)
     there = begin(client, agents, "leg", leg)
     took = []
-    for _ in range(3):
+    while len(took) < TIMES and not any(one <= BARGE_IN_MS for one in took):
         there.speak(900, 20_000)
         peer.hears(900)
         peer.keep()
@@ -110,7 +112,7 @@ def test_who_interrupts_an_agent_hears_it_no_more(switch, client, agents):
         peer.hears(900, False)
         took.append(tone_ms(peer.kept, 900))
     print(f"\nbarge-in to silence: {took} ms on {switch.name}")
-    assert min(took) <= BARGE_IN_MS, "the best of three: others use this machine, too"
+    assert min(took) <= BARGE_IN_MS, "the best of several: others use this machine, too"
     there.speak(700, 2000)
     peer.hears(700)
 
@@ -286,7 +288,8 @@ def test_many_one_after_the_other_leave_nothing(switch, service, client, agents)
         if number // len(STARTS) % 2:
             client.event("agent.connected", leg_id=leg)
         client.ok("leg_agent_stop", id=leg)
-    assert len(client.seen("agent.disconnected")) == CYCLES + 1
+    ends = CYCLES + 1  # an event has a queue of its own, and may come behind the reply
+    eventually(lambda: len(client.seen("agent.disconnected")) == ends, "each end is told, once")
     eventually(lambda: not len(sessions) and nothing_left(switch, leg), "nothing is left", 10)
 
     def after():
@@ -390,6 +393,29 @@ def test_its_worker_is_killed(switch, service, client, agents):
     heard_by(there, 500)
 
 
+@pytest.mark.parametrize("what", ["set_up", "fork"])
+def test_one_that_is_connected_when_the_switch_is_lost_is_attached_again(
+    switch, service, client, agents, what
+):
+    """Its provider may be there before the audio is."""
+    peer, leg = leg_of(switch, client)
+    peer.says(500)
+    node = service.ctx.nodes.default
+    with held(*((node, what) if what == "set_up" else (node.live, what)), before=True) as hold:
+        there = begin(client, agents, "leg", leg)
+        assert hold.entered.wait(20)
+        switch.drop_connections()
+        eventually(lambda: not node.ready, "the loss is noticed")
+        hold.release()
+    eventually(lambda: node.ready, "connected again", 10)
+    heard_by(there, 500)
+    there.speak(900, 3000)
+    peer.hears(900)
+    assert client.seen("agent.disconnected", leg_id=leg) == []
+    client.ok("leg_agent_stop", id=leg)
+    ended_once(switch, client, "leg", leg, [leg])
+
+
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_after_a_restart_each_has_ended_once(switch, start, connect, agents, how):
     first = start(providers=agents.settings)
@@ -475,7 +501,7 @@ def test_nothing_that_is_said_is_in_the_log(switch, client, agents, log):
     client.event("agent.disconnected")
     written = json.dumps(log.above_debug)
     assert "secret" not in written and KEY not in written
-    assert "agent.connected" in written
+    assert any(line.get("type") == "agent.connected" for line in log.lines), "events are there, at debug"
 
 
 def test_sessions_are_counted_by_provider(switch, service, client, agents):

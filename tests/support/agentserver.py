@@ -61,7 +61,7 @@ class AgentServer:
 
     def ask(self, path: str, **body: Any) -> Any:
         request = urllib.request.Request(f"{self.http}{path}", json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read())
 
     @property

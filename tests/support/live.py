@@ -12,7 +12,7 @@ from vsi_esl.live.plan import End, Plan
 from vsi_esl.live.sessions import Session, Sessions
 from vsi_esl.model.owner import of_leg, of_room
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 20.0
 
 
 class Held:

@@ -14,7 +14,7 @@ from vsi_esl.live.sessions import Sessions
 from vsi_esl.model.leg import Leg
 from vsi_esl.model.owner import of_leg
 
-LIMIT_S = 5.0
+LIMIT_S = 20.0
 
 
 class FakeSession:

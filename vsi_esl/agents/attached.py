@@ -242,6 +242,20 @@ def adopted(ctx: Context, node: Node, snapshot: Snapshot) -> list[str]:
     return []
 
 
+def released(ctx: Context, node: Node) -> None:
+    """The switch is another service's now, which tells the ends of the agents there."""
+    agents = ctx.get(Agents)
+    for agent in agents:
+        if agent.session is not None and agent.session.node is node:
+            agent.ended = True
+            agents.remove(agent)
+            for answer in agent.answers.values():
+                answer.set({"outcome": NOT_RUNNING})
+    for owner, kept in list(agents.left_over.items()):
+        if ctx.nodes.of(_On(kept["node"])) is node:
+            del agents.left_over[owner]
+
+
 @dataclass(slots=True, frozen=True)
 class _On:
     node: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from collections.abc import Callable
+from typing import Any, Literal, TypedDict, cast
 
 from ..calls.context import Context
 from ..commands.twins import find, for_leg_and_room
@@ -13,12 +14,14 @@ from ..model.owner import Owner
 from ..net import NetError
 from ..net.url import parsed
 from ..protocol.ids import TheirId
-from ..protocol.registry import Body, Rest
+from ..protocol.registry import Body, Handler, Rest
 from ..protocol.replies import Status
 from ..protocol.schemas import JsonObject, Payload, Text, TextMap, about
 from . import attached
 from .attached import Agents
 from .settings import AgentSettings
+
+Decorator = Callable[[Handler], Handler]
 
 MAX_URL = 8192
 MAX_TEXT = 16_384
@@ -73,57 +76,53 @@ class RoomAgentStart(TypedDict):
     room_id: str
 
 
-def _started(ctx: Context, owner: Owner, provider: str, settings: dict[str, Any]) -> Any:
+def _starts(leg_command: str, room_command: str, payload: type[Payload], who: str) -> Decorator:
+    """Register the decorated function as the handler of two commands that attach `who` it is."""
+    provider = leg_command.removeprefix("leg_agent_")
+    return for_leg_and_room(
+        leg_command,
+        room_command,
+        payload,
+        rest=Rest("POST", f"/agent/{provider}", body=Body.REQUIRED),
+        leg=f"Have {who} talk with a leg, or in the room that the leg is in.",
+        room=f"Have {who} talk in a room.",
+        room_reply=RoomAgentStart,
+    )
+
+
+def _started(ctx: Context, owner: Owner, provider: str, settings: dict[str, Any]) -> LegAgentStart:
     listener = find(ctx, owner)
     if isinstance(listener, Leg) and (listener.state != CONNECTED or listener.held):
         raise Conflict("leg not connected")
     attached.start(ctx, listener, provider, settings)
-    return {"status": "agent_started", f"{owner.kind}_id": owner.id}
+    return cast("LegAgentStart", {"status": "agent_started", f"{owner.kind}_id": owner.id})
 
 
-@for_leg_and_room(
-    "leg_agent_elevenlabs",
-    "room_agent_elevenlabs",
-    ElevenLabsAgent,
-    rest=Rest("POST", "/agent/elevenlabs", body=Body.REQUIRED),
-    leg="Have an ElevenLabs agent talk with a leg, or in the room that the leg is in.",
-    room="Have an ElevenLabs agent talk in a room.",
-    room_reply=RoomAgentStart,
-)
-def agent_elevenlabs(ctx: Context, owner: Owner, agent_id: str, api_key: str, **wanted: Any) -> LegAgentStart:
-    if not agent_id:
+def _with_account(ctx: Context, owner: Owner, provider: str, api_key: str, **wanted: Any) -> LegAgentStart:
+    """NoKey (503) when nobody has one."""
+    return _started(ctx, owner, provider, {**wanted, **for_provider(ctx, "agent", provider, api_key)})
+
+
+@_starts("leg_agent_elevenlabs", "room_agent_elevenlabs", ElevenLabsAgent, "an ElevenLabs agent")
+def agent_elevenlabs(ctx: Context, owner: Owner, **wanted: Any) -> LegAgentStart:
+    if not wanted["agent_id"]:
         raise Invalid("agent_id is required")
-    account = for_provider(ctx, "agent", "elevenlabs", api_key)
-    started: LegAgentStart = _started(ctx, owner, "elevenlabs", {"agent_id": agent_id, **wanted, **account})
-    return started
+    return _with_account(ctx, owner, "elevenlabs", **wanted)
 
 
-@for_leg_and_room(
-    "leg_agent_vapi",
-    "room_agent_vapi",
-    VapiAgent,
-    rest=Rest("POST", "/agent/vapi", body=Body.REQUIRED),
-    leg="Have a VAPI assistant talk with a leg, or in the room that the leg is in.",
-    room="Have a VAPI assistant talk in a room.",
-    room_reply=RoomAgentStart,
-)
-def agent_vapi(ctx: Context, owner: Owner, assistant_id: str, api_key: str, **wanted: Any) -> LegAgentStart:
-    if not assistant_id:
+@_starts("leg_agent_vapi", "room_agent_vapi", VapiAgent, "a VAPI assistant")
+def agent_vapi(ctx: Context, owner: Owner, **wanted: Any) -> LegAgentStart:
+    if not wanted["assistant_id"]:
         raise Invalid("assistant_id is required")
-    account = for_provider(ctx, "agent", "vapi", api_key)
-    started: LegAgentStart = _started(ctx, owner, "vapi", {"assistant_id": assistant_id, **wanted, **account})
-    return started
+    return _with_account(ctx, owner, "vapi", **wanted)
 
 
-@for_leg_and_room(
-    "leg_agent_pipecat",
-    "room_agent_pipecat",
-    PipecatAgent,
-    rest=Rest("POST", "/agent/pipecat", body=Body.REQUIRED),
-    leg="Have a Pipecat bot talk with a leg, or in the room that the leg is in.",
-    room="Have a Pipecat bot talk in a room.",
-    room_reply=RoomAgentStart,
-)
+@_starts("leg_agent_deepgram", "room_agent_deepgram", DeepgramAgent, "a Deepgram voice agent")
+def agent_deepgram(ctx: Context, owner: Owner, **wanted: Any) -> LegAgentStart:
+    return _with_account(ctx, owner, "deepgram", **wanted)
+
+
+@_starts("leg_agent_pipecat", "room_agent_pipecat", PipecatAgent, "a Pipecat bot")
 def agent_pipecat(ctx: Context, owner: Owner, websocket_url: str) -> LegAgentStart:
     if not websocket_url:
         raise Invalid("websocket_url is required")
@@ -134,8 +133,7 @@ def agent_pipecat(ctx: Context, owner: Owner, websocket_url: str) -> LegAgentSta
         "allow_private": settings.allow_private_urls,
         "allowed_networks": [str(network) for network in settings.allowed_networks],
     }
-    started: LegAgentStart = _started(ctx, owner, "pipecat", bot)
-    return started
+    return _started(ctx, owner, "pipecat", bot)
 
 
 def _check_address(settings: AgentSettings, url: str) -> None:
@@ -149,21 +147,6 @@ def _check_address(settings: AgentSettings, url: str) -> None:
         settings.guard.check_name(parsed(f"http://{rest}", what).host, what)
     except NetError as error:
         raise Invalid(error.message) from None
-
-
-@for_leg_and_room(
-    "leg_agent_deepgram",
-    "room_agent_deepgram",
-    DeepgramAgent,
-    rest=Rest("POST", "/agent/deepgram", body=Body.REQUIRED),
-    leg="Have a Deepgram voice agent talk with a leg, or in the room that the leg is in.",
-    room="Have a Deepgram voice agent talk in a room.",
-    room_reply=RoomAgentStart,
-)
-def agent_deepgram(ctx: Context, owner: Owner, api_key: str, **wanted: Any) -> LegAgentStart:
-    account = for_provider(ctx, "agent", "deepgram", api_key)
-    started: LegAgentStart = _started(ctx, owner, "deepgram", {**wanted, **account})
-    return started
 
 
 @for_leg_and_room(

@@ -21,6 +21,7 @@ def register(ctx: Context) -> None:
     moments = ctx.moments
     moments.restore.subscribe(attached.restore)
     moments.adopt.subscribe(attached.adopted)
+    moments.released.subscribe(attached.released)
     moments.digit.subscribe(attached.digit)
     moments.ended.subscribe(_end_with_leg)
     moments.room_emptied.subscribe(_end_in_room)

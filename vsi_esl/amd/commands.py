@@ -27,6 +27,7 @@ def leg_amd_start(ctx: Context, id: str, **thresholds: int) -> Status[Literal["s
     nothing more is told.
     """
     leg = ctx.legs.get(id)
+    leg.require("leg_amd_start")
     if leg.shown_state != CONNECTED:
         raise Conflict(f"leg must be connected, current state: {leg.shown_state}")
     detecting.start(ctx, leg, AmdParameters.of(thresholds))

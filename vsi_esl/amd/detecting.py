@@ -23,8 +23,9 @@ from ..live.sessions import Session, Sessions
 from ..model.amd import AmdParameters
 from ..model.leg import Leg
 from ..model.owner import of_leg
+from ..ops.metrics import Metrics
 from ..work import clock
-from .events import AmdBeep, AmdResult
+from .events import RESULTS, AmdBeep, AmdResult
 
 log = structlog.get_logger(__name__)
 
@@ -80,9 +81,15 @@ class Detection:
 class Detections:
     """The detections of a service, by leg; and those of the process before that are still to be told of."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self.running: dict[str, Detection] = {}
         self.left: list[Detection] = []
+        self.verdicts = metrics.counter(
+            "vsi_esl_amd_results", "Verdicts of answering machine detection.", "result"
+        )
+        for result in RESULTS:
+            self.verdicts.labels(result)
+        self.beeps = metrics.counter("vsi_esl_amd_beeps", "Beeps of answering machines that were waited for.")
 
     def has(self, detection: Detection) -> bool:
         """Whether it counts: it is not over, and no other has taken its place."""
@@ -139,6 +146,15 @@ def readopt(ctx: Context, node: Node) -> None:
             _lost(ctx, detection)
 
 
+def released(ctx: Context, node: Node) -> None:
+    """The switch is another service's now, which tells what becomes of those there."""
+    detections = ctx.get(Detections)
+    detections.left = [one for one in detections.left if ctx.node(one) is not node]
+    for leg_id, one in list(detections.running.items()):
+        if ctx.node(one) is node:
+            del detections.running[leg_id]
+
+
 def _begun(ctx: Context, detection: Detection) -> None:
     running = ctx.get(Detections).running
     before = running.get(detection.leg_id)
@@ -185,17 +201,23 @@ def _reported(ctx: Context, detection: Detection, what: str, data: dict[str, Any
     if what == "result":
         _found(ctx, detection, _result(detection, **data))
     elif what == "beep":
+        ctx.get(Detections).beeps.inc()
         ctx.emit(AmdBeep(leg_id=detection.leg_id, app_id=detection.app_id or None, **data))
         _over(ctx, detection)
 
 
 def _found(ctx: Context, detection: Detection, result: AmdResult) -> None:
-    ctx.emit(result)
+    _tell(ctx, result)
     if result.result == "machine" and detection.parameters.beep_timeout:
         detection.machine_at = clock.now()
         ctx.state.save_item(KIND, detection.id, detection.remembered)
     else:
         _over(ctx, detection)
+
+
+def _tell(ctx: Context, result: AmdResult) -> None:
+    ctx.get(Detections).verdicts.labels(result.result).inc()
+    ctx.emit(result)
 
 
 def _closed(ctx: Context, detection: Detection, end: End) -> None:
@@ -218,7 +240,7 @@ def _closed(ctx: Context, detection: Detection, end: End) -> None:
 def _lost(ctx: Context, detection: Detection) -> None:
     """Nobody listens any more."""
     if not detection.machine_at:
-        ctx.emit(_result(detection))
+        _tell(ctx, _result(detection))
         _over(ctx, detection)
         return
     leg = ctx.legs.find(detection.leg_id)

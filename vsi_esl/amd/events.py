@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from ..events.base import LegEvent
+
+Result = Literal["human", "machine", "no_speech", "not_sure"]
+RESULTS: tuple[str, ...] = get_args(Result)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -14,7 +17,7 @@ class AmdResult(LegEvent):
 
     type = "amd.result"
     result: Annotated[
-        Literal["human", "machine", "no_speech", "not_sure"],
+        Result,
         "not_sure when the time was up, the leg ended, or nothing could be heard.",
     ]
     initial_silence_ms: Annotated[int, "Silence before the greeting."]

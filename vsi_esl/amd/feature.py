@@ -17,17 +17,18 @@ __all__ = ["commands", "register"]
 
 def register(ctx: Context) -> None:
     """Make answering machine detection a part of the service."""
-    ctx.provide(Detections())
+    ctx.provide(Detections(ctx.metrics))
     moments = ctx.moments
     moments.restore.subscribe(detecting.restore)
     moments.adopt.subscribe(_adopt)
+    moments.released.subscribe(detecting.released)
     moments.dialling.subscribe(_dialling)
     moments.media_up.subscribe(_media_up)
 
 
 def _dialling(ctx: Context, leg: Leg) -> None:
     if leg.amd is not None:
-        ctx.get(Sessions).prepare()  # the first word is not to be lost
+        ctx.get(Sessions).prepare(ctx.node(leg))  # the first word is not to be lost
 
 
 def _media_up(ctx: Context, leg: Leg) -> None:

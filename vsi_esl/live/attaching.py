@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import gevent
 import structlog
+from gevent.event import AsyncResult
 
-from ..calls import internal
+from ..calls import dialling, internal, routing
 from ..calls.context import Context
 from ..calls.nodes import Node
-from ..errors import Internal, LegGone, VsiError
+from ..errors import Internal, LegGone, SwitchUnavailable, VsiError
 from ..media.messages import FORK, UNICAST, Ear, Mouth, Opened
 from ..model.leg import EARLY_MEDIA, Leg
 from ..model.room import Room
@@ -33,6 +34,8 @@ KIND = "live"
 CONNECTED_BY_S = 2.0
 """By then a fork is connected, or never will be: it is on this machine."""
 LEG_TIMEOUT_S = 15.0
+OTHER_HALF = "other half"
+"""What is waited for of a pair: that its far end waits parked (`translate.legs`)."""
 
 
 class Attachment(ABC):
@@ -43,6 +46,8 @@ class Attachment(ABC):
     leg: Leg | None = None
     """The leg that it is about."""
     up = False
+    asked = False
+    """Its `attach` was called: there is, or was, something of it on the switch."""
 
     @abstractmethod
     def attach(self, ctx: Context, session: Session, opened: Opened) -> None:
@@ -60,7 +65,7 @@ class Fork(Attachment):
 
     def __init__(self, leg: Leg, bug: str) -> None:
         self.leg = leg
-        self._bug = bug
+        self.bug = bug
         self._asked = gevent.event.Event()
         self._begun = False
         self._attached = gevent.event.Event()
@@ -69,21 +74,13 @@ class Fork(Attachment):
         if session.over:
             return
         self._begun, self._attached = True, session.attached
-        ctx.state.save_item(
-            KIND,
-            self._bug,
-            {
-                "bug": self._bug,
-                "session": session.id,
-                "leg_id": self.leg.id,
-                "node": session.node.name,
-            },
-        )
+        kept = {"bug": self.bug, "leg_id": self.leg.id, "node": session.node.name}
+        ctx.state.save_item(KIND, self.bug, kept)
         try:
-            session.node.live.fork(self.leg, opened.url, self._bug)
+            session.node.live.fork(self.leg, opened.url, self.bug)
             self.up = True
         except Internal:
-            ctx.state.forget_item(KIND, self._bug)
+            ctx.state.forget_item(KIND, self.bug)
             self._begun = False
             if not ctx.switch(self.leg).is_up(self.leg):
                 raise LegGone(f"leg {self.leg.id} has been hung up") from None
@@ -95,7 +92,7 @@ class Fork(Attachment):
         if not self._begun:
             return
         if self.up and self._attached.is_set():
-            forget(ctx, session.node, self.leg.id, self._bug)
+            forget(ctx, session.node, self.leg.id, self.bug)
         else:
             gevent.spawn(self._stop, ctx, session)
         self.up = False
@@ -104,13 +101,13 @@ class Fork(Attachment):
         """A fork that is stopped before it has connected connects all the same, and stays."""
         self._asked.wait(LEG_TIMEOUT_S)
         self._attached.wait(CONNECTED_BY_S)
-        forget(ctx, session.node, self.leg.id, self._bug)
+        forget(ctx, session.node, self.leg.id, self.bug)
 
 
 def forget(ctx: Context, node: Node, leg_id: str, bug: str) -> None:
     """Take a fork's bug from its leg. When the switch or the module is away, that is done when it is back."""
     if ctx.legs.find(leg_id) is not None:
-        if not (node.ready and node.facts.forks):
+        if not (node.takes_posts and node.facts.forks):
             return
         node.live.stop_fork(leg_id, bug)
     ctx.state.forget_item(KIND, bug)
@@ -156,6 +153,95 @@ class InRoom(Pair):
         session.node.live.room_pair(
             channel, self._room.conference, self.rate, speaks=self._speaks, hears=self._hears
         )
+
+
+class OtherHalf(Attachment):
+    """A pair of internal channels with the near end where it is needed, and the other half's audio brought
+    here: for what is told apart from others there, by its channel or its number."""
+
+    rate = 0
+
+    def attach(self, ctx: Context, session: Session, opened: Opened) -> None:
+        other = self.make(ctx, session)
+        if session.over:
+            return
+        # of a parked channel that has no media yet, the switch would not survive it
+        session.node.live.unicast(other, opened.port)
+        self.up = True
+
+    @abstractmethod
+    def make(self, ctx: Context, session: Session) -> str:
+        """Have the switch make it; the id of the half that waits parked, with media."""
+
+
+class AsPeer(OtherHalf):
+    """The leg's channel, with the session in the place of its peer. It ends as the leg does."""
+
+    leg: Leg
+
+    def __init__(self, leg: Leg, rate: int) -> None:
+        self.leg = leg
+        self.rate = rate
+
+    def make(self, ctx: Context, session: Session) -> str:
+        leg, node = self.leg, session.node
+        try:
+            with node.waits.expect(OTHER_HALF, leg.id) as other:
+                if session.renewals:
+                    # made over a connection that was lost; the switch would take its id for another's
+                    node.live.park_peer_again(leg)
+                else:
+                    node.live.leg_as_pair(leg, self.rate)
+                self.channel = _in_time(other)
+        finally:
+            dialling.parked(ctx, leg)
+        return self.channel
+
+    def detach(self, ctx: Context, session: Session) -> None:
+        self.up = False
+        if not self.asked:
+            dialling.parked(ctx, self.leg)  # there will be no channel
+
+
+class Stranger(OtherHalf):
+    """A member of a room that legs with a row in its routing do not hear."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._member = ""
+        self.rate = room.sample_rate
+
+    def make(self, ctx: Context, session: Session) -> str:
+        room, node = self._room, session.node
+        others: dict[str, AsyncResult[str]] = {}
+
+        def make(channel: str) -> None:
+            self.channel = channel
+            with node.waits.expect(OTHER_HALF, channel) as other:
+                node.live.into_room(channel, room.conference, room.sample_rate, speaks=False)
+                _in_time(other)
+                others[channel] = other
+
+        self.channel, self._member = internal.place(node, session.id, make, lambda: not session.over)
+        room.strangers.add(self._member)
+        if room.matrix:
+            routing.apply(ctx, room)
+        node.live.speak(room.conference, self._member)
+        other: str = others[self.channel].get()
+        return other
+
+    def detach(self, ctx: Context, session: Session) -> None:
+        self.up = False
+        self._room.strangers.discard(self._member)
+        if self.channel:
+            session.node.sound.dismiss(self.channel)
+
+
+def _in_time(other: AsyncResult[str]) -> str:
+    late = SwitchUnavailable("the switch did not report the internal channel")
+    with gevent.Timeout(internal.ARRIVAL_TIMEOUT_S, late):
+        found: str = other.get()
+        return found
 
 
 class OfLeg(Pair):
@@ -218,6 +304,16 @@ class Ways:
         self.ear: Ear | None = None
         self._mouth_rate = 0
         self._mouth_apart = False
+        half: OtherHalf | None = None
+        if plan.speaks is Speaks.AS_PEER and leg is not None:
+            half = AsPeer(leg, plan.rate)
+        elif plan.speaks is Speaks.AS_STRANGER and room is not None:
+            half = Stranger(room)
+        if half is not None:
+            self.attachments.append(half)
+            self.ear = Ear(kind=UNICAST, rate=half.rate, heard_at=plan.heard_at)
+            self._mouth_rate = half.rate
+            return
         if plan.hears is Hears.ROOM and plan.speaks is Speaks.TO_ROOM and room is not None:
             both = InRoom(room, hears=True, speaks=True)
             self.attachments.append(both)
@@ -268,6 +364,9 @@ def attach_all(ctx: Context, session: Session, opened: Opened) -> None:
     failures: list[VsiError] = []
 
     def one(attachment: Attachment) -> None:
+        if session.over:
+            return
+        attachment.asked = True
         try:
             attachment.attach(ctx, session, opened)
         except VsiError as error:

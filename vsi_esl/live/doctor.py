@@ -46,6 +46,9 @@ def heard_by(config: Config, ask: Ask) -> Iterator[Check]:
 def echo(config: Config, ask: Ask, tell: Tell) -> Iterator[Check]:
     """A tone goes into a conference by one pair of internal channels, to a media worker by another, and comes
     back from there."""
+    if config.all_elsewhere:
+        yield Check(NAME, OK, "not tried: the media workers are beside the switch, on another machine")
+        return
     opened: AsyncResult[Opened] = AsyncResult()
     channels = [f"lv-{secrets.token_hex(6)}" for _ in range(2)]
     try:

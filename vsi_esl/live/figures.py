@@ -7,7 +7,7 @@ from ..ops.series import OTHER
 from .plan import End, Plan
 
 BUCKETS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
-KINDS = frozenset("stt tts agent amd test".split())
+KINDS = frozenset("stt tts agent amd websocket room_websocket test".split())
 REASONS = frozenset("done closed no_audio provider error owner worker switch refused".split())
 MEASURED = {
     "first_audio_ms": ("vsi_esl_live_first_audio_seconds", "From its begin to the first audio it says."),

@@ -18,6 +18,8 @@ class Hears(Enum):
     """What the leg itself says, also while it is muted, wherever it is."""
     ROOM = "room"
     """Everybody in the room, but not the session itself."""
+    PEER = "peer"
+    """What the leg's peer hears: the session has the place of it."""
 
 
 class Speaks(Enum):
@@ -28,6 +30,10 @@ class Speaks(Enum):
     """That leg only, wherever it is."""
     TO_ROOM = "room"
     """Everybody in the room, whatever its routing, across bridges, and in its recording."""
+    AS_STRANGER = "stranger"
+    """Everybody in the room but legs with a row in its routing. With what it hears, which is the room."""
+    AS_PEER = "as peer"
+    """It is the leg's peer: of such a leg the session makes the channel."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,7 +42,7 @@ class Plan:
     called once and last, whatever happens, also when the session never began."""
 
     kind: str
-    """stt, tts, agent, amd or test: for metrics."""
+    """stt, tts, agent, amd, websocket, room_websocket or test: for metrics."""
     provider: str = ""
     """For metrics."""
     task: str
@@ -49,6 +55,10 @@ class Plan:
     """The room that is heard or spoken into."""
     owner: Owner
     """Whose end is the session's: the leg, or the room that is emptied or deleted."""
+    heard_at: int = 16000
+    """Samples a second of what the task hears."""
+    rate: int = 0
+    """Samples a second of the channel that is made for a leg whose peer it is."""
     last_words_s: float = 0.0
     """How long the task may take for what is on its way when the owner has ended."""
     on_report: Callable[[str, dict[str, Any]], None]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from ..errors import Unavailable
+from ..media.messages import ToWorker
 from .process import MediaWorker
 
 log = structlog.get_logger(__name__)
@@ -17,18 +18,36 @@ LONGEST_PAUSE_S = 30.0
 SOON_S = 0.5
 """How long after one that never answered another is tried; twice as long after each that follows."""
 
-Heard = Callable[[MediaWorker, Any], None]
-Lost = Callable[[MediaWorker], None]
+
+class Worker(Protocol):
+    """A media worker, wherever it runs: on this machine (`process`), or beside a switch on another
+    (`beside`)."""
+
+    sessions: set[str]
+    ready: bool
+    figures: dict[str, float]
+    pid: int
+
+    def send(self, message: ToWorker) -> None: ...
+
+    def hand_over(self, session: str, descriptor: int, read: bytes) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+Heard = Callable[[Any, Any], None]
+"""Told of a worker, and what it says."""
+Lost = Callable[[Any], None]
 
 
 class Pool:
     """At most `size` workers. Sessions go to the one that has the fewest; another is started while those
     there are all have some. `lost` is told of one that died, with its sessions still in it."""
 
-    def __init__(self, size: int, heard: Heard, lost: Lost, make: Callable[..., MediaWorker] = MediaWorker):
+    def __init__(self, size: int, heard: Heard, lost: Lost, make: Callable[..., Worker] = MediaWorker):
         self._size = size
         self._heard, self._lost, self._make = heard, lost, make
-        self._workers: list[MediaWorker] = []
+        self._workers: list[Worker] = []
         self._failures = 0
         self._not_before = 0.0
         self._stopped = False
@@ -40,7 +59,7 @@ class Pool:
         return len(self._workers)
 
     @property
-    def workers(self) -> list[MediaWorker]:
+    def workers(self) -> list[Worker]:
         return list(self._workers)
 
     def prepare(self) -> None:
@@ -49,7 +68,7 @@ class Pool:
         if wanted and not self._stopped and time.monotonic() >= self._not_before:
             self._start()
 
-    def take(self, session: str) -> MediaWorker:
+    def take(self, session: str) -> Worker:
         """The worker for a new session, which counts it from now on. Unavailable when there is none."""
         self.prepare()
         if not self._workers:
@@ -74,6 +93,13 @@ class Pool:
         for worker in workers:
             worker.stop()
 
+    def lose_all(self) -> None:
+        """They are out of reach, by no fault of theirs."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            _add(self._counted_before, worker.figures)
+            self._lost(worker)
+
     def _start(self) -> None:
         try:
             self._workers.append(self._make(self._heard, self._gone))
@@ -81,7 +107,7 @@ class Pool:
             log.error("media worker not started", error=str(error))
             self._failed()
 
-    def _gone(self, worker: MediaWorker, why: str) -> None:
+    def _gone(self, worker: Worker, why: str) -> None:
         if worker in self._workers:
             self._workers.remove(worker)
         log.error("media worker lost", pid=worker.pid, why=why, sessions=len(worker.sessions))

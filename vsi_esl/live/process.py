@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import socket
 import sys
 import time
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -32,6 +35,9 @@ STOP_TIMEOUT_S = 2.0
 READ_BYTES = 256 * 1024
 LINK_FD = 3
 """Its end of the link, in the child."""
+HANDED_FD = 4
+"""Where it is handed connections."""
+HAND_OVER_S = 2.0
 LOG_LEVEL = "VSI_ESL_LOG_LEVEL"
 """The variable that says what it logs, to the standard error output."""
 
@@ -61,14 +67,19 @@ class MediaWorker:
         self._over = False
         self._queue: Queue[bytes] = Queue(MAX_QUEUED)
         self._socket, theirs = gevent.socket.socketpair()
-        os.set_blocking(theirs.fileno(), True)  # as a process expects what it inherits
+        self._handing, taking = gevent.socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._handing.settimeout(HAND_OVER_S)
+        for one in (theirs, taking):
+            os.set_blocking(one.fileno(), True)  # as a process expects what it inherits
         try:
-            self.pid = _spawn(command, log_level, theirs.fileno())
+            self.pid = _spawn(command, log_level, theirs.fileno(), taking.fileno())
         except OSError:
             self._socket.close()
+            self._handing.close()
             raise
         finally:
             theirs.close()
+            taking.close()
         self._greenlets = [gevent.spawn(one) for one in (self._read, self._write, self._ask)]
         log.info("media worker started", pid=self.pid)
 
@@ -82,12 +93,19 @@ class MediaWorker:
         except Full:
             gevent.spawn(self.end, "it does not read")
 
+    def hand_over(self, session: str, descriptor: int, read: bytes) -> None:
+        """Hand a connection over to a session of it, which has a descriptor of its own then, with what has
+        been read of it already. May wait; OSError when it cannot be done."""
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))
+        self._handing.sendmsg([session.encode(), b"\0", read], [rights])
+
     def end(self, why: str) -> None:
         """End it at once, and tell `gone`."""
         if self._over:
             return
         self._over = True
         self._socket.close()
+        self._handing.close()
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         gevent.spawn(_reap, self.pid)
@@ -101,6 +119,7 @@ class MediaWorker:
         self._over = True
         gevent.killall(self._greenlets, block=False)
         self._socket.close()
+        self._handing.close()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while not _ended(self.pid):
             if time.monotonic() > deadline:
@@ -128,11 +147,15 @@ class MediaWorker:
     def _take(self, message: Any) -> None:
         if isinstance(message, Pong):
             self._unanswered, self.ready, self.figures = 0, True, message.figures
+            self.answered(message)
             return
         try:
             self._heard(self, message)
         except Exception:
             log.exception("a message of a media worker was not handled", message_kind=message.kind)
+
+    def answered(self, pong: Pong) -> None:
+        """An answer to a ping has come."""
 
     def _write(self) -> None:
         try:
@@ -168,19 +191,25 @@ def _bodies(buffer: bytearray) -> list[bytes]:
     return found
 
 
-def _spawn(command: tuple[str, ...], log_level: str, link: int) -> int:
-    """Start a process that has this end of a socket pair as `LINK_FD`, and nothing else of ours but the
-    standard streams. It is in a group of its own: Ctrl-C at a terminal is for the service, which ends it."""
-    actions: list[tuple[Any, ...]] = [
-        (os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number != link
-    ]
-    actions += [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, link, LINK_FD),
-    ]
-    arguments = [*command, str(LINK_FD)]
-    environ = {**os.environ, LOG_LEVEL: log_level}
-    return os.posix_spawn(command[0], arguments, environ, file_actions=actions, setpgroup=0)
+def _spawn(command: tuple[str, ...], log_level: str, link: int, taking: int) -> int:
+    """Start a process that has these ends of socket pairs as `LINK_FD` and `HANDED_FD`, and nothing else of
+    ours but the standard streams. It is in a group of its own: Ctrl-C at a terminal is for the service, which
+    ends it."""
+    # above those that they are to be, of which one may be the number of the other
+    ends = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, HANDED_FD + 1) for one in (link, taking)]
+    try:
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable()]
+        actions += [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, ends[0], LINK_FD),
+            (os.POSIX_SPAWN_DUP2, ends[1], HANDED_FD),
+        ]
+        arguments = [*command, str(LINK_FD), str(HANDED_FD)]
+        environ = {**os.environ, LOG_LEVEL: log_level}
+        return os.posix_spawn(command[0], arguments, environ, file_actions=actions, setpgroup=0)
+    finally:
+        for one in ends:
+            os.close(one)
 
 
 def _inheritable() -> list[int]:

@@ -1,12 +1,14 @@
 """All live sessions of a service: begun, told things, ended; each with a media worker on one side and the
-switch on the other.
+switch on the other. What happens to the legs, rooms and switches that they are of is in `following`.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,31 +16,34 @@ import gevent
 import structlog
 from gevent.event import AsyncResult, Event
 
-from ..calls import lifecycle
+from ..calls import choosing, lifecycle
 from ..calls.context import Context
-from ..calls.moments import Awaited
 from ..calls.nodes import Node
 from ..config.settings import MediaSettings
-from ..errors import Conflict, LegGone, NotFound, NotSupported, SwitchUnavailable, Unavailable, VsiError
+from ..errors import CompanionAway, Conflict, LegGone, NotSupported, SwitchUnavailable, Unavailable, VsiError
 from ..media.messages import Close, Closed, Open, Opened, Renew, Report, Tell
 from ..model.leg import Leg
-from ..model.owner import Owner, of_leg, of_room
+from ..model.owner import Owner
 from ..model.room import Room
-from ..switch.snapshot import Snapshot
 from . import attaching
 from .attaching import Fork, Ways
 from .figures import Figures
 from .plan import End, Hears, Plan, Speaks
-from .pool import Pool
+from .pool import Pool, Worker
 from .process import MediaWorker
 
 log = structlog.get_logger(__name__)
 
 OPEN_TIMEOUT_S = 25.0
 """For the worker's answer; it may be starting."""
-PATIENCE_S = 5.0
+PATIENCE_S = 10.0
 """How long the worker waits for the switch to bring the audio. An internal channel that goes astray twice
-takes 4 s."""
+takes 4 s, and a switch with all cores busy as long for the commands."""
+AGAIN_S = 1.5
+"""One that was attached anew is so once more when it has no audio after so long, or has lost it before: a
+channel whose codec is just being changed drops a fork that the switch has said yes to."""
+MOST_AGAIN = 2
+"""For one change."""
 CLOSE_TIMEOUT_S = 2.0
 """How long the worker may take to close a session beyond what it was given."""
 OWNER_GRACE_S = 0.5
@@ -58,7 +63,7 @@ class Session:
     """One that has not ended."""
 
     def __init__(
-        self, sessions: Sessions, id: str, *, plan: Plan, node: Node, ways: Ways, worker: MediaWorker
+        self, sessions: Sessions, id: str, *, plan: Plan, node: Node, ways: Ways, worker: Worker
     ) -> None:
         self.id = id
         self.plan = plan
@@ -79,14 +84,23 @@ class Session:
         self.deadline: gevent.Greenlet | None = None
         self.attaching = True
         self.stale = False
-        """The rate of its leg has changed while it was attached."""
+        """To be attached anew: the rate of its leg has changed, or the connection was lost, meanwhile."""
         self.renewals = 0
+        self.again = 0
+        """How many of them since the last change of its leg's rate because the audio did not stay."""
+        self.renewed_at = 0.0
+        """By the monotonic clock."""
         self._sessions = sessions
 
     def tell(self, what: str, value: Any = None) -> None:
         """Something for its task. Does not fail; lost when the session is over."""
         if not self.done.ready():
             self.worker.send(Tell(session=self.id, what=what, value=value))
+
+    def hand_over(self, descriptor: int, read: bytes) -> None:
+        """Give its task a connection, which has a descriptor of its own then, and what has been read of it
+        already. May wait; OSError when it cannot be done."""
+        self.worker.hand_over(self.id, descriptor, read)
 
     def close(self, grace_s: float = 0.0) -> None:
         """End it: the switch stops at once to hear it or to bring it audio, the task may take `grace_s` for
@@ -96,6 +110,11 @@ class Session:
     def up(self, channel: str) -> bool:
         """Whether an internal channel of it has been made and is to be there."""
         return any(one.up for one in self.ways.attachments if one.channel == channel)
+
+    @property
+    def untouched(self) -> bool:
+        """It is over, and the switch was asked for nothing of it, and will not be."""
+        return self.over and not any(one.asked for one in self.ways.attachments)
 
     @property
     def channels(self) -> list[str]:
@@ -111,6 +130,8 @@ class Sessions:
         self._live: dict[str, Session] = {}
         make = partial(MediaWorker, log_level=ctx.config.log.level)
         self.pool = Pool(workers_of(ctx.config.media), self._heard, self._lost, make)
+        self._beside: dict[str, Pool] = {}
+        """Those of switches on other machines, by the switch."""
         self.figures = Figures(ctx.metrics)
         self._stopped = False
 
@@ -119,26 +140,24 @@ class Sessions:
     def begin(self, ctx: Context, plan: Plan) -> Session:
         """Begin a session: returns at once, all else is told by the plan's callbacks. Raises NotFound when
         there is no such leg or room, Conflict when the leg has no media, NotSupported (501) when the switch
-        lacks what it takes, Unavailable (503) when there are too many or no worker, SwitchUnavailable when
+        lacks what it takes, Unavailable (503) when there are too many or no worker (CompanionAway where they
+        are on another machine), SwitchUnavailable when
         the switch is away. `on_closed` is not called then."""
         leg = ctx.legs.get(plan.leg_id) if plan.leg_id else None
-        room = ctx.rooms.get(plan.room_id) if plan.room_id else None
-        if room is not None and room.deleting:
-            raise NotFound("room not found")
+        room = ctx.rooms.lasting(plan.room_id) if plan.room_id else None
         if (plan.hears is Hears.LEG or plan.speaks is Speaks.TO_LEG) and not (leg and leg.has_media):
             raise Conflict("the leg has no media")
         node = _node(ctx, leg, room)
         if not node.ready:
             raise SwitchUnavailable(f"not connected to the switch: {node.last_error}")
+        pool = self._pool_of(node)
         session_id = f"lv-{secrets.token_hex(6)}"
         ways = Ways(plan, leg, room, session_id if node.facts.forks else "")
         if any(not isinstance(one, Fork) for one in ways.attachments):
             node.require("mod_loopback")
         settings = ctx.config.media
-        if len(self._live) >= settings.max_sessions or self._stopped:
-            self.figures.refused += 1
-            raise Unavailable("too many sessions of live audio")
-        worker = self.pool.take(session_id)
+        self.admit()
+        worker = pool.take(session_id)
         session = Session(self, session_id, plan=plan, node=node, ways=ways, worker=worker)
         try:
             worker.send(
@@ -158,9 +177,59 @@ class Sessions:
         gevent.spawn(self._attach, ctx, session)
         return session
 
-    def prepare(self) -> None:
-        """A session will be begun soon, and is not to wait for a worker then."""
-        self.pool.prepare()
+    def admit(self) -> None:
+        """Raise Unavailable (503) when there are too many for one more."""
+        if len(self._live) >= self._ctx.config.media.max_sessions or self._stopped:
+            self.figures.refused += 1
+            raise Unavailable("too many sessions of live audio")
+
+    def prepare(self, node: Node) -> None:
+        """A session will be begun soon on this switch, and is not to wait for a worker then."""
+        with suppress(CompanionAway):
+            self._pool_of(node).prepare()
+
+    def _pool_of(self, node: Node) -> Pool:
+        """The workers where the audio of a switch is. Raises CompanionAway when they are out of reach."""
+        if node.share.companion is None:
+            return self.pool
+        node.host.require()
+        pool = self._beside.get(node.name)
+        if pool is None:
+            from .beside import Beside  # noqa: PLC0415  (only where there is a companion)
+
+            pool = self._beside[node.name] = Beside(node, self._ctx.config.log.level).pool(
+                self._heard, self._lost
+            )
+        return pool
+
+    @property
+    def pools(self) -> list[Pool]:
+        """Of all machines."""
+        return [self.pool, *self._beside.values()]
+
+    def stop(self) -> None:
+        """The service stops: nothing is left on the switch, and the workers end."""
+        self._stopped = True
+        for session in self:
+            self.finish(session, End(reason=CLOSED))
+        for pool in self.pools:
+            pool.stop()
+
+    def forget(self, node: Node) -> None:
+        """The switch is another service's now: its sessions are over, without a word to the switch or to
+        whose they are."""
+        for session in self:
+            if session.node is not node:
+                continue
+            del self._live[session.id]
+            session.over = True
+            if session.deadline is not None:
+                session.deadline.kill(block=False)
+            session.worker.sessions.discard(session.id)
+            session.worker.send(Close(session=session.id))
+            if not session.opened.ready():
+                session.opened.set(None)
+            session.done.set(End(reason=CLOSED))
 
     def of(self, owner: Owner) -> list[Session]:
         """Those of a leg or room."""
@@ -175,6 +244,7 @@ class Sessions:
     # -- the life of one ---------------------------------------------------------------------------------
 
     def _attach(self, ctx: Context, session: Session) -> None:
+        losses = session.node.losses
         try:
             with gevent.Timeout(OPEN_TIMEOUT_S, Unavailable("the media worker did not open the session")):
                 opened = session.opened.get()
@@ -182,15 +252,25 @@ class Sessions:
                 attaching.attach_all(ctx, session, opened)
             session.attaching = False
             if session.stale:
-                self._renew(ctx, session)
+                self.renew(ctx, session)
+            elif session.renewals and session.again < MOST_AGAIN:
+                gevent.spawn_later(AGAIN_S, self._no_audio_yet, session, session.renewals)
         except VsiError as error:
-            self._not_attached(session, error)
+            self._not_attached(ctx, session, error, losses)
         except Exception:
             log.exception("live session not attached", session=session.id, session_kind=session.plan.kind)
-            self._finish(session, End(reason=REFUSED, error="internal error"))
+            self.finish(session, End(reason=REFUSED, error="internal error"))
 
-    def _not_attached(self, session: Session, error: VsiError) -> None:
+    def _not_attached(self, ctx: Context, session: Session, error: VsiError, losses: int) -> None:
+        """`losses` of the switch's connection there had been when it was begun."""
         if session.over:
+            return
+        node = session.node
+        if isinstance(error, SwitchUnavailable) and node.lost_since(losses):
+            # the call goes on, and so does the task
+            session.attaching, session.stale = False, True
+            if node.ready:  # it is back already; else `following` has it attached when it is
+                self.renew(ctx, session)
             return
         reason = REFUSED
         if isinstance(error, LegGone):
@@ -200,7 +280,7 @@ class Sessions:
         log.warning(
             "live session not begun", session=session.id, session_kind=session.plan.kind, error=error.message
         )
-        self._finish(session, End(reason=reason, error=error.message))
+        self.finish(session, End(reason=reason, error=error.message))
 
     def end(self, session: Session, reason: str, grace_s: float = 0.0) -> None:
         """Have a session end, for a reason of ours; the first one counts."""
@@ -208,19 +288,19 @@ class Sessions:
             return
         session.over, session.reason = True, reason
         if session.closed is not None:
-            self._finish(session, _end(session, session.closed))
+            self.finish(session, _end(session, session.closed))
             return
         self._detach(session)
         session.worker.send(Close(session=session.id, grace_s=grace_s))
         late = End(reason=reason, error="the media worker did not close it")
-        session.deadline = gevent.spawn_later(grace_s + CLOSE_TIMEOUT_S, self._finish, session, late)
+        session.deadline = gevent.spawn_later(grace_s + CLOSE_TIMEOUT_S, self.finish, session, late)
 
     def _detach(self, session: Session) -> None:
         for attachment in session.ways.attachments:
             attachment.detach(self._ctx, session)
 
-    def _finish(self, session: Session, end: End) -> None:
-        """It is over, once."""
+    def finish(self, session: Session, end: End) -> None:
+        """It is over, at once, and once only."""
         if self._live.pop(session.id, None) is None:
             return
         detached, session.over = session.over, True
@@ -239,75 +319,14 @@ class Sessions:
             log.exception("the end of a live session was not handled", session_kind=session.plan.kind)
         session.done.set(end)
 
-    # -- what workers say --------------------------------------------------------------------------------
-
-    def _heard(self, worker: MediaWorker, message: Any) -> None:
-        session = self._live.get(message.session)
-        if session is None or session.worker is not worker:
-            return
-        if isinstance(message, Opened):
-            session.opened.set(message)
-        elif isinstance(message, Report):
-            self._reported(session, message)
-        elif isinstance(message, Closed):
-            self._closed(session, message)
-
-    def _reported(self, session: Session, message: Report) -> None:
-        if message.what in ("attached", "renewed"):
-            session.attached.set()
-        if message.what == "detached":
-            if not session.over:
-                self.audio_ended(session)
-        elif message.what != "renewed":  # the ways are no matter of the task's
-            session.plan.on_report(message.what, message.data)
-
-    def _closed(self, session: Session, message: Closed) -> None:
-        if session.reason and not session.over:
-            session.closed = message  # it ran out of audio; `audio_ended` waits for why
-        else:
-            self._finish(session, _end(session, message))
-
-    def _lost(self, worker: MediaWorker) -> None:
-        for session in self:
-            if session.worker is worker:
-                self._finish(session, End(reason=session.reason or WORKER, error="the media worker died"))
-
-    def audio_ended(self, session: Session) -> None:
-        """What brought its audio or took it has ended, and not by us. With its leg, mostly, whose end is
-        then about to be told."""
-        session.reason = session.reason or SWITCH
-        gevent.spawn_later(OWNER_GRACE_S, self.end, session, SWITCH)
-
-    # -- what happens to legs, rooms and the switch ------------------------------------------------------
-
-    def leg_ended(self, leg: Leg) -> list[Awaited]:
-        """All that is heard of it or said to it ends. What its last event waits for: the last words of those
-        that are its own."""
-        awaited = []
-        for session in self:
-            plan = session.plan
-            if plan.owner == of_leg(leg.id):
-                awaited.append(Awaited(session.done, plan.last_words_s + CLOSE_TIMEOUT_S))
-            elif plan.leg_id != leg.id:
-                continue
-            self.end(session, OWNER, plan.last_words_s)
-        return awaited
-
-    def rate_changed(self, ctx: Context, leg: Leg) -> None:
-        """What was attached to a leg was made for the rate that it had."""
-        for session in self:
-            if any(one.leg is leg for one in session.ways.attachments):
-                session.stale = True
-                if not session.attaching:
-                    self._renew(ctx, session)
-
-    def _renew(self, ctx: Context, session: Session) -> None:
-        """Attach a session anew; its task goes on."""
+    def renew(self, ctx: Context, session: Session) -> None:
+        """Attach one anew; its task goes on."""
         plan, settings = session.plan, ctx.config.media
         if session.over or session.reason:
             return
         self._detach(session)
         session.renewals += 1
+        session.renewed_at = time.monotonic()
         bug = f"{session.id}-{session.renewals}" if session.node.facts.forks else ""
         leg = ctx.legs.find(plan.leg_id) if plan.leg_id else None
         room = ctx.rooms.find(plan.room_id) if plan.room_id else None
@@ -324,89 +343,69 @@ class Sessions:
         )
         gevent.spawn(self._attach, ctx, session)
 
-    def room_emptied(self, room: Room) -> list[AsyncResult[End]]:
-        """Those that are the room's own end."""
-        ending = self.of(of_room(room.id))
-        for session in ending:
-            self.end(session, OWNER, session.plan.last_words_s)
-        return [session.done for session in ending]
+    def _no_audio_yet(self, session: Session, number: int) -> None:
+        """Some time after it was renewed for the `number`th time."""
+        if session.renewals == number and not session.attached.is_set() and session.node.ready:
+            self._renew_again(session)
 
-    def room_deleting(self, room: Room) -> None:
-        """All that is heard in it or said there ends; waits for it, not for ever."""
-        ending = [one for one in self if one.plan.room_id == room.id or one.plan.owner == of_room(room.id)]
-        for session in ending:
-            self.end(session, OWNER, session.plan.last_words_s)
-        longest = max((one.plan.last_words_s for one in ending), default=0.0)
-        gevent.wait([one.done for one in ending], longest + CLOSE_TIMEOUT_S)
+    def _lost_at_once(self, session: Session) -> bool:
+        """The switch has ended what brings its audio. Whether that is because it was only just attached."""
+        just_now = time.monotonic() - session.renewed_at < AGAIN_S
+        return bool(session.renewals) and just_now and self._renew_again(session)
 
-    def room_deleted(self, room: Room) -> None:
-        """What was begun in it meanwhile, or has not ended in time, ends now."""
-        for one in self:
-            if one.plan.room_id == room.id or one.plan.owner == of_room(room.id):
-                self._finish(one, End(reason=OWNER))
+    def _renew_again(self, session: Session) -> bool:
+        if session.id not in self._live or session.over or session.reason or session.again >= MOST_AGAIN:
+            return False
+        log.warning("live session attached once more", session=session.id, session_kind=session.plan.kind)
+        session.again += 1
+        if session.attaching:
+            session.stale = True
+        else:
+            self.renew(self._ctx, session)
+        return True
 
-    def room_wanted(self, room: Room) -> bool:
-        """Whether somebody listens or speaks in it."""
-        return any(one.plan.room_id == room.id for one in self)
+    # -- what workers say --------------------------------------------------------------------------------
 
-    def channel_ended(self, channel: str) -> None:
-        """An internal channel has ended."""
-        for session in self:
-            if channel in session.channels and not session.over and session.up(channel):
+    def _heard(self, worker: Worker, message: Any) -> None:
+        session = self._live.get(message.session)
+        if session is None or session.worker is not worker:
+            return
+        if isinstance(message, Opened):
+            session.opened.set(message)
+        elif isinstance(message, Report):
+            self._reported(session, message)
+        elif isinstance(message, Closed):
+            self._closed(session, message)
+
+    def _reported(self, session: Session, message: Report) -> None:
+        if message.what in ("attached", "renewed"):
+            session.attached.set()
+        if message.what == "detached":
+            if not (session.over or self._lost_at_once(session)):
                 self.audio_ended(session)
+        elif message.what != "renewed":  # the ways are no matter of the task's
+            session.plan.on_report(message.what, message.data)
 
-    def readopt(self, ctx: Context, node: Node, snapshot: Snapshot) -> list[str]:
-        """After each connect to a switch: what became of the channels, and what the process before has left
-        there. Returns the channels that are in use."""
-        if ctx.config.media.spare_worker:
-            self.prepare()
-        self._clean_up(ctx, node, lambda leg_id: leg_id in snapshot.channels)
-        here = [one for one in self if one.node is node]
-        unseen = [
-            (session, channel)
-            for session in here
-            for channel in session.channels
-            if session.up(channel) and channel not in snapshot.internal  # which is 0.1 s old
-        ]
-        there = node.live.exist([channel for _, channel in unseen])
-        for (session, _), is_there in zip(unseen, there, strict=True):
-            if not is_there:
-                self.audio_ended(session)
-        for session in here:
-            if session.plan.leg_id and session.plan.leg_id not in snapshot.channels:
-                self.audio_ended(session)
-        return [channel for session in here for channel in session.channels]
+    def _closed(self, session: Session, message: Closed) -> None:
+        if session.reason and not session.over:
+            session.closed = message  # it ran out of audio; `audio_ended` waits for why
+        else:
+            self.finish(session, _end(session, message))
 
-    def _clean_up(self, ctx: Context, node: Node, exists: Callable[[str], bool]) -> None:
-        """Take away the bugs of forks whose session is over."""
-        for body in ctx.state.items(attaching.KIND):
-            if body["node"] != node.name or body["session"] in self._live:
-                continue
-            there = exists(body["leg_id"])
-            if there and not node.facts.forks:
-                continue
-            if there:
-                node.live.stop_fork(body["leg_id"], body["bug"])
-            ctx.state.forget_item(attaching.KIND, body["bug"])
-
-    def forks_gone(self, node: Node) -> None:
-        """The switch has unloaded mod_audio_fork."""
-        node.facts.forks = False  # until it is asked again
+    def _lost(self, worker: Worker) -> None:
         for session in self:
-            if session.node is node and any(isinstance(one, Fork) for one in session.ways.attachments):
-                self.end(session, SWITCH)
+            if session.worker is worker:
+                self.finish(session, End(reason=session.reason or WORKER, error="the media worker died"))
 
-    def forks_back(self, ctx: Context, node: Node) -> None:
-        """It has loaded it."""
-        node.facts.forks = True
-        self._clean_up(ctx, node, lambda leg_id: ctx.legs.find(leg_id) is not None)
+    def audio_ended(self, session: Session) -> None:
+        """What brought its audio or took it has ended, and not by us. With its leg, mostly, whose end is
+        then about to be told."""
+        session.reason = session.reason or SWITCH
+        gevent.spawn_later(OWNER_GRACE_S, self._end_without_audio, session)
 
-    def stop(self) -> None:
-        """The service stops: nothing is left on the switch, and the workers end."""
-        self._stopped = True
-        for session in self:
-            self._finish(session, End(reason=CLOSED))
-        self.pool.stop()
+    def _end_without_audio(self, session: Session) -> None:
+        if session.reason:  # else it has been attached anew
+            self.end(session, SWITCH)
 
 
 def _end(session: Session, message: Closed) -> End:
@@ -421,7 +420,7 @@ def _end(session: Session, message: Closed) -> End:
 def _node(ctx: Context, leg: Leg | None, room: Room | None) -> Node:
     """The switch of a leg and a room. NotSupported when they are on different ones."""
     one = leg or room
-    node = ctx.node(one) if one and one.node else ctx.nodes.available
+    node = ctx.node(one) if one and one.node else choosing.for_leg(ctx, room)
     if room is not None:
         if room.node and ctx.node(room) is not node:
             raise NotSupported(f"room {room.id} is on another switch")

@@ -1,4 +1,5 @@
-"""`python -m vsi_esl.media FD`: a media worker, with its link to the service on a socket that it inherits."""
+"""`python -m vsi_esl.media LINK HANDED`: a media worker, with its link to the service on a socket that it
+inherits, and connections that are handed over on another."""
 
 from __future__ import annotations
 
@@ -27,20 +28,20 @@ EXIT_S = 3.0
 
 def main() -> None:
     logs.setup(os.environ.get(LEVEL, "info"))
-    number = int(sys.argv[1])
+    number, handed = int(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the service's, which ends its workers
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     threading.Thread(target=end_with, args=(os.dup(number),), daemon=True).start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(socket.socket(fileno=number)))
+        runner.run(serve(socket.socket(fileno=number), socket.socket(fileno=handed)))
     os._exit(0)  # no thread of a library holds it up
 
 
-async def serve(sock: socket.socket) -> None:
+async def serve(sock: socket.socket, handed: socket.socket) -> None:
     worker = Worker()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.end, "told by a signal")
-    await worker.run(sock)
+    await worker.run(sock, handed)
 
 
 def end_with(number: int) -> None:

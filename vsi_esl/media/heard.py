@@ -7,7 +7,7 @@ from collections import deque
 
 from .figures import Figures
 from .pcm import Framer
-from .tasks import FRAME_MS
+from .tasks import FRAME_MS, TASK_RATE
 
 LONGEST_S = 10.0
 """How much may wait for the task; of more the oldest is dropped."""
@@ -16,8 +16,9 @@ LONGEST_S = 10.0
 class Heard:
     """`tasks.Audio`, and where its source brings what comes."""
 
-    def __init__(self, rate: int, figures: Figures) -> None:
-        self._framer = Framer(rate)
+    def __init__(self, rate: int, figures: Figures, heard_at: int = TASK_RATE) -> None:
+        self._framer = Framer(rate, heard_at)
+        self._heard_at = heard_at
         self._figures = figures
         self._frames: deque[bytes] = deque()
         self._longest = int(LONGEST_S * 1000 / FRAME_MS)
@@ -38,7 +39,7 @@ class Heard:
 
     def change(self, rate: int) -> None:
         """What comes from now on is at this rate."""
-        self._framer = Framer(rate)
+        self._framer = Framer(rate, self._heard_at)
 
     def end(self) -> None:
         """No more comes; what waits can still be had."""

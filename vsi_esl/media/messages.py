@@ -27,11 +27,13 @@ UNICAST = "unicast"
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Ear:
-    """Where the session's audio comes from. It is handed to the task at 16 kHz, in frames of 20 ms."""
+    """Where the session's audio comes from. It is handed to the task in frames of 20 ms."""
 
     kind: str
     rate: int
     """Samples a second on the way from the switch."""
+    heard_at: int = 16000
+    """Samples a second of what the task is handed."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -169,9 +171,14 @@ _KINDS: dict[str, Any] = {
 _PARTS: dict[str, Any] = {"ear": Ear, "mouth": Mouth}
 
 
+def plain(message: ToWorker | FromWorker) -> dict[str, Any]:
+    """A message as JSON has it."""
+    return {"kind": message.kind, **asdict(message)}
+
+
 def pack(message: ToWorker | FromWorker) -> bytes:
     """A message as it is sent. ValueError when it is too long."""
-    body = orjson.dumps({"kind": message.kind, **asdict(message)})
+    body = orjson.dumps(plain(message))
     if len(body) > LONGEST:
         raise ValueError(f"a message of {len(body)} bytes")
     return LENGTH.pack(len(body)) + body
@@ -179,7 +186,11 @@ def pack(message: ToWorker | FromWorker) -> bytes:
 
 def unpack(body: bytes) -> Any:
     """The message in a body. ValueError (TypeError) when there is none."""
-    data = orjson.loads(body)
+    return of_plain(orjson.loads(body))
+
+
+def of_plain(data: dict[str, Any]) -> Any:
+    """The message that `plain` has given; KeyError, TypeError or ValueError when there is none."""
     kind = _KINDS[data.pop("kind")]
     for name, part in _PARTS.items():
         if data.get(name) is not None:

@@ -106,6 +106,10 @@ class Pacer:
             await self._wait(self._spoken)
 
     @property
+    def waiting_ms(self) -> float:
+        return self._waiting_ms + len(self._ready) * 500 / self._rate
+
+    @property
     def said_ms(self) -> int:
         return self._sent_bytes * 500 // self._rate
 

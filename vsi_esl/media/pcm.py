@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from .tasks import FRAME_BYTES, FRAME_MS, TASK_RATE
+from .tasks import FRAME_MS, TASK_RATE
 
 QUALITY = "HQ"
 """Of soxr. It keeps up to 20 ms back, which `Resampler.rest` gives out."""
@@ -33,10 +33,11 @@ class Resampler:
 
 
 class Framer:
-    """Audio that comes in pieces of any length, odd ones too, in frames of 20 ms at 16 kHz."""
+    """Audio that comes in pieces of any length, odd ones too, in frames of 20 ms at the rate `to`."""
 
-    def __init__(self, rate: int) -> None:
-        self._resampler = None if rate == TASK_RATE else Resampler(rate, TASK_RATE)
+    def __init__(self, rate: int, to: int = TASK_RATE) -> None:
+        self._resampler = None if rate == to else Resampler(rate, to)
+        self._bytes = bytes_of_frame(to)
         self._odd = b""
         self._waiting = b""
 
@@ -47,12 +48,12 @@ class Framer:
             whole = len(pcm) & ~1
             self._odd = pcm[whole:]
             pcm = self._resampler.feed(pcm[:whole])
-        elif len(pcm) == FRAME_BYTES and not self._waiting:
+        elif len(pcm) == self._bytes and not self._waiting:
             return [pcm]
         pcm = self._waiting + pcm
-        whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
+        whole = len(pcm) // self._bytes * self._bytes
         self._waiting = pcm[whole:]
-        return [pcm[at : at + FRAME_BYTES] for at in range(0, whole, FRAME_BYTES)]
+        return [pcm[at : at + self._bytes] for at in range(0, whole, self._bytes)]
 
 
 def louder(pcm: bytes, factor: float) -> bytes:

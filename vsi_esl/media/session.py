@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from ..providers.base import ProviderError
 from . import logs, messages, tasks
 from .figures import Figures
 from .forks import Expected, Forks
+from .handover import Handovers
 from .heard import Heard
 from .messages import Closed, Open, Opened, Report
 from .metronome import Metronome
@@ -28,6 +30,7 @@ CANCEL_S = 2.0
 GAP_S = 0.2
 SILENCE = bytes(round(GAP_S * tasks.TASK_RATE) * 2)
 """What a fork is heard to say that sends nothing for so long."""
+NO_EAR = messages.Ear(kind=messages.UNICAST, rate=tasks.TASK_RATE)
 NO_MOUTH = messages.Mouth(rate=tasks.TASK_RATE)
 
 
@@ -44,12 +47,14 @@ class Session:
         forks: Forks,
         metronome: Metronome,
         http: aiohttp.ClientSession,
+        handovers: Handovers,
         tell: Callable[[messages.FromWorker], None],
     ) -> None:
         self.http = http
         self._told = told
         self._tell = tell
         self._forks = forks
+        self._handovers = handovers
         self._began = time.monotonic()
         self.figures = Figures()
         self._closing: asyncio.Future[tuple[str, float]] = asyncio.get_running_loop().create_future()
@@ -60,7 +65,8 @@ class Session:
         self._early: list[tuple[str, Any]] = []
         """What was told before there was a task."""
 
-        self.audio = Heard(told.ear.rate if told.ear else tasks.TASK_RATE, self.figures)
+        ear = told.ear or NO_EAR
+        self.audio = Heard(ear.rate, self.figures, ear.heard_at)
         self.voice = Pacer(told.mouth or NO_MOUTH, metronome, self.figures, self._first_audio)
         if told.mouth is None:
             self.voice.close()
@@ -103,7 +109,7 @@ class Session:
         patience = None
         try:
             self._connect(self._told.ear, self._told.mouth)
-            patience = asyncio.get_running_loop().call_later(self._told.patience_s, self._lose_patience)
+            patience = asyncio.get_running_loop().call_later(self._told.patience_s, self._lose_patience, 0)
             reason = await self._work()
         except asyncio.CancelledError:
             reason = "closed"
@@ -196,12 +202,8 @@ class Session:
             self.audio.change(told.ear.rate)
         if told.mouth is not None:
             self.voice.change(told.mouth.rate)
-        asyncio.get_running_loop().call_later(told.patience_s, self._lose_patience_again, self._ways)
+        asyncio.get_running_loop().call_later(told.patience_s, self._lose_patience, self._ways)
         self._connect(told.ear, told.mouth)
-
-    def _lose_patience_again(self, ways: int) -> None:
-        if ways == self._ways and self._awaited:
-            self._end("no_audio")
 
     def _connect(self, ear: messages.Ear | None, mouth: messages.Mouth | None) -> None:
         came, left = partial(self._came, self._ways), partial(self._left, self._ways)
@@ -264,15 +266,12 @@ class Session:
         self.report("attached")
 
     def _left(self, ways: int) -> None:
-        """The switch ended one of the connections."""
-        if ways != self._ways:
-            return
-        self.audio.end()
-        if self._attached.is_set():
+        """The switch ended one of the connections. The service has them renewed, or closes the session."""
+        if ways == self._ways and self._attached.is_set():
             self.report("detached")
 
-    def _lose_patience(self) -> None:
-        if not self._attached.is_set():
+    def _lose_patience(self, ways: int) -> None:
+        if ways == self._ways and self._awaited:
             self._end("no_audio")
 
     def _first_audio(self) -> None:
@@ -307,3 +306,6 @@ class Session:
 
     async def attached(self) -> None:
         await self._attached.wait()
+
+    async def handed_over(self) -> tuple[socket.socket, bytes]:
+        return await self._handovers.take(self._told.session)

@@ -12,6 +12,7 @@ import structlog
 
 from . import logs
 from .forks import Forks
+from .handover import Handovers
 from .link import Link
 from .messages import Close, Closed, Open, Ping, Pong, Renew, Tell
 from .metronome import Metronome
@@ -35,12 +36,14 @@ class Worker:
         self._lives: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
 
-    async def run(self, sock: socket.socket) -> None:
-        """Serve the link over this socket; returns when the service is gone or `end` was called."""
+    async def run(self, sock: socket.socket, handed: socket.socket) -> None:
+        """Serve the link over one socket, and take connections that are handed over from another; returns
+        when the service is gone or `end` was called."""
         loop = asyncio.get_running_loop()
         self._metronome = Metronome(loop)
         self._forks = Forks(self._count)
         await self._forks.start()
+        self._handovers = Handovers(handed)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as self._http:
@@ -51,6 +54,7 @@ class Worker:
                 life.cancel()
             if self._lives:
                 await asyncio.wait(self._lives, timeout=END_S)
+        self._handovers.close()
         await self._forks.stop()
 
     def end(self, why: str) -> None:
@@ -90,6 +94,7 @@ class Worker:
                 forks=self._forks,
                 metronome=self._metronome,
                 http=self._http,
+                handovers=self._handovers,
                 tell=self._link.send,
             )
         except Exception as fault:

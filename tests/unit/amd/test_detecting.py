@@ -87,6 +87,26 @@ def test_the_verdict_is_told_once(service):
     assert service.remembered == []
 
 
+def test_verdicts_and_beeps_are_counted(service):
+    def counted(name, **labels):
+        return service.ctx.metrics.registry.get_sample_value(f"vsi_esl_amd_{name}_total", labels)
+
+    assert (counted("results", result="no_speech"), counted("beeps")) == (0, 0)
+    service.leg()
+    service.start().report("result", **HUMAN)
+    session = service.start(beep_timeout=4000)
+    session.report("result", **MACHINE)
+    session.report("beep", beep_ms=900)
+    service.start().end("worker")
+    assert [counted("results", result=one) for one in ("human", "machine", "no_speech", "not_sure")] == [
+        1,
+        1,
+        0,
+        1,
+    ]
+    assert counted("beeps") == 1
+
+
 def test_a_beep_follows_its_verdict(service):
     service.leg(app_id="shop")
     session = service.start(beep_timeout=5000)
@@ -282,7 +302,7 @@ def test_a_beep_is_still_waited_for_when_the_worker_is_lost(service):
     session.end("worker")
     again = service.sessions.begun[1]
     assert again is not session
-    assert again.plan.parameters["machine_since_ms"] == pytest.approx(2000, abs=200)
+    assert again.plan.parameters["machine_since_ms"] == pytest.approx(2900, abs=900)
     again.report("beep", beep_ms=2400)
     again.end()
     assert service.types == ["amd.result", "amd.beep"]
@@ -339,7 +359,7 @@ def test_after_a_restart_a_beep_is_still_waited_for(service):
     passes(service, 2.0)
     service.restarted()
     (session,) = service.sessions.begun
-    assert session.plan.parameters["machine_since_ms"] == pytest.approx(2000, abs=200)
+    assert session.plan.parameters["machine_since_ms"] == pytest.approx(2900, abs=900)
     session.report("beep", beep_ms=2400)
     assert service.types == ["amd.result", "amd.beep"]
 

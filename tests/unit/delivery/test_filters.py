@@ -24,7 +24,7 @@ def test_filtered_events_are_not_losses():
 def test_a_pattern_that_would_hang_backtracking_engines():
     started = time.monotonic()
     assert not AppFilter("(a+)+$").passes("a" * 5000 + "!")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 20  # one that backtracks does not end
 
 
 @pytest.mark.parametrize("pattern", ["(", "[", "a" * 5000, "a**"])

@@ -18,6 +18,7 @@ from vsi_esl.delivery import history as histories
 from vsi_esl.delivery.blocks import Blocks
 from vsi_esl.delivery.history import BLOCK_EVENTS, CURSOR_STEP, History
 from vsi_esl.events.base import Event
+from vsi_esl.storage import segments
 from vsi_esl.storage.database import StateError
 from vsi_esl.storage.thread import StorageThread
 
@@ -183,10 +184,54 @@ def test_over_a_crash(opened):
     history.abandon()
     crashed = opened(5)
     more = fill(crashed, 12)
-    for event_id in (ids[19], lost[0]):
-        assert read(crashed, cursor_of(crashed, event_id)) == (7, numbers(7, 12))
+    for event_id, gone in ((ids[19], 10), (lost[0], 9)):
+        assert read(crashed, cursor_of(crashed, event_id)) == (gone, numbers(7, 12))
     assert more[0] > lost[-1]
     assert crashed.newest > CURSOR_STEP
+
+
+def test_what_was_told_and_not_written_is_there_after_a_crash(opened, path):
+    """A client has seen it; one that was away is to have it as well."""
+    history = opened()
+    ids = fill(history, 20)
+    history.flush()
+    fill(history, 3)
+    history.abandon()
+    second = opened()
+    fill(second, 2)
+    second.abandon()
+    opened().abandon()  # one that tells nothing, and writes nothing
+    again = opened()
+    assert read(again, cursor_of(again, ids[18])) == (0, [b"19", *numbers(0, 3), *numbers(0, 2)])
+    fill(again, 2)
+    again.close()
+    assert [name for name in os.listdir(os.path.dirname(path)) if ".recent" in name] == []
+    assert read(opened(), cursor_of(again, ids[18])) == (
+        0,
+        [b"19", *numbers(0, 3), *numbers(0, 2), *numbers(0, 2)],
+    )
+
+
+def test_what_was_on_its_way_into_another_file_is_not_told(opened, path):
+    history = opened()
+    ids = fill(history, 3)
+    history.abandon()
+    os.unlink(path)
+    again = opened()
+    fill(again, 2)
+    assert (again.cursor_of(ids[0]), read(again, 0)) == (None, (0, numbers(0, 2)))
+
+
+def test_what_is_beside_the_file_is_no_more_than_what_is_in_memory(opened, path, monkeypatch):
+    monkeypatch.setattr(histories, "MAX_UNWRITTEN", 500)
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 10_000)
+    history = opened()
+    history._file._db.execute("PRAGMA max_page_count = 1")
+    for _ in range(20):
+        fill(history, 500, size=100)
+        history.flush()
+    there = [one for one in Path(path).parent.iterdir() if ".recent" in one.name]
+    assert sum(one.stat().st_size for one in there) < 150_000
 
 
 OTHERS = "6d4d5c2e-0f5b-4b8e-9a53-1c5f0e7a9d11"
@@ -255,9 +300,11 @@ def test_a_disk_that_takes_nothing_for_long(opened, path, monkeypatch):
     lost, frames = read(history, cursor_of(history, ids[0]))
     assert len(frames) <= 500
     assert lost + len(frames) == 1999
+    assert (history.failing, history.lost, history.waiting) == (True, 2000 - len(frames), len(frames))
     history._file._db.execute("PRAGMA max_page_count = 1000000")
     history.flush()
     assert read(history, cursor_of(history, ids[0])) == (lost, frames)
+    assert (history.failing, history.waiting) == (False, 0)
 
 
 def torn(path: str) -> None:

@@ -15,7 +15,8 @@ from vsi_esl.delivery.webhooks.targets import GLOBAL, Router, endpoint_of, host_
 from vsi_esl.errors import Invalid
 from vsi_esl.events.legs import LegDisconnected, LegMuted
 from vsi_esl.events.rooms import LegJoinedRoom, RoomCreated, RoomRoutingChanged
-from vsi_esl.model.leg import SIP_INBOUND, Leg, Webhook
+from vsi_esl.model.leg import Leg, Webhook
+from vsi_esl.model.legtypes import SIP_INBOUND
 from vsi_esl.model.room import Room
 from vsi_esl.model.stores import Legs, Rooms
 from vsi_esl.net.guard import AddressGuard

@@ -18,7 +18,7 @@ from vsi_esl.media.messages import LENGTH, Close, Pong, Report, Tell, pack
 
 SCRIPT = """
 import json, os, socket, struct, sys
-link = socket.socket(fileno=int(sys.argv[-1]))
+link = socket.socket(fileno=int(sys.argv[-2]))
 def send(**message):
     body = json.dumps(message).encode()
     link.sendall(struct.pack(">I", len(body)) + body)
@@ -90,12 +90,13 @@ def test_messages_both_ways_whatever_their_length(start, told):
 
 
 def test_it_has_nothing_of_ours_and_is_in_a_group_of_its_own(start, quick):
-    """The standard streams and the link, and one for looking; not what we were started with."""
+    """The standard streams, the link and what is handed over, and one for looking; not what we were started
+    with."""
     with open(os.devnull) as file:
         os.set_inheritable(file.fileno(), True)
         worker = start()
         until(lambda: worker.figures, "its first answer")
-    assert worker.figures["open"] == 5
+    assert worker.figures["open"] == 6
     assert worker.figures["group"] == worker.pid != os.getpgid(0)
 
 

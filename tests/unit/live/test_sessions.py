@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from types import SimpleNamespace
 
 import gevent
 import pytest
+from gevent.event import Event as Signal
 
 from tests.support.fakes import FakeService, settle, until
 from vsi_esl.errors import Internal, NotSupported, SwitchUnavailable
@@ -14,7 +17,7 @@ from vsi_esl.live.plan import End, Hears, Plan, Speaks
 from vsi_esl.live.pool import Pool
 from vsi_esl.live.sessions import Sessions
 from vsi_esl.media.messages import FORK, UNICAST, Close, Closed, Ear, Mouth, Open, Opened, Renew, Report, Tell
-from vsi_esl.model.leg import EARLY_MEDIA
+from vsi_esl.model.leg import EARLY_MEDIA, RINGING
 from vsi_esl.model.owner import of_leg, of_room
 
 URL = "ws://127.0.0.1:9/fork/token"
@@ -139,9 +142,7 @@ def test_what_each_plan_takes(service):
 def test_its_life(service):
     service.leg("a")
     begun = Begun(service, **FORKED, speaks=Speaks.TO_LEG, parameters={"x": 1}).attached()
-    assert service.ctx.state.items("live") == [
-        {"bug": begun.id, "session": begun.id, "leg_id": "a", "node": "default"}
-    ]
+    assert service.ctx.state.items("live") == [{"bug": begun.id, "leg_id": "a", "node": "default"}]
     assert service.switch.heard("uuid_audio_fork") == [f"uuid_audio_fork a start {URL} mono 16000 {begun.id}"]
     begun.session.tell("gain", 0.5)
     assert begun.worker.all(Tell) == [Tell(session=begun.id, what="gain", value=0.5)]
@@ -351,6 +352,58 @@ def test_recordings_are_told_of_a_whisper(service):
     assert whispered == ["a"]
 
 
+@pytest.mark.parametrize("comes", [True, False])
+def test_one_whose_audio_does_not_come_back_is_attached_once_more(service, monkeypatch, comes):
+    """As the switch may forget a fork that it said yes to; the worker ends what stays without audio."""
+    monkeypatch.setattr(sessions, "AGAIN_S", 0.01)
+    leg = service.leg("a")
+    begun = Begun(service, **FORKED).attached()
+    leg.channel.rate = 16000
+    service.ctx.moments.rate_changed(service.ctx, leg)
+    for number in range(1, 2 + (not comes) * sessions.MOST_AGAIN):
+        until(lambda: len(begun.worker.all(Renew)) == number, f"it is renewed: {number}")  # noqa: B023
+        begun.opened(url=f"{URL}{number}")
+    if comes:
+        begun.worker.says(Report(session=begun.id, what="renewed"))
+    gevent.sleep(0.05)
+    assert begun.session.renewals == (1 if comes else 1 + sessions.MOST_AGAIN)
+    assert not begun.ends
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_one_that_the_switch_drops_while_it_changes_the_codec_is_attached_once_more(service, before):
+    """Before or after the switch's answer to the command; later than that its audio has ended."""
+    leg = service.leg("a")
+    begun = Begun(service, **FORKED).attached()
+    leg.channel.rate = 16000
+    service.ctx.moments.rate_changed(service.ctx, leg)
+    if not before:
+        begun.opened()
+    begun.worker.says(Report(session=begun.id, what="detached"))
+    begun.opened()
+    until(lambda: begun.session.renewals == 2, "it is renewed")
+    assert not begun.session.reason
+    begun.opened()
+    begun.session.renewed_at -= 2 * sessions.AGAIN_S
+    begun.worker.says(Report(session=begun.id, what="detached"))
+    assert begun.session.reason == "switch"
+
+
+def test_one_whose_fork_is_dropped_before_the_other_codec_is_known_is_attached_anew(service, monkeypatch):
+    """What ended it becomes known in time."""
+    monkeypatch.setattr(sessions, "OWNER_GRACE_S", 0.05)
+    leg = service.leg("a")
+    begun = Begun(service, **FORKED).attached()
+    begun.worker.says(Report(session=begun.id, what="detached"))
+    leg.channel.rate = 16000
+    service.ctx.moments.rate_changed(service.ctx, leg)
+    assert [one.session for one in begun.worker.all(Renew)] == [begun.id]
+    begun.opened(url=f"{URL}2")
+    begun.worker.says(Report(session=begun.id, what="renewed"))
+    gevent.sleep(0.1)
+    assert (begun.ends, begun.session.over, begun.session.reason) == ([], False, "")
+
+
 def test_a_leg_that_agrees_on_another_rate(service):
     """Its ways are made anew, when those under way are done; the task goes on."""
     leg = service.leg("a")
@@ -385,7 +438,7 @@ def test_a_leg_that_agrees_on_another_rate(service):
 def test_a_connection_that_is_lost_and_made_again(service):
     """What is there goes on; the pair that ended meanwhile ends its session."""
     service.leg("a")
-    service.room("r")
+    service.room("r", node=service.switch.name)
     forked = Begun(service, **FORKED).attached()
     kept = Begun(service, room_id="r", hears=Hears.ROOM).attached()
     gone = Begun(service, room_id="r", hears=Hears.ROOM).attached()
@@ -401,16 +454,189 @@ def test_a_connection_that_is_lost_and_made_again(service):
     assert not service.switch.heard("uuid_audio_fork a stop")
 
 
+def test_one_that_the_switch_was_asked_for_in_vain_goes_on(service):
+    """It has brought audio; should it not be there, that is told by its end."""
+    service.room("r", node=service.switch.name)
+    begun = Begun(service, room_id="r", hears=Hears.ROOM).attached()
+    service.loses_the_switch()
+    service.switch.away = False
+    service.switch.answers("show channels", json.dumps({"rows": []}))
+    service.switch.answers("uuid_exists", SwitchUnavailable("no answer in time"))
+    service.reconnects()
+    gevent.sleep(0.02)
+    assert (begun.ends, begun.session.reason) == ([], "")
+    service.switch.answers("show channels", service.switch._carry_out)
+    service.timers.fire(service.switch.name, "second look")
+    assert not service.switch.heard("uuid_kill")
+
+
+def _lost(service, line):
+    service.switch.away = True
+    raise SwitchUnavailable("the connection to the switch was lost")
+
+
+@pytest.mark.parametrize("fault", ["the answer", "the report"])
+def test_one_that_is_being_attached_when_the_connection_is_lost_is_attached_when_it_is_back(service, fault):
+    """Its task goes on meanwhile: an agent may be in the middle of its greeting."""
+    service.leg("a")
+    service.room("r")
+    begun = Begun(service, leg_id="a", room_id="r", hears=Hears.LEG, speaks=Speaks.TO_ROOM)
+    if fault == "the answer":
+        service.switch.answers("originate", partial(_lost, service))
+    else:
+        service.switch.answers("originate", "+OK")  # and nothing is heard of it
+    begun.opened()
+    service.loses_the_switch()
+    assert (begun.ends, begun.worker.all(Close)) == ([], [])
+    first = begun.session.channels
+
+    service.switch.away = False
+    service.switch.answers("originate", service.switch._carry_out)
+    service.reconnects()
+    assert len(begun.worker.all(Renew)) == 1
+    begun.opened()
+    assert begun.session.channels and begun.session.channels != first
+    assert begun.session.up(begun.session.channels[0])
+    forks = [line.split()[-1] for line in service.switch.heard("uuid_audio_fork a start")]
+    assert begun.ends == [] and len(set(forks)) == 2
+
+
+def _done_but_not_answered(service, line):
+    service.switch._carry_out(line)
+    _lost(service, line)
+
+
+@pytest.mark.parametrize("came", [True, False], ids=["its audio had come", "it had not"])
+@pytest.mark.parametrize("last", ["uuid_audio_fork", "originate", "sendmsg"])
+def test_a_command_that_is_done_and_whose_answer_is_lost(service, last, came):
+    """What it made is made anew, and nothing is left of the first."""
+    service.leg("a")
+    service.room("r", node=service.switch.name)
+    begun = Begun(service, leg_id="a", room_id="r", hears=Hears.LEG, speaks=Speaks.TO_ROOM)
+    service.switch.answers(last, partial(_done_but_not_answered, service))
+    begun.opened()
+    if came:
+        begun.worker.says(Report(session=begun.id, what="attached"))
+    service.loses_the_switch()
+    (first,) = begun.session.channels
+    service.switch.away = False
+    service.switch.answers(last, service.switch._carry_out)
+    service.reconnects()
+    service.happens("CHANNEL_HANGUP_COMPLETE", first)
+    begun.opened(url=f"{URL}2")
+    begun.worker.says(Report(session=begun.id, what="renewed"))
+    settle()
+    assert service.switch.heard(f"uuid_kill {first}")
+    until(lambda: service.switch.heard(f"uuid_audio_fork a stop {begun.id}"), "the first fork is stopped")
+    assert [item["bug"] for item in service.ctx.state.items("live")] == [f"{begun.id}-1"]
+    assert begun.session.up(begun.session.channels[0])
+    assert (begun.ends, begun.session.reason, begun.session.renewals) == ([], "", 1)
+
+
+def test_one_of_which_a_part_waits_until_the_connection_is_back(service):
+    """For the leg's worker, say: what was lost is not the end of it."""
+    service.switch.facts.forks = False
+    service.leg("a")
+    service.room("r", node=service.switch.name)
+    busy = Signal()
+    service.ctx.workers.submit("a", busy.wait)
+    begun = Begun(service, leg_id="a", room_id="r", hears=Hears.LEG, speaks=Speaks.TO_ROOM)
+    service.switch.answers("originate", partial(_lost, service))
+    begun.opened()
+    service.loses_the_switch()
+    service.switch.away = False
+    service.switch.answers("originate", service.switch._carry_out)
+    service.reconnects()
+    busy.set()
+    until(lambda: begun.worker.all(Renew), "it is attached anew")
+    begun.opened()
+    assert (begun.ends, begun.session.reason) == ([], "")
+    assert [begun.session.up(one) for one in begun.session.channels] == [True, True]
+
+
+def test_a_fork_that_ends_while_the_calls_are_looked_at_is_stopped(service):
+    """The switch is there, although not for everybody yet."""
+    service.leg("a")
+    begun = Begun(service, **FORKED).attached()
+    service.loses_the_switch()
+    service.switch.away, service.switch.resyncing = False, True
+    begun.session.close()
+    begun.closed()
+    assert service.switch.heard("uuid_audio_fork a stop")
+    assert not service.ctx.state.items("live")
+
+
+def test_a_fork_whose_session_was_ended_while_the_switch_was_away(service):
+    """And whose worker is not done with it when the switch is back."""
+    service.leg("a")
+    begun = Begun(service, **FORKED).attached()
+    service.loses_the_switch()
+    begun.session.close(1.0)
+    service.switch.away = False
+    service.reconnects()
+    assert service.switch.heard("uuid_audio_fork a stop") == [f"uuid_audio_fork a stop {begun.id}"]
+    begun.closed()
+    assert begun.reasons == ["closed"] and not service.ctx.state.items("live")
+
+
+def test_a_fork_that_was_renewed_while_the_switch_was_away(service):
+    """The first one cannot be stopped then: its session goes on, and it is stopped all the same."""
+    leg = service.leg("a")
+    begun = Begun(service, **FORKED).attached()
+    service.loses_the_switch()
+    leg.channel.rate = 16000
+    service.ctx.moments.rate_changed(service.ctx, leg)
+    begun.opened()
+    assert not service.switch.heard(f"uuid_audio_fork a stop {begun.id}")
+    service.switch.away = False
+    service.reconnects()
+    begun.opened()
+    stopped = service.switch.heard("uuid_audio_fork a stop")
+    assert f"uuid_audio_fork a stop {begun.id}" in stopped
+    assert f"uuid_audio_fork a stop {begun.id}-2" not in stopped
+    assert [item["bug"] for item in service.ctx.state.items("live")] == [f"{begun.id}-2"]
+
+
+PEER = {"leg_id": "w", "hears": Hears.PEER, "speaks": Speaks.AS_PEER, "rate": 16000}
+STRANGER = {"room_id": "r", "hears": Hears.ROOM, "speaks": Speaks.AS_STRANGER}
+
+
+@pytest.mark.parametrize("plan", [PEER, STRANGER, {**FORKED, "speaks": Speaks.TO_LEG}])
+def test_the_calls_are_looked_at_anew_while_one_is_being_attached(service, plan):
+    """On the connection that there is: what is being made is nobody's left-over."""
+    service.leg("a")
+    service.leg("w", there=False, dialling=True, state=RINGING)
+    service.room("r", node=service.switch.name)
+    made = service.switch.late("originate")
+    begun = Begun(service, **plan).opened()
+    service.reconnects()
+    made.set()
+    settle()
+    service.reconnects()
+    assert not service.switch.heard("uuid_kill")
+    assert (begun.ends, begun.session.reason) == ([], "")
+    begun.session.close()
+    begun.closed()
+
+
+def test_one_whose_switch_does_not_come_back_ends_by_the_patience_of_its_worker(service):
+    service.leg("a")
+    begun = Begun(service, **FORKED)
+    service.switch.answers("uuid_audio_fork", partial(_lost, service))
+    begun.opened()
+    begun.closed("no_audio")
+    assert begun.reasons == ["no_audio"]
+    service.switch.away = False
+    service.reconnects()
+    assert not begun.worker.all(Renew)
+
+
 def test_what_the_process_before_has_left(service):
     service.leg("a")
     service.switch.channels["lv-0123456789ab-cdef01"] = {"Unique-ID": "lv-0123456789ab-cdef01"}
     for bug, leg in (("lv-1", "a"), ("lv-2", "gone")):
-        service.ctx.state.save_item(
-            "live", bug, {"bug": bug, "session": bug, "leg_id": leg, "node": "default"}
-        )
-    service.ctx.state.save_item(
-        "live", "lv-3", {"bug": "lv-3", "session": "lv-3", "leg_id": "a", "node": "other"}
-    )
+        service.ctx.state.save_item("live", bug, {"bug": bug, "leg_id": leg, "node": "default"})
+    service.ctx.state.save_item("live", "lv-3", {"bug": "lv-3", "leg_id": "a", "node": "other"})
     service.reconnects()
     assert service.switch.heard("uuid_audio_fork") == ["uuid_audio_fork a stop lv-1"]
     assert service.switch.heard("uuid_kill") == ["uuid_kill lv-0123456789ab-cdef01 NORMAL_CLEARING"]

@@ -146,7 +146,7 @@ async def test_audio_that_stops_to_come_has_its_verdict_by_the_clock(heard: byte
         await session.running
         passed = asyncio.get_running_loop().time() - started
         assert session.reports == [told]
-        assert 1 <= passed < 1.6
+        assert 0.9 <= passed < 10
 
 
 @in_asyncio

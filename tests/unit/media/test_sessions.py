@@ -18,6 +18,7 @@ from vsi_esl.media.messages import (
     Ear,
     Mouth,
     Open,
+    Opened,
     Ping,
     Pong,
     Renew,
@@ -160,7 +161,8 @@ def test_the_first_that_sends_is_the_switch(worker):
     stranger.close()
 
 
-def test_a_switch_whose_socket_is_gone_is_the_end_of_the_audio(worker):
+def test_a_switch_whose_socket_is_gone_is_told_of(worker):
+    """What becomes of it, the service says."""
     opened = worker.opened("S1", "echo", ear=Ear(kind=UNICAST, rate=16000), mouth=SPOKEN)
     switch = Unicast(opened.port)
     for _ in range(3):
@@ -170,7 +172,31 @@ def test_a_switch_whose_socket_is_gone_is_the_end_of_the_audio(worker):
     switch.close()
     # what is sent there now is refused
     worker.expect(Report, "S1", "detached")
-    assert worker.expect(Closed, "S1").reason == "done"
+    worker.send(Close(session="S1"))
+    assert worker.expect(Closed, "S1").reason == "closed"
+
+
+def test_a_fork_that_is_lost_and_renewed_is_heard_on(worker):
+    """The switch drops one while it changes its leg's codec."""
+    opened = worker.opened("S1", "echo", ear=Ear(kind=FORK, rate=16000), mouth=SPOKEN)
+    fork, switch = Fork(opened.url), Unicast(opened.port)
+    for one in (fork, switch):
+        one.send(SILENCE)
+    worker.expect(Report, "S1", "attached")
+    fork.close()
+    worker.expect(Report, "S1", "detached")
+    worker.send(Renew(session="S1", ear=Ear(kind=FORK, rate=16000), mouth=SPOKEN))
+    again = worker.expect(Opened, "S1")
+    other, mouth = Fork(again.url), Unicast(again.port)
+    mouth.send(SILENCE)
+    other.send(b"\1" * FRAME_BYTES)
+    worker.expect(Report, "S1", "renewed")
+    while mouth.receive() != b"\1" * FRAME_BYTES:
+        pass
+    worker.send(Close(session="S1"))
+    assert worker.expect(Closed, "S1").reason == "closed"
+    for one in (other, switch, mouth):
+        one.close()
 
 
 def test_a_session_that_ends_closes_its_fork(worker):

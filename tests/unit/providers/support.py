@@ -37,7 +37,7 @@ async def said(one: Transcriber, frames: int = 5) -> list[tuple[str, bool]]:
     for _ in range(frames):
         await one.send(FRAME)
     await one.finish()
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         return await texts
 
 

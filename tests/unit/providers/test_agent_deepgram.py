@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 
-import aiohttp
 import pytest
 
-from tests.support.agentparties import KEY, Parties
 from tests.support.inasyncio import in_asyncio
-from tests.support.scripted import scripted
-from vsi_esl.providers import AGENTS, find
 from vsi_esl.providers.agents import deepgram
 from vsi_esl.providers.base import Connected, Interrupted, ProviderError, Said, Speech
 
-FRAME = b"\x10\x00" * 320
+from . import agentsupport
+from .agentsupport import FRAME
 
-
-@asynccontextmanager
-async def agent(**given):
-    parties = Parties()
-    for name in ("held", "flat"):
-        setattr(parties, name, given.pop(name, False))
-    async with scripted(parties.routes()) as server, aiohttp.ClientSession() as http:
-        one = find(AGENTS, "deepgram")(http, {"api_key": KEY, "base_url": server.http, **given})
-        try:
-            await one.open()
-            yield one, await parties.session(), parties
-        finally:
-            await one.close()
-        assert parties.wrongs == []
+agent = partial(agentsupport.agent, "deepgram")
 
 
 @asynccontextmanager
@@ -141,16 +126,15 @@ async def test_speech_cut_within_a_sample_is_put_together():
 
 @in_asyncio
 async def test_what_cannot_be_understood_is_passed_over():
-    async with agent() as (one, there, _), read(one) as told:
-        await told.get()
-        for text in ("no json", "7", '{"type": "ConversationText", "role": "user", "content": 7}'):
-            await there.socket.send_str(text)
-        await there.send(type="ConversationText", role="system", content="secret")
-        await there.send(type="Warning", code="W", description="d")
-        await there.send(type="InjectionRefused", message="m")
-        await there.said("still here", user=True)
-        assert await told.get() == Said("still here", user=True)
-        assert one.malformed == 2
+    broken = [
+        "no json",
+        "7",
+        '{"type": "ConversationText", "role": "user", "content": 7}',
+        {"type": "ConversationText", "role": "system", "content": "secret"},
+        {"type": "Warning", "code": "W", "description": "d"},
+        {"type": "InjectionRefused", "message": "m"},
+    ]
+    await agentsupport.passed_over("deepgram", broken, malformed=2)
 
 
 @in_asyncio

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import numpy as np
 import pytest
 
-from tests.support.agentparties import KEY, Parties
+from tests.support.agentparties import KEY
 from tests.support.inasyncio import in_asyncio
-from tests.support.scripted import scripted
 from vsi_esl.providers import AGENTS, conversation, find, g711, websocket
 from vsi_esl.providers.base import Connected, Interrupted, NotOffered, ProviderError, Said, Speech
 
-FRAME = b"\x10\x00" * 320
+from . import agentsupport
+from .agentsupport import FRAME
 
-
-@asynccontextmanager
-async def agent(**given):
-    """A provider and the other side of its session, which has begun."""
-    parties = Parties()
-    for name in ("held", "flat", "formats"):
-        if name in given:
-            setattr(parties, name, given.pop(name))
-    async with scripted(parties.routes()) as server, aiohttp.ClientSession() as http:
-        settings = {"api_key": KEY, "base_url": server.http, "agent_id": "a b/c", **given}
-        one = find(AGENTS, "elevenlabs")(http, settings)
-        try:
-            await one.open()
-            yield one, await parties.session(), parties
-        finally:
-            await one.close()
-        assert parties.wrongs == []
+agent = partial(agentsupport.agent, "elevenlabs")
 
 
 @in_asyncio
@@ -153,7 +137,7 @@ async def test_an_agent_that_never_tells_them_is_spoken_to_after_two_seconds():
 
 @in_asyncio
 async def test_what_cannot_be_understood_is_passed_over():
-    broken = [
+    broken: list[str | bytes] = [
         "no json",
         "[]",
         '"text"',
@@ -167,16 +151,9 @@ async def test_what_cannot_be_understood_is_passed_over():
         '{"type": "agent_response", "agent_response_event": "text"}',
         '{"type": "agent_response", "agent_response_event": {"agent_response": "  "}}',
         '{"type": "vad_score", "vad_score_event": {"vad_score": 0.9}}',
+        b"binary",
     ]
-    async with agent() as (one, there, _):
-        events = one.events()
-        await anext(events)
-        for text in broken:
-            await there.socket.send_str(text)
-        await there.socket.send_bytes(b"binary")
-        await there.said("still here", user=False)
-        assert await anext(events) == Said("still here", user=False)
-        assert one.malformed == 5
+    await agentsupport.passed_over("elevenlabs", broken, malformed=5)
 
 
 @in_asyncio

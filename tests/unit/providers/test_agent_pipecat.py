@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import numpy as np
@@ -18,7 +18,10 @@ from vsi_esl.providers import AGENTS, find
 from vsi_esl.providers.agents.pipecat import Checked, frame_class, mono
 from vsi_esl.providers.base import Connected, Interrupted, ProviderError, Said, Speech
 
-FRAME = b"\x10\x00" * 320
+from . import agentsupport
+from .agentsupport import FRAME
+
+agent = partial(agentsupport.agent, "pipecat")
 
 # as pipecat's own classes (made by protoc of its frames.proto) write them
 AUDIO = "121308071201611a040100020020c0bb0128013005"
@@ -28,20 +31,6 @@ MESSAGE = "222e0a2c7b226c6162656c223a22727476692d6169222c2274797065223a22626f742
 INTERRUPTION = "2a050803120169"
 PLAIN_INTERRUPTION = "2a00"
 SENT_AUDIO = "120b1a040100020020807d2801"
-
-
-@asynccontextmanager
-async def agent(**given):
-    parties = Parties()
-    async with scripted(parties.routes()) as server, aiohttp.ClientSession() as http:
-        settings = {"websocket_url": f"{server.ws}/bot", "allowed_networks": ["127.0.0.0/8"], **given}
-        one = find(AGENTS, "pipecat")(http, settings)
-        try:
-            await one.open()
-            yield one, await parties.session(), parties
-        finally:
-            await one.close()
-        assert parties.wrongs == []
 
 
 def test_frames_are_those_of_pipecat():
@@ -142,15 +131,8 @@ async def test_several_channels_are_mixed_and_odd_rates_passed_over():
 
 @in_asyncio
 async def test_what_cannot_be_understood_is_passed_over():
-    async with agent() as (one, there, _):
-        events = one.events()
-        await anext(events)
-        for data in (b"\xff\xff", bytes.fromhex(AUDIO)[:-3], b"", encoded(9, b"new")):
-            await there.socket.send_bytes(data)
-        await there.socket.send_str("text")
-        await there.said("still here", user=True)
-        assert await anext(events) == Said("still here", user=True)
-        assert one.malformed == 5
+    broken = [b"\xff\xff", bytes.fromhex(AUDIO)[:-3], b"", encoded(9, b"new"), "text"]
+    await agentsupport.passed_over("pipecat", broken, malformed=5)
 
 
 @pytest.mark.parametrize(

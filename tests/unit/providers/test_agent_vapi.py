@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import pytest
@@ -13,24 +13,10 @@ from tests.support.scripted import scripted
 from vsi_esl.providers import AGENTS, find
 from vsi_esl.providers.base import Connected, Interrupted, ProviderError, Said, Speech
 
-FRAME = b"\x10\x00" * 320
+from . import agentsupport
+from .agentsupport import FRAME
 
-
-@asynccontextmanager
-async def agent(**given):
-    parties = Parties()
-    for name in ("flat", "call_answer", "control_status"):
-        if name in given:
-            setattr(parties, name, given.pop(name))
-    async with scripted(parties.routes()) as server, aiohttp.ClientSession() as http:
-        settings = {"api_key": KEY, "base_url": server.http, "assistant_id": "as-1", **given}
-        one = find(AGENTS, "vapi")(http, settings)
-        try:
-            await one.open()
-            yield one, await parties.session(), parties
-        finally:
-            await one.close()
-        assert parties.wrongs == []
+agent = partial(agentsupport.agent, "vapi")
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -86,15 +72,14 @@ async def test_the_provider_says_that_it_is_over():
 
 @in_asyncio
 async def test_what_cannot_be_understood_is_passed_over():
-    async with agent() as (one, there, _):
-        events = one.events()
-        await anext(events)
-        for text in ("no json", "[1]", '{"type": "transcript", "role": "user", "transcript": {}}', "{}"):
-            await there.socket.send_str(text)
-        await there.send(type="transcript", role="bot", transcript="of nobody")
-        await there.said("still here", user=True)
-        assert await anext(events) == Said("still here", user=True)
-        assert one.malformed == 2
+    broken = [
+        "no json",
+        "[1]",
+        '{"type": "transcript", "role": "user", "transcript": {}}',
+        "{}",
+        {"type": "transcript", "role": "bot", "transcript": "of nobody"},
+    ]
+    await agentsupport.passed_over("vapi", broken, malformed=2)
 
 
 @pytest.mark.parametrize(

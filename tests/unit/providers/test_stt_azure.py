@@ -128,7 +128,7 @@ async def test_a_turn_that_the_service_ends_is_followed_by_another():
         rest = anext(texts)  # reads turn.end
         await one.send(FRAME)  # may still be of the old turn
         waiting = asyncio.ensure_future(rest)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(speech.heard) < 2:
                 await one.send(FRAME)
                 await asyncio.sleep(0.01)
@@ -178,5 +178,6 @@ async def test_what_cannot_be_read_is_passed_over():
 async def test_the_region_is_where_it_is():
     async with ClientSession() as http:
         assert Azure(http, {"region": "westeurope"}).base_url == "https://westeurope.stt.speech.microsoft.com"
+        assert Azure(http, {"region": "chinanorth3"}).base_url == "https://chinanorth3.stt.speech.azure.cn"
         assert Azure(http, {"region": ""}).base_url == "https://eastus.stt.speech.microsoft.com"
         assert Azure(http, {"region": "x", "base_url": "http://here/"}).base_url == "http://here"

@@ -46,7 +46,7 @@ async def test_it_understands_some_words(tmp_path):
         for at in range(0, len(pcm), 640):
             await one.send(pcm[at : at + 640])
         await one.finish()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(70):
             found = await texts
     final = " ".join(text for text, is_final in found if is_final)
     assert len(set(final.split()) & set(WORDS.split())) >= 4, found
@@ -79,7 +79,7 @@ async def test_a_recogniser_that_ends():
     async with transcriber("local", Scripted()) as one:
         await one.open()
         one._process.kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await collect(one) == []
 
             async def talk() -> None:

@@ -147,7 +147,7 @@ async def test_realtime_models_that_find_no_ends_of_utterances():
         texts = one.texts()
         for frame in frames(speech(0.5) + silence(1)):
             await one.send(frame)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert [(await anext(texts)).text, (await anext(texts)).text] == ["By", "Bye."]
     assert realtime.commits == 1
 
@@ -238,7 +238,7 @@ async def transcribed(path_of: Transcriptions, pcm: bytes, **settings: Any) -> l
         for frame in frames(pcm):
             await one.send(frame)
         await one.finish()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             return await texts
 
 

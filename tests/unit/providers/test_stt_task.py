@@ -63,7 +63,7 @@ class Listen:
         return socket
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             while not condition():
                 self.more.clear()
                 await self.more.wait()
@@ -98,7 +98,7 @@ async def test_texts_and_the_end_of_the_audio(partial):
         session.audio.end()
         await session.running
     assert texts(session) == [*([("hel", False)] if partial else []), ("hello", True), ("bye", True)]
-    assert 0 < session.figures["first_text_ms"] < 8000
+    assert 0 < session.figures["first_text_ms"] < 20_000
     assert not session.counters
 
 
@@ -209,7 +209,7 @@ async def test_stop_waits_for_the_text_on_its_way():
         task = session.start("stt", parameters(server))
         session.audio.feed(frame(0) + frame(1))
         await listen.until(lambda: listen.heard == [[0, 1]])
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await task.finish()
         await session.running
     assert texts(session) == [("bye", True)]
@@ -229,7 +229,7 @@ async def test_a_provider_that_does_not_end_is_left_after_a_while():
             session.start("stt", parameters(server))
             session.audio.feed(frame(0))
             session.audio.end()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await session.running
     finally:
         stt.LAST_S = before
@@ -335,7 +335,7 @@ async def test_a_provider_that_is_there_but_no_more_answers_is_lost():
         async with scripted({PATH: frozen}) as server, Session() as session:
             session.start("stt", parameters(server))
             with pytest.raises(ProviderError) as failed:
-                async with asyncio.timeout(8):
+                async with asyncio.timeout(20):
                     await session.running
     finally:
         stt.PAUSES_S, wire.HEARTBEAT_S = pauses, heartbeat

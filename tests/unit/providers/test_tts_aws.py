@@ -129,6 +129,7 @@ async def test_what_amazon_answers_is_told_without_what_was_asked(status, kind, 
 @in_asyncio
 async def test_an_answer_that_breaks_off():
     async def broken(request: web.Request) -> web.StreamResponse:
+        await request.read()  # else the server waits for the rest of it
         answer = web.StreamResponse(headers={"Content-Type": "audio/pcm", "Content-Length": "64000"})
         await answer.prepare(request)
         await answer.write(PCM[:3200])

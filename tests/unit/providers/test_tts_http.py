@@ -32,11 +32,14 @@ async def elevenlabs(request: web.Request, asked: list[Any]) -> bytes:
     if request.headers.get("xi-api-key") != KEY:
         raise web.HTTPUnauthorized(text='{"detail":{"status":"invalid_api_key"}}')
     body = await request.json()
+    language = body.pop("language_code", "")
+    if language and (body["model_id"] == "eleven_multilingual_v2" or len(language) != 2):
+        raise web.HTTPBadRequest(text='{"detail":{"status":"unsupported_language"}}')
     if request.method != "POST" or set(body) != {"text", "model_id"} or body["text"] != TEXT:
         raise web.HTTPUnprocessableEntity(text='{"detail":[]}')
     if request.content_type != "application/json" or dict(request.query) != {"output_format": "pcm_16000"}:
         raise web.HTTPBadRequest
-    asked.append((request.match_info["voice"], body["model_id"]))
+    asked.append((request.match_info["voice"], body["model_id"], language))
     return PCM
 
 
@@ -110,8 +113,14 @@ async def test_elevenlabs_speaks():
     asked: list[Any] = []
     async with serving("elevenlabs", asked) as server:
         assert await spoken("elevenlabs", base_url=server.http, voice="a/b?c", language="de") == PCM
-        assert await spoken("elevenlabs", base_url=server.http + "/", model="eleven_flash_v2_5") == PCM
-    assert asked == [("a/b?c", "eleven_multilingual_v2"), ("v1", "eleven_flash_v2_5")]
+        base = {"base_url": server.http + "/", "model": "eleven_flash_v2_5"}
+        assert await spoken("elevenlabs", **base) == PCM
+        assert await spoken("elevenlabs", **base, language="pt-BR") == PCM
+    assert asked == [
+        ("a/b?c", "eleven_multilingual_v2", ""),
+        ("v1", "eleven_flash_v2_5", ""),
+        ("v1", "eleven_flash_v2_5", "pt"),
+    ]
 
 
 @in_asyncio
@@ -137,10 +146,18 @@ async def test_azure_speaks_text_and_no_markup():
     ]
 
 
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("westeurope", "westeurope.tts.speech.microsoft.com"),
+        ("chinaeast2", "chinaeast2.tts.speech.azure.cn"),
+        ("usgovvirginia", "usgovvirginia.tts.speech.azure.us"),
+    ],
+)
 @in_asyncio
-async def test_azure_is_where_its_region_is():
-    async with provider("azure", region="westeurope") as one:
-        assert one.base_url == "https://westeurope.tts.speech.microsoft.com"
+async def test_azure_is_where_its_region_is(region, host):
+    async with provider("azure", region=region) as one:
+        assert one.base_url == f"https://{host}"
 
 
 @in_asyncio
@@ -250,6 +267,7 @@ async def test_an_answer_that_is_no_audio_is_not_heard(name):
 @in_asyncio
 async def test_an_answer_that_breaks_off(name):
     async def broken(request: web.Request) -> web.StreamResponse:
+        await request.read()  # else the server waits for the rest of it
         answer = web.StreamResponse(headers={"Content-Type": "audio/pcm", "Content-Length": "64000"})
         await answer.prepare(request)
         await answer.write(PCM[:3200])

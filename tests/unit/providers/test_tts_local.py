@@ -137,6 +137,6 @@ async def test_it_ends_with_whoever_listens(tmp_path):
             await pieces.aclose()
     finally:
         os.environ["PATH"] = old
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while Path(f"/proc/{number.read_text().strip()}").exists():
             await asyncio.sleep(0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
 from vsi_esl.errors import NotFound, StorageFailed, TooMany, Unavailable
@@ -215,6 +216,16 @@ def test_so_many_for_each(ctx, leg):
         begin(ctx, leg)
     begin(ctx, Leg("other", "sip_inbound", 0.0))
     begin(ctx, Room("l", 16000, "room-l"))
+
+
+def test_so_many_for_each_also_when_they_are_asked_for_at_once(ctx, leg, monkeypatch):
+    """Whoever waits for something meanwhile counts."""
+    monkeypatch.setattr(ctx.state, "save_item", lambda *_, **__: gevent.sleep(0))
+    asked = [gevent.spawn(begin, ctx, leg) for _ in range(TtsSettings().per_owner + 3)]
+    gevent.joinall(asked)
+    refused = [one.exception for one in asked if one.exception is not None]
+    assert [type(one) for one in refused] == [TooMany] * 3
+    assert len(ctx.get(Utterances)) == TtsSettings().per_owner
 
 
 def test_what_the_process_before_was_saying_has_ended(ctx, leg):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
@@ -18,8 +19,8 @@ FRAME_BYTES = TASK_RATE * 2 * FRAME_MS // 1000
 
 
 class Audio(Protocol):
-    """What is heard: mono 16-bit little endian at 16 kHz. Bounded; what is not taken in time is counted and
-    dropped, the oldest first."""
+    """What is heard: mono 16-bit little endian, at 16 kHz unless the session's ear says otherwise. Bounded;
+    what is not taken in time is counted and dropped, the oldest first."""
 
     async def get(self) -> bytes | None:
         """The next frame of 20 ms; None when no more comes. At most one waits for it."""
@@ -45,6 +46,10 @@ class Voice(Protocol):
 
     async def said(self) -> None:
         """Wait until all that was appended has been heard, as far as can be known here."""
+
+    @property
+    def waiting_ms(self) -> float:
+        """How much of what was appended waits to be sent."""
 
     @property
     def said_ms(self) -> int:
@@ -75,6 +80,10 @@ class Work(Protocol):
 
     async def attached(self) -> None:
         """Wait until the switch has brought the audio."""
+
+    async def handed_over(self) -> tuple[socket.socket, bytes]:
+        """The connection that the service hands over, of a session that is about one, and what has been read
+        of it already. TimeoutError when it does not come."""
 
 
 class Task(ABC):

@@ -25,6 +25,7 @@ from ..base import (
     Transcriber,
     Transcript,
 )
+from ..voices import speech_service
 from ..websocket import ProviderSocket, websocket_url
 
 PATH = "/speech/recognition/conversation/cognitiveservices/v1"
@@ -63,8 +64,8 @@ class Azure(Transcriber):
 
     @classmethod
     def address(cls, settings: Mapping[str, Any]) -> str:
-        region = settings.get("region") or "eastus"
-        return super().address(settings) or f"https://{region}.stt.speech.microsoft.com"
+        region = str(settings.get("region") or "eastus")
+        return super().address(settings) or speech_service("stt", region)
 
     async def open(self) -> None:
         told = self.settings

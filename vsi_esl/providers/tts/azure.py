@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ..answers import audio, private
 from ..base import Provider, Synthesiser
-from ..voices import language_of
+from ..voices import language_of, speech_service
 
 FORMAT = "raw-16khz-16bit-mono-pcm"
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -22,7 +22,7 @@ class Azure(Synthesiser):
 
     @classmethod
     def address(cls, settings: Mapping[str, Any]) -> str:
-        return super().address(settings) or f"https://{settings['region']}.tts.speech.microsoft.com"
+        return super().address(settings) or speech_service("tts", str(settings["region"]))
 
     def speak(self) -> AsyncIterator[bytes]:
         headers = {

@@ -11,13 +11,12 @@ from ..answers import audio
 from ..base import Synthesiser
 
 MODEL = "eleven_multilingual_v2"
+FINDS_LANGUAGE = frozenset({MODEL})
+"""The language is theirs to find; others are told an ISO 639-1 code, or ignore it."""
 
 
 class ElevenLabs(Synthesiser):
-    """`settings`: text, voice (an id), model, api_key, base_url.
-
-    The language is the model's to find: most models refuse a request that names one.
-    """
+    """`settings`: text, voice (an id), model, language (which not every model is told), api_key, base_url."""
 
     BASE_URL = "https://api.elevenlabs.io"
 
@@ -25,8 +24,15 @@ class ElevenLabs(Synthesiser):
         voice = quote(str(self.settings["voice"]), safe="")
         url = f"{self.base_url}/v1/text-to-speech/{voice}/stream?output_format=pcm_16000"
         headers = {"xi-api-key": str(self.settings["api_key"]), "Content-Type": "application/json"}
-        body = orjson.dumps({"text": self.settings["text"], "model_id": self.settings.get("model") or MODEL})
-        return audio(self, "elevenlabs", url, headers, body)
+        return audio(self, "elevenlabs", url, headers, orjson.dumps(self._body()))
+
+    def _body(self) -> dict[str, str]:
+        model = str(self.settings.get("model") or MODEL)
+        body = {"text": str(self.settings["text"]), "model_id": model}
+        language = str(self.settings.get("language") or "").partition("-")[0].lower()
+        if language and model not in FINDS_LANGUAGE:
+            body["language_code"] = language
+        return body
 
 
 PROVIDER = ElevenLabs

@@ -25,6 +25,8 @@ def register(ctx: Context) -> None:
     moments = ctx.moments
     moments.restore.subscribe(transcribing.restore)
     moments.adopt.subscribe(_adopt)
+    moments.host_back.subscribe(transcribing.host_back)
+    moments.released.subscribe(transcribing.released)
     moments.joined.subscribe(transcribing.joined)
     moments.left.subscribe(transcribing.left)
     moments.ended.subscribe(_ended)

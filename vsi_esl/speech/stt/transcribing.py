@@ -15,7 +15,7 @@ import structlog
 
 from ...calls.context import Context
 from ...calls.nodes import Node
-from ...errors import Conflict, NotFound, SwitchUnavailable, VsiError
+from ...errors import CompanionAway, Conflict, NotFound, SwitchUnavailable, VsiError
 from ...live.keys import for_provider
 from ...live.plan import End, Hears, Plan
 from ...live.sessions import Session, Sessions
@@ -256,8 +256,8 @@ def _begin_again(ctx: Context, one: Transcription, line: Line) -> None:
         return  # it is silent until it is back
     try:
         _begin(ctx, one, line, leg)
-    except SwitchUnavailable:
-        return  # when the switch is back, `readopt` comes to it
+    except (SwitchUnavailable, CompanionAway):
+        return  # when the switch is back, `readopt` comes to it, or `host_back`
     except VsiError as error:
         _again(ctx, one, line, End(reason="refused", error=error.message))
 
@@ -351,6 +351,23 @@ def readopt(ctx: Context, node: Node) -> None:
                     joined(ctx, room, leg)  # while nobody looked
 
 
+def host_back(ctx: Context, node: Node) -> None:
+    """The companion of a switch is there again: what runs no more, and should."""
+    for one in ctx.get(Transcriptions):
+        for line in one.lines.values() if ctx.node(one) is node else ():
+            if line.session is None and ctx.legs.find(line.leg_id) is not None:
+                _begin_soon(ctx, one, line)
+
+
 def transcribable(leg: Leg) -> bool:
     """Whether a leg can be asked to be transcribed: not while it rings, or is on hold."""
     return leg.shown_state == CONNECTED
+
+
+def released(ctx: Context, node: Node) -> None:
+    """The switch is another service's now, which begins its transcriptions again."""
+    transcriptions = ctx.get(Transcriptions)
+    for one in transcriptions:
+        if ctx.node(one) is node:
+            transcriptions.remove(one)
+            ctx.timers.cancel(one.id)

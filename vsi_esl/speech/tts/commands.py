@@ -35,7 +35,12 @@ class Tts(Payload):
         data_key="model_id",
         metadata=about("Of elevenlabs, google and openai the model, of aws the engine; theirs when empty."),
     )
-    language = Text(limit=64, metadata=about("Of azure and google; that of the voice's name when empty."))
+    language = Text(
+        limit=64,
+        metadata=about(
+            "Of azure, google and elevenlabs; that of the voice's name, or the model's, when empty."
+        ),
+    )
     prompt = Text(metadata=about("How it is to be said; of google and openai."))
     volume = Integer(*INT32, checked=VOLUME, metadata=about("Steps of 3 dB."))
     provider = Text(choice=PROVIDER, metadata=about(f"{DEFAULT_PROVIDER} when empty."))

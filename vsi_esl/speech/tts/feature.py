@@ -24,6 +24,7 @@ def register(ctx: Context) -> None:
     ctx.get(Heard).add(Kind(utterances.find, speaker.stop, speaker.set_volume))
     ctx.metrics.show(lambda: _series(utterances))
     ctx.moments.adopt.subscribe(_adopt)
+    ctx.moments.released.subscribe(speaker.released)
 
 
 def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...config import values
 from ...config.declare import setting, state_directory
@@ -58,3 +59,13 @@ class TtsSettings:
         "Largest size of that directory; what was not used for the longest goes.",
         live=True,
     )
+
+    def cache(self) -> dict[str, Any] | None:
+        """As the task is told of it; None for keeping nothing."""
+        if not self.cache_enabled:
+            return None
+        return {
+            "directory": self.cache_dir,
+            "bytes": self.cache_bytes,
+            "with_key": self.cache_include_api_key,
+        }

@@ -57,9 +57,6 @@ def say(ctx: Context, listener: Leg | Room, *, provider: str, volume: int, **tol
         one.leg_id = listener.id
     else:
         one.room_id = listener.id
-    if utterances.count(one.owner) >= settings.per_owner:
-        what = "leg" if one.owner.kind == LEG else "room"
-        raise TooMany(f"the {what} is being told {settings.per_owner} texts already", AGAIN_S)
     plan = Plan(
         kind=KIND,
         provider=provider,
@@ -69,7 +66,7 @@ def say(ctx: Context, listener: Leg | Room, *, provider: str, volume: int, **tol
             **told,
             **account(ctx, provider, told["api_key"]),
             "gain": gain(volume),
-            "cache": _cache(settings),
+            "cache": settings.cache(),
         },
         speaks=Speaks.TO_LEG if one.leg_id else Speaks.TO_ROOM,
         leg_id=one.leg_id,
@@ -78,9 +75,12 @@ def say(ctx: Context, listener: Leg | Room, *, provider: str, volume: int, **tol
         on_report=partial(_reported, ctx, one),
         on_closed=partial(_closed, ctx, one),
     )
-    ctx.state.save_item(KIND, one.id, one.saved(), needed=True)
-    utterances.add(one)
+    if utterances.count(one.owner) >= settings.per_owner:
+        what = "leg" if one.owner.kind == LEG else "room"
+        raise TooMany(f"the {what} is being told {settings.per_owner} texts already", AGAIN_S)
+    utterances.add(one)  # at once: others may ask while this one waits
     try:
+        ctx.state.save_item(KIND, one.id, one.saved(), needed=True)
         one.session = ctx.get(Sessions).begin(ctx, plan)
     except BaseException:
         utterances.remove(one)
@@ -95,16 +95,6 @@ def account(ctx: Context, provider: str, api_key: str) -> dict[str, Any]:
     if provider == "aws":
         found["region"] = ctx.config.section(S3Settings).region  # as in the reference
     return found
-
-
-def _cache(settings: TtsSettings) -> dict[str, Any] | None:
-    if not settings.cache_enabled:
-        return None
-    return {
-        "directory": settings.cache_dir,
-        "bytes": settings.cache_bytes,
-        "with_key": settings.cache_include_api_key,
-    }
 
 
 def stop(ctx: Context, one: Utterance) -> None:
@@ -175,3 +165,11 @@ def readopt(ctx: Context, node: Node) -> None:
         if ctx.node(one) is node and one.id not in ctx.get(Utterances):
             ctx.state.forget_item(KIND, one.id)
             ctx.emit(TtsFinished.of(one, reason=STOPPED, played_ms=0))
+
+
+def released(ctx: Context, node: Node) -> None:
+    """The switch is another service's now, which tells the ends of what was being said there."""
+    utterances = ctx.get(Utterances)
+    for one in utterances:
+        if ctx.node(one) is node:
+            utterances.remove(one)

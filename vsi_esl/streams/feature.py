@@ -1,0 +1,36 @@
+"""Media over WebSockets as a feature: what it gives a service, and what it is told of."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ..calls.context import Context
+from ..events.base import Event
+from . import commands, legs, rooms
+from .legs import Peers
+from .rooms import Participants
+
+__all__ = ["commands", "register"]
+
+
+def register(ctx: Context) -> None:
+    """Make WebSockets with media a part of the service."""
+    ctx.provide(Peers())
+    ctx.provide(Participants())
+    moments = ctx.moments
+    moments.adopt.subscribe(legs.adopt)
+    moments.released.subscribe(legs.released)
+    moments.released.subscribe(lambda ctx, node: ctx.get(Participants).forget(node))
+    moments.stop.subscribe(legs.stop)
+    moments.text.subscribe(legs.pass_on)
+    moments.text_for.subscribe(legs.send)
+    moments.entered.subscribe(legs.entered)
+    moments.left_conference.subscribe(legs.left)
+    moments.joined.subscribe(rooms.joined)
+    moments.room_emptied.subscribe(rooms.emptied)
+    ctx.bus.add_sink(partial(_published, ctx))
+
+
+def _published(ctx: Context, event: Event, *_: Any) -> None:
+    rooms.bridged(ctx, event)
