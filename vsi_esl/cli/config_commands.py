@@ -7,7 +7,7 @@ import os
 
 import click
 
-from ..config import describe, example_yaml
+from ..config import describe, differences, example_yaml
 from .lines import echo_table
 from .options import config_option, load_settings
 
@@ -40,6 +40,20 @@ def show(config_path: str | None, changed: bool, as_json: bool) -> None:
     columns = ("key", "value", "from", "variable")
     found = [[row["key"], row["value"], row["source"], row["variable"]] for row in rows]
     echo_table(columns, found)
+
+
+@config.command()
+@click.argument("before", type=click.Path(exists=True, dir_okay=False), metavar="BEFORE")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, as of `config show`.")
+def changes(before: str, config_path: str | None, as_json: bool) -> None:
+    """Show which settings differ from those of the file BEFORE, and whether a reload will do for them."""
+    environ = dict(os.environ)
+    rows = differences(load_settings(before, environ), load_settings(config_path, environ))
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    echo_table(("key", "now", "takes a"), [[row["key"], row["value"], row["applied_by"]] for row in rows])
 
 
 @config.command()

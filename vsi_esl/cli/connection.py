@@ -17,6 +17,15 @@ class NotThere(click.ClickException):
     """Nobody answers at the address, or not yet: to be tried again by who can wait."""
 
 
+GOODBYE_S = 1
+
+
+def close(ws: websocket.WebSocket) -> None:
+    """Say goodbye, and close the socket, also when the service said goodbye first."""
+    ws.close(timeout=GOODBYE_S)
+    ws.shutdown()  # type: ignore[no-untyped-call]
+
+
 def connect(url: str, token: str = "", **query: str) -> websocket.WebSocket:
     """A VSI connection, past its first frame. ClickException, with the address and the reason, when there is
     none; NotThere when it may be worth another try."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from functools import partial
 
 import click
@@ -16,17 +14,19 @@ from greenswitch.esl import NotConnectedError
 
 from .. import features
 from ..config import Config
+from ..config.settings import ListedSwitch
 from ..model.codecs import CODEC_MODULES
 from ..ops import findings
 from ..ops.findings import FAIL, OK, WARN, Check, writable
 from ..switch import facts
 from ..switch.esl.client import AuthenticationFailed, CommandTimeout, EslClient
 from ..switch.lines import builder
+from .checks import echo_checks
 from .doctor_http import http_checks
-from .lines import echo_table
-from .options import config_option, load_settings
-
-COLOURS = {OK: "green", WARN: "yellow", FAIL: "red"}
+from .doctor_sip import sip_checks
+from .doctor_tethers import tether_checks
+from .options import config_option, json_option, load_settings
+from .progress import progress
 
 NEEDED_MODULES = "mod_commands mod_conference mod_dptools mod_event_socket mod_loopback mod_sofia".split()
 GOOD_SESSIONS_PER_SECOND = 100
@@ -35,29 +35,34 @@ DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 
 @click.command()
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@json_option
 @click.option("--live", is_flag=True, help="Also send sound through the switch and a media worker.")
 @click.option("--providers", is_flag=True, help="Also connect to the providers of speech and agents.")
 def doctor(config_path: str | None, as_json: bool, live: bool, providers: bool) -> None:
     """Check the switch and this machine. Exit code 1 when the service cannot work here."""
-    features.declare()
     config = load_settings(config_path, dict(os.environ)).config
-    checks = [*switch_checks(config, live), *machine_checks(config), *http_checks(config)]
+    found = []
+    with progress("checking", shown=not as_json) as told:
+        for check in checks(config, live, providers):
+            found.append(check)
+            told(len(found), f"({len(found)} done, the last: {check.name})")
+    echo_checks(found, "check", as_json)
+
+
+def checks(config: Config, live: bool = False, providers: bool = False) -> Iterator[Check]:
+    """Every check, one after the other; `live` and `providers` add those that are made on request."""
+    features.declare()
+    yield from switch_checks(config, live)
+    yield from machine_checks(config)
+    yield from http_checks(config)
     if providers:
         for name, check in findings.ELSEWHERE.items():
-            checks += _made(name, partial(check, config))
-    if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
-    else:
-        rows = [(check.name, check.status, check.detail, check.hint) for check in checks]
-        echo_table(("check", "status", "found", "what to do"), rows, COLOURS)
-    if any(check.status == FAIL for check in checks):
-        sys.exit(1)
+            yield from _made(name, partial(check, config))
 
 
 def api(client: EslClient, command: str) -> str:
     """The answer to an api command that the builder made."""
-    return client.send("api " + command)
+    return client.send(builder.api(command))
 
 
 def tell(client: EslClient, channel: str, headers: dict[str, str]) -> str:
@@ -66,7 +71,17 @@ def tell(client: EslClient, channel: str, headers: dict[str, str]) -> str:
 
 
 def switch_checks(config: Config, live: bool = False) -> Iterator[Check]:
-    """Everything asked over the event socket; with `live` also what is tried there on request."""
+    """Everything asked over the event socket, of each switch; with `live` what is tried on request as well.
+    Of several switches each check begins with the name of its own."""
+    if not config.switches:
+        yield from _of_switch(config, live)
+    for one in config.switches:
+        own = replace(config, switch=one.settings, switches=(one,))
+        for check in _of_switch(own, live, config.switches):
+            yield replace(check, name=f"{one.name}: {check.name}")
+
+
+def _of_switch(config: Config, live: bool, all_of_them: tuple[ListedSwitch, ...] = ()) -> Iterator[Check]:
     address = f"{config.switch.host}:{config.switch.port}"
     client = EslClient(
         config.switch.host, config.switch.port, config.switch.password, timeout=config.switch.connect_timeout
@@ -83,6 +98,7 @@ def switch_checks(config: Config, live: bool = False) -> Iterator[Check]:
     try:
         yield Check("event socket", OK, address)
         yield from _asked(config, client)
+        yield from _made("tethers", partial(tether_checks, config, all_of_them, partial(api, client)))
         if live:
             for name, check in findings.ON_REQUEST.items():
                 yield from _made(name, partial(check, config, partial(api, client), partial(tell, client)))
@@ -98,8 +114,9 @@ def _asked(config: Config, client: EslClient) -> Iterator[Check]:
     hint = "" if known else "1.10 and 1.11 are supported"
     yield Check("version", OK if known else WARN, version.partition("Version ")[2][:60] or version[:60], hint)
     yield _password(config)
-    yield from _modules(client)
+    yield from _modules(config, client)
     yield from _configuration(config, client)
+    yield from _made("SIP transports", partial(sip_checks, config, partial(api, client)))
     yield _rate(client)
     for name, check in findings.ON_SWITCH.items():
         yield from _made(name, partial(check, config, partial(api, client)))
@@ -116,12 +133,15 @@ def _password(config: Config) -> Check:
     return Check("password", WARN if local else FAIL, "FreeSWITCH's default", hint)
 
 
-def _modules(client: EslClient) -> Iterator[Check]:
+def _modules(config: Config, client: EslClient) -> Iterator[Check]:
     missing = [name for name in NEEDED_MODULES if api(client, builder.module_exists(name)) != "true"]
     hint = "load them in modules.conf.xml" if missing else ""
     yield Check("needed modules", FAIL if missing else OK, ", ".join(missing) or "all loaded", hint)
-    useful = {module: f"{codec} calls" for codec, module in CODEC_MODULES.items()}
-    useful |= {module: " and ".join(uses) for module, uses in facts.NEEDED.items()}
+    uses = {module: list(known) for module, known in facts.NEEDED.items()}
+    for codec, module in CODEC_MODULES.items():
+        if codec in config.sip.codecs:
+            uses.setdefault(module, []).append(f"{codec} calls")
+    useful = {module: " and ".join(named) for module, named in uses.items()}
     for name, use in useful.items():
         if name not in NEEDED_MODULES and api(client, builder.module_exists(name)) != "true":
             yield Check(name, WARN, "not loaded", f"needed for {use}")
@@ -141,7 +161,7 @@ def _configuration(config: Config, client: EslClient) -> Iterator[Check]:
         hint = "add conference.conf.xml from freeswitch_conf/" if lacking else ""
         yield Check("conference profiles", FAIL if lacking else OK, ", ".join(lacking) or "all three", hint)
     for name, wanted, loss in (
-        ("sip_watch_headers", "CSeq", "a refused hold is not noticed, and a REFER not declined"),
+        ("sip_watch_headers", "CSeq", "a refused hold or transfer is not noticed, nor a REFER declined"),
         ("intercept_unanswered_only", "true", "an INVITE with Replaces can take over a call"),
     ):
         value = api(client, builder.global_getvar(name))

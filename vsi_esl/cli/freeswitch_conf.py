@@ -25,6 +25,7 @@ Then, while the switch runs:
   fs_cli -x reloadxml                  # also sets the variables of vars_vsi.xml
   fs_cli -x reloadacl
   fs_cli -x 'sofia profile vsi start'
+  fs_cli -x 'load mod_verto'           # WebRTC legs; `reload` where it is loaded: ends its other calls
   fs_cli -x 'fsctl sps 300'            # for good: sessions-per-second in switch.conf.xml
   vsi-esl doctor
 """
@@ -46,6 +47,11 @@ LINES = {
         '<X-PRE-PROCESS cmd="include" data="../vsi/conference_profiles.xml"/>',
         "</profiles>",
         r'conference_profiles\.xml|name="vsi8000"',
+    ),
+    "autoload_configs/verto.conf.xml": Line(
+        '<X-PRE-PROCESS cmd="include" data="../vsi/verto_profiles.xml"/>',
+        "</profiles>",
+        r"verto_profiles\.xml|vsi_verto_port",
     ),
     "autoload_configs/acl.conf.xml": Line(
         '<X-PRE-PROCESS cmd="include" data="../vsi/acl_lists.xml"/>',

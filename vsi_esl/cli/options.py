@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
 if TYPE_CHECKING:
     from ..config import Loaded
+
+
+DEFAULT_URL = "ws://127.0.0.1:8080/v1/vsi"
+
+
+class WrongSettings(click.ClickException):
+    """They are as wrong at the next start: the unit does not try one (RestartPreventExitStatus=)."""
+
+    exit_code = os.EX_CONFIG
 
 
 def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,11 +38,23 @@ def url_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """The --url option of the commands that are VSI clients."""
     return click.option(
         "--url",
-        default="ws://127.0.0.1:8080/v1/vsi",
+        default=DEFAULT_URL,
         envvar="VSI_ESL_URL",
         show_default=True,
+        callback=_vsi_url,
         help="The service's VSI endpoint. Also VSI_ESL_URL.",
     )(function)
+
+
+def _vsi_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise click.BadParameter(f"{value!r} is no address like {DEFAULT_URL}")
+    return value
 
 
 def token_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +65,24 @@ def token_option(function: Callable[..., Any]) -> Callable[..., Any]:
         envvar="VSI_ESL_TOKEN",
         help="Bearer token. Also VSI_ESL_TOKEN, which no process list shows.",
     )(function)
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The --json option of the commands that print a table."""
+    text = "One JSON array instead of a table."
+    return click.option("--json", "as_json", is_flag=True, help=text)(function)
+
+
+def number_option(
+    name: str, low: float, high: float, default: float, text: str, *, above: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that is a number from `low`, or `above` it, to `high`; whole where the default is."""
+    kind: click.ParamType[Any]
+    if isinstance(default, int):
+        kind = click.IntRange(int(low), int(high), min_open=above)
+    else:
+        kind = click.FloatRange(low, high, min_open=above)
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
 def load_settings(path: str | None, environ: dict[str, str]) -> Loaded:

@@ -8,7 +8,7 @@ import structlog
 
 from ..app import Service
 from ..config import ConfigError
-from ..config.live import cannot_be, changed, live, with_live
+from ..config.live import cannot_be, changed, takes_effect, with_live
 from ..config.loading import Loaded
 from ..ops import logs
 
@@ -27,26 +27,28 @@ class Reloader:
         self._running = began_with
         self._load = load
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
+        """Do it; False when nothing was changed because of an error, which is in the log."""
         try:
             after = self._load()
         except ConfigError as error:
             log.error("settings not reloaded, nothing was changed", problems=error.problems)
-            return
+            return False
         if problem := cannot_be(after.config, self._service.http.host):
             log.error("settings not reloaded, nothing was changed", problems=[f"access.tokens: {problem}"])
-            return
+            return False
         keys = changed(self._running, after)
-        can_change = frozenset(live())
-        taken = [key for key in keys if key in can_change]
+        taken = [key for key in keys if takes_effect(key)]
         for warning in after.warnings:
             log.warning("settings", warning=warning)
-        if "log.level" in taken:
-            logs.setup(after.config.log.level, self._running.config.log.format)
+        if {"log.level", "log.numbers"} & set(taken):
+            to = after.config.log
+            logs.setup(to.level, self._running.config.log.format, numbers=to.numbers)
         self._service.reload(with_live(self._service.config, after.config, taken))
-        sources = self._running.sources | {key: after.sources[key] for key in taken}
+        sources = self._running.sources | {key: after.sources[key] for key in taken if key in after.sources}
         config = with_live(self._running.config, after.config, taken)
         self._running = Loaded(config, sources, after.warnings)
         # names only: a value may be a secret
-        restart = [key for key in keys if key not in can_change]
+        restart = [key for key in keys if key not in taken]
         log.info("settings reloaded", changed=taken, need_a_restart=restart)
+        return True

@@ -45,7 +45,7 @@ def _ask(port: int, password: str, request: dict[str, Any]) -> str:
     except (NotConnectedError, AuthenticationFailed) as error:
         raise click.ClickException(f"no sandbox at 127.0.0.1:{port}: {error}") from None
     try:
-        answer = client.send("api " + builder.sandbox(json.dumps(request)))
+        answer = client.send(builder.api(builder.sandbox(json.dumps(request))))
     finally:
         client.stop()
     if answer.startswith("-ERR"):
@@ -69,6 +69,7 @@ _password = click.option("--password", default="ClueCon", help="Its password.")
 @click.option(
     "--words", default="", help="What the caller says when there is media (flite or espeak-ng speaks it)."
 )
+@click.option("--whatsapp", is_flag=True, help="The caller is a user of WhatsApp.")
 def call(
     *,
     port: int,
@@ -80,6 +81,7 @@ def call(
     codecs: str,
     say: bool,
     words: str,
+    whatsapp: bool,
 ) -> None:
     """Have somebody call the service. Prints the leg's id."""
     headers = {}
@@ -96,6 +98,7 @@ def call(
         "headers": headers,
         "codecs": codecs.split(","),
         "talk": say,
+        "whatsapp": whatsapp,
         "say": {"text": words} if words else {},
     }
     click.echo(_ask(port, password, request))

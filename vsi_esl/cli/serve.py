@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 
 import click
@@ -16,23 +17,25 @@ import gevent
 from gevent.event import Event as Signal
 
 from ..app import Service
-from ..config import Config, load
+from ..config import Config, ConfigError, Loaded, load
 from ..ops import logs
+from ..ops.systemd import notifier, watchdog_s
 from ..sandbox import SandboxSwitch, demo_caller
-from .options import config_option, load_settings
+from .options import WrongSettings, config_option, load_settings
 from .reload import Reloader
+from .supervised import Supervised
 
 THINGS_TO_TRY = """
 The service runs on a sandbox: a simulated switch with one demo caller.
 
   VSI address   ws://{address}/v1/vsi
+  Console       http://{address}/console
 
 Four things to try, in a second terminal:
 
-  1. see what happens         {program} tail --url ws://{address}/v1/vsi
-  2. answer the demo caller   {program} call answer_leg id=$({program} call list_legs --pick 0.id {url}) {url}
-  3. read what it says        {program} call leg_stt_start id=$({program} call list_legs --pick 0.id {url}) \
-                                provider=local {url}{lacking}
+  1. see what happens         {program} tail{url}
+  2. answer the demo caller   {program} call answer_leg id=$({leg}){url}
+  3. read what it says        {program} call leg_stt_start id=$({leg}) provider=local{url}{lacking}
   4. have somebody else ring  {program} sandbox call --port {port} --from +15550123 --to +15550199
 
 Stop with Ctrl-C.
@@ -47,30 +50,41 @@ LACKING = """
 @click.option("--no-demo", is_flag=True, help="With --sandbox: no demo caller.")
 def serve(config_path: str | None, sandbox: bool, no_demo: bool) -> None:
     """Run the service. Stops on SIGTERM or SIGINT; the calls stay up. SIGHUP reads the settings again."""
-    loaded = load_settings(config_path, dict(os.environ))
+    loaded = _settings(config_path)
     config = loaded.config
     logs.write_behind()
-    logs.setup(config.log.level, config.log.format)
+    logs.setup(config.log.level, config.log.format, numbers=config.log.numbers)
     logs.take_greenlet_errors()
     switch = None
     if sandbox:
         switch, config = _with_sandbox(config)
     service = Service(config)
     _settle_memory()
+    supervised = Supervised(service, notifier(), watchdog_s())
     stop = Signal()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, _asked_to_stop, stop)
     on_terminal = sys.stdin is not None and sys.stdin.isatty()
-    reload = Reloader(service, loaded, lambda: load(config_path, dict(os.environ)))
+    reloader = Reloader(service, loaded, lambda: load(config_path, dict(os.environ)))
+    reload = partial(supervised.reload, reloader)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
         gevent.signal_handler(signal.SIGHUP, _hung_up, stop, reload, on_terminal)
     service.start()
+    supervised.start()
     if switch is not None:
         _welcome(service, switch, no_demo)
     stop.wait()
+    supervised.stopping()
     service.stop()
     if switch is not None:
         switch.stop()
+
+
+def _settings(path: str | None) -> Loaded:
+    try:
+        return load_settings(path, dict(os.environ))
+    except ConfigError as error:
+        raise WrongSettings(str(error)) from error
 
 
 def _settle_memory() -> None:
@@ -103,17 +117,20 @@ def _with_sandbox(config: Config) -> tuple[SandboxSwitch, Config]:
     host, port = switch.address
     settings = replace(config.switch, host=host, port=port, password=switch.password)
     # its calls end with it, so there is nothing to remember
-    return switch, replace(config, switch=settings, state=replace(config.state, path=":memory:"))
+    state = replace(config.state, path=":memory:")
+    return switch, replace(config, switch=settings, switches=(), state=state)
 
 
 def _welcome(service: Service, switch: SandboxSwitch, no_demo: bool) -> None:
     host = service.config.http.host or "127.0.0.1"
     address = f"{host}:{service.http.server.server_port}"
     program = os.environ.get("VSI_ESL_PROGRAM_HINT", "vsi-esl")
-    url = "" if address == "127.0.0.1:8080" else f"--url ws://{address}/v1/vsi"
+    url = "" if address == "127.0.0.1:8080" else f" --url ws://{address}/v1/vsi"
+    leg = f"{program} call list_legs --pick 0.id{url}"
     port = switch.address[1]
     lacking = _lacking_for_speech()
-    click.echo(THINGS_TO_TRY.format(address=address, program=program, port=port, url=url, lacking=lacking))
+    names = {"address": address, "program": program, "port": port, "url": url, "leg": leg}
+    click.echo(THINGS_TO_TRY.format(lacking=lacking, **names))
     service.ctx.nodes.wait_ready(5)
     if not no_demo:
         demo_caller(switch)

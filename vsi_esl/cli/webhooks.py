@@ -16,7 +16,10 @@ from ..app import webhook_path
 from ..delivery.webhooks.outbox import Outbox
 from .lines import echo_table
 from .options import config_option, load_settings
+from .progress import progress
 
+AT_ONCE = 500
+"""Dead letters replayed in one transaction: a service that runs on the file waits for each."""
 HEADER = ("id", "published", "event", "key", "receiver", "attempts", "last error")
 
 
@@ -75,10 +78,15 @@ def replay(config_path: str | None, ids: tuple[int, ...], everything: bool) -> N
     if bool(ids) is everything:
         raise click.UsageError("name dead letters by their id, as `vsi-esl webhooks list` shows it, or --all")
     with _outbox(config_path) as outbox:
-        count = outbox.replay(None if everything else ids)
+        wanted = outbox.dead_ids() if everything else sorted(set(ids))
+        count = 0
+        with progress("replaying", len(wanted)) as told:
+            for start in range(0, len(wanted), AT_ONCE):
+                count += outbox.replay(wanted[start : start + AT_ONCE])
+                told(start + AT_ONCE, "")
     click.echo(f"to be delivered again: {count}")
-    if count < len(set(ids)):
-        raise click.ClickException(f"{len(set(ids)) - count} of these ids are no dead letters")
+    if not everything and count < len(wanted):
+        raise click.ClickException(f"{len(wanted) - count} of these ids are no dead letters")
 
 
 @contextmanager
