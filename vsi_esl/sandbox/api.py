@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from . import dialplan, quoting, sip
+from . import dialplan, meta, quoting, sip
 from .calls import STEP_S
-from .channels import Channel, Outcome
+from .channels import Channel, Outcome, now_us
 from .control import control
 from .fork import uuid_audio_fork, uuid_buglist
 from .originate import originate
 from .recording import uuid_record
+from .tethers import uuid_bridge
 from .text import uuid_send_text
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ TABLE: dict[str, Api] = {
     "originate": originate,
     "sandbox": control,
     "uuid_audio_fork": uuid_audio_fork,
+    "uuid_bridge": uuid_bridge,
     "uuid_buglist": uuid_buglist,
     "uuid_record": uuid_record,
     "uuid_send_text": uuid_send_text,
@@ -33,9 +35,11 @@ TABLE: dict[str, Api] = {
 DTMF = re.compile(r"[0-9*#A-Da-dFfWw, ]+(@[0-9]+)?\Z")
 MODULES = frozenset(
     "audio_fork commands conference console dialplan_xml dptools event_socket loopback opus sndfile sofia "
-    "spandsp tone_stream local_stream".split()
+    "spandsp tone_stream local_stream rtc verto".split()
 )
 """What can be loaded, unless a sandbox is told to be without it."""
+LISTED_AFTER_US = 120_000
+"""The switch's list of channels is a database that is written now and then."""
 MODULE_OF = {"uuid_audio_fork": "audio_fork"}
 """Commands that there are only while their module is loaded."""
 NO_CHANNEL = "-ERR No such channel!\n"
@@ -141,13 +145,7 @@ def fsctl(switch: SandboxSwitch, rest: str) -> str:
 
 @api("sofia")
 def sofia(switch: SandboxSwitch, rest: str) -> str:
-    if rest.startswith("xmlstatus profile vsi"):
-        return "<profile><profile-info><name>vsi</name></profile-info></profile>\n"
-    if rest == "xmlstatus":
-        return "<profiles><profile><name>vsi</name><state>RUNNING (0)</state></profile></profiles>\n"
-    if rest == "status":
-        return "vsi\tprofile\tsip:sandbox@127.0.0.1\tRUNNING (0)\n1 profile 0 aliases\n"
-    return "Invalid Profile!\n"
+    return switch.sofia.command(rest)
 
 
 @api("show")
@@ -174,7 +172,7 @@ def show(switch: SandboxSwitch, rest: str) -> str:
             "read_codec": channel.variables.get("read_codec", ""),
         }
         for channel in switch.channels.values()
-        if channel.alive
+        if channel.alive and abs(now_us() - channel.created) > LISTED_AFTER_US
     ]
     return switch.json({"row_count": len(rows), "rows": rows} if rows else {"row_count": 0}) + "\n"
 
@@ -248,7 +246,10 @@ def uuid_pre_answer(switch: SandboxSwitch, rest: str) -> str:
 
 
 @api("uuid_answer")
-def uuid_answer(switch: SandboxSwitch, rest: str) -> str:
+def uuid_answer(switch: SandboxSwitch, rest: str) -> str | Outcome:
+    channel = switch.channels.get(rest.partition(" ")[0])
+    if channel is not None and channel.alive and (channel.far.no_media or channel.far.lite):
+        return meta.answered(switch, channel)
     return _done(switch, rest, switch.calls.answer)
 
 
@@ -287,6 +288,8 @@ def uuid_send_dtmf(switch: SandboxSwitch, rest: str) -> str:
     if not DTMF.match(digits):
         return "-ERR Operation failed\n"
     channel.far.digits += digits.partition("@")[0]
+    if not channel.far.rfc4733:
+        channel.far.seen += ["INFO"] * len(digits.partition("@")[0])
     return f"+OK {channel_id} sent DTMF {digits}.\n"
 
 
@@ -300,6 +303,23 @@ def uuid_recv_dtmf(switch: SandboxSwitch, rest: str) -> str:
         return NO_SESSION
     switch.calls.dtmf(channel, digits.partition("@")[0], "APP")
     return f"+OK {channel_id} received DTMF {digits}.\n"
+
+
+@api("uuid_send_info")
+def uuid_send_info(switch: SandboxSwitch, rest: str) -> str:
+    channel = switch.channels.get(rest)
+    return switch.refers.inform_peer(channel) if channel is not None else "-ERR Operation Failed\n"
+
+
+@api("uuid_deflect")
+def uuid_deflect(switch: SandboxSwitch, rest: str) -> str:
+    words = quoting.separate(rest, " ", 2)
+    if len(words) < 2:
+        return "-USAGE: <uuid> <uri>\n"
+    channel = switch.channels.get(words[0])
+    if channel is None:
+        return f"-ERR No such channel {words[0]}!\n"
+    return switch.refers.deflect(channel, words[1])
 
 
 @api("uuid_transfer")

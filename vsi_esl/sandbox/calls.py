@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import sip, text, unicast
+from . import sip, tethers, text, unicast
 from .channels import CODECS, Channel, now_us
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ class Calls:
         """183 with SDP. False when the call has ended, or ends here for want of a codec."""
         if not channel.alive:
             return False
-        if channel.direction == "inbound" and channel.answer_state == "ringing" and not channel.internal:
+        if channel.internal:
+            self._early_pair(channel)
+            return True
+        if channel.direction == "inbound" and channel.answer_state == "ringing":
             if not self._negotiate(channel):
                 return False
             channel.far.seen.append("183")
@@ -67,6 +70,10 @@ class Calls:
             return False
         if channel.internal:
             self._answer_pair(channel)
+            return True
+        if channel.verto:
+            if channel.answer_state != "answered":
+                self.answered(channel)
             return True
         if channel.direction != "inbound" or channel.answer_state == "answered":
             return True
@@ -83,13 +90,26 @@ class Calls:
     def _acknowledged(self, channel: Channel) -> None:
         channel.unacknowledged = False
         self.watch_cseq(channel, "ACK", channel.peer_cseq)
+        channel.invited(False)  # of a call that did not ring the switch shows its own tag now
+
+    def _early_pair(self, channel: Channel) -> None:
+        """One side of a loopback pair has media; the originate returns by that when it is told to."""
+        a_side = channel.other
+        if a_side is None or a_side.variables.get("ignore_early_media") != "false":
+            return
+        for side in (a_side, channel):
+            if side.alive and side.answer_state == "ringing":
+                self.early(side)
+                if side is a_side:
+                    side.timers.later(STEP_S, self.usable, side)
 
     def _answer_pair(self, channel: Channel) -> None:
         """Without SIP: when one side of a loopback pair answers, the originated side is answered first."""
         for side in (channel.other, channel):
             if side is not None and side.alive and side.answer_state != "answered":
+                early = side.answer_state == "early"
                 self.answered(side)
-                if side.direction == "outbound":
+                if side.direction == "outbound" and not early:
                     side.timers.later(STEP_S, self.usable, side)
 
     def usable(self, channel: Channel) -> None:
@@ -131,10 +151,13 @@ class Calls:
 
     def answered(self, channel: Channel) -> None:
         """The 200 passed, in whatever direction."""
+        if not channel.internal and (channel.rang or channel.direction == "outbound"):
+            channel.invited(channel.direction == "outbound")
         channel.answer_state, channel.answered = "answered", now_us()
         self.fire("CHANNEL_ANSWER", channel)
         self.set_call_state(channel, "ACTIVE")
         channel.variables["endpoint_disposition"] = "ANSWER"
+        tethers.answered(channel)
         self._switch.far_ends.speak(channel)
         self.watch_media(channel)
 
@@ -147,15 +170,15 @@ class Calls:
         """
         if not channel.alive:
             return
-        if channel.internal:
+        if channel.internal or channel.verto or channel.dialog_lost:
             self.ended(channel, cause)
             return
-        if channel.answer_state == "answered":
+        if channel.established:
             channel.far.seen.append("BYE")
             disposition = "send_bye"
         elif channel.direction == "inbound":
-            specific = channel.variables.get("last_bridge_proto_specific_hangup_cause")
-            code = code or (500 if specific == "sip:500" else sip.REFUSALS.get(cause, 480))
+            specific = channel.variables.get("last_bridge_proto_specific_hangup_cause", "")
+            code = code or _code_of(specific) or sip.REFUSALS.get(cause, 480)
             channel.far.seen.append(f"{code} {phrase or sip.phrase(code)}")
             disposition = "send_refuse"
         else:
@@ -172,18 +195,27 @@ class Calls:
             return
         channel.variables |= variables
         channel.variables["hangup_cause"] = cause
+        if channel.far.refer_pending:
+            channel.far.refer_pending = False
+            channel.far.seen.append("500 Server Internal Error")
         if disposition:
             channel.variables["sip_hangup_disposition"] = disposition
         if channel.held:
             self._unhold(channel, "switch_channel_mark_hold")
+        awaits_media = channel.established and channel.answer_state != "answered"
         channel.answer_state, channel.ended = "hangup", now_us()
         self.fire("CHANNEL_HANGUP", channel, Hangup_Cause=cause)
+        if awaits_media:
+            # whoever has waited for the media goes on; on a real switch that may be too late for this event
+            self.fire("CHANNEL_ANSWER", channel, Hangup_Cause=cause)
         channel.timers.cancel()
         channel.final_figures()
         self._switch.timers.later(STEP_S, self._bury, channel, cause)
 
     def _bury(self, channel: Channel, cause: str) -> None:
         self._switch.dialplan.leave(channel)
+        if channel.verto:
+            self._switch.verto.ended(channel, cause)
         self._switch.recordings.hung_up(channel)
         unicast.end(channel)
         for fork in list(channel.forks.values()):
@@ -201,6 +233,7 @@ class Calls:
         """What lasts no longer than this channel: the other side of a pair, and those who listen to it."""
         if channel.other is not None:
             self.hangup(channel.other, cause)
+        tethers.ended(channel, cause)
         for listener in channel.eavesdroppers.copy():
             listener.timers.later(STEP_S, self._switch.dialplan.let_go, listener)
 
@@ -244,7 +277,8 @@ class Calls:
     def _reinvite(self, channel: Channel, on: bool, direction: str = "") -> None:
         taken_off = "recvonly" if channel.far.holding else "sendrecv"
         channel.far.seen.append(f"INVITE {direction or ('sendonly' if on else taken_off)}")
-        channel.cseq += 1
+        channel.far.highest_cseq = channel.next_cseq()
+        channel.invited(True)
         channel.count_rtp(channel.far.sends_rtp)
         channel.timers.later(STEP_S, self._reinvite_answered, channel, on, channel.cseq)
 
@@ -271,6 +305,7 @@ class Calls:
         """The peer's re-INVITE: sendonly or inactive holds, sendrecv takes off hold."""
         channel.peer_cseq += 1
         self.watch_cseq(channel, "INVITE", channel.peer_cseq)
+        channel.invited(False)
         channel.variables["remote_audio_media_flow"] = flow
         held_before, channel.far.holding = channel.far.holding, flow if flow != "sendrecv" else ""
         if channel.far.holding:
@@ -305,7 +340,10 @@ class Calls:
         self.watched(channel, f"SIP/2.0 {code} {sip.phrase(code)}", "CSeq", f"{cseq} INVITE")
 
     def dtmf(self, channel: Channel, digits: str, source: str = "RTP") -> None:
-        """Digits from the peer, 280 ms each."""
+        """Digits from the peer, 280 ms each: by RTP, by INFO (ENDPOINT), or as tones, which are heard when
+        somebody listens for them."""
+        if source == "INBAND_AUDIO" and not channel.hears_digits:
+            return
         for digit in digits:
             self.fire("DTMF", channel, DTMF_Digit=digit, DTMF_Duration="2240", DTMF_Source=source)
 
@@ -328,3 +366,9 @@ class Calls:
         if channel.media_timeout_ms and channel.media and not channel.receives_rtp and not channel.held:
             seconds = channel.media_timeout_ms / 1000
             channel.media_timer = channel.timers.later(seconds, self.hangup, channel, "MEDIA_TIMEOUT")
+
+
+def _code_of(specific: str) -> int:
+    """Of `sip:400`, which decides over the cause; 0 for anything else."""
+    number = specific.removeprefix("sip:")
+    return int(number) if len(number) == 3 and number.isascii() and number.isdigit() else 0

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .fork import Fork
     from .recording import Recording
     from .samples import Voice
+    from .sofia import Dialled
+    from .tethers import Remote
     from .unicast import Unicast
 
 CODECS = {
@@ -64,6 +66,8 @@ class FarEnd:
     reason: str = ""
     """The Reason header of what ended the call."""
     digits: str = ""
+    rfc4733: bool = True
+    """Whether it takes part in digits by RTP; else it is sent them by INFO."""
     talking: bool = False
     voice: Voice | None = None
     """What it says; None while it talks is a tone of 440 Hz."""
@@ -72,8 +76,30 @@ class FarEnd:
     """The direction by which the peer holds: sendonly or inactive."""
     hold_code: int = 0
     """Final code for our next re-INVITEs; 0 accepts them."""
+    no_media: bool = False
+    """ICE does not come about: an answer never takes effect."""
+    lite: bool = False
+    """ICE lite: an answer takes effect when a check of somebody else's comes."""
+    reports: list[str] = field(default_factory=list)
+    """What it was told of its REFERs: status line and state of the subscription."""
+    highest_cseq: int = 0
+    """Of the requests within the call that it has been sent."""
+    wrongs: list[str] = field(default_factory=list)
+    """What it was sent that a strict peer does not take."""
     refer_pending: bool = False
     refer_answered: bool = False
+    refer_code: int = 202
+    """What it answers a REFER of ours; 0 for nothing."""
+    refer_challenge: bool = False
+    """A 401 or 407 brings a challenge."""
+    report_code: int = 200
+    """What it answers reports on its REFERs."""
+    bye_at_report: bool = False
+    """Its BYE crosses the next interim report on its REFER."""
+    gone: bool = False
+    """It has hung up, and the switch does not know: it answers 481."""
+    referred: list[str] = field(default_factory=list)
+    """The Refer-To of each REFER that it was sent."""
     text_capable: bool = True
     """Whether it takes real-time text when offered; a caller: whether it offers it."""
     texts: list[str] = field(default_factory=list)
@@ -108,6 +134,10 @@ class Channel:
     ended: int = 0
     codec: str = ""
     rang: bool = False
+    dialog_lost: bool = False
+    """Its peer has been sent a BYE, of which nothing tells."""
+    referrer_told: str = ""
+    """The channel that the reports of this one's peer go to."""
     held: str = ""
     """`us` or `peer` while on hold. The switch has one hold, whoever asked for it."""
     cseq: int = 1
@@ -120,6 +150,8 @@ class Channel:
     media_timer: Any = None
     scheduled: Any = None
     """The hangup that the dialplan scheduled for a call nobody takes."""
+    dialled: Dialled | None = None
+    """What the INVITE of an outbound call says, and where it goes."""
     dialling: bool = False
     """The originate that made this channel has not let it go."""
     unacknowledged: bool = False
@@ -127,10 +159,16 @@ class Channel:
     outcome: Outcome = field(default_factory=Outcome)
     """Of the originate that made this channel."""
     timers: Timers = field(default_factory=Timers)
+    verto: bool = False
+    """A browser's: there is no SIP."""
     internal: bool = False
     """A loopback or null channel: there is no SIP, and nobody at a far end."""
     other: Channel | None = field(default=None, repr=False, compare=False)
     """The other side of a loopback pair."""
+    remote: Remote | None = field(default=None, repr=False, compare=False)
+    """The other end of a call to or from another sandbox."""
+    bridged: Channel | None = field(default=None, repr=False, compare=False)
+    """The channel that it is connected with."""
     eavesdroppers: list[Channel] = field(default_factory=list, repr=False, compare=False)
     read_rate: int = 0
     """Samples per second of what it says; 0 as long as there is no media."""
@@ -141,6 +179,8 @@ class Channel:
     """The `park` that it is in has had its unicast, and takes no other."""
     playing: list[str] = field(default_factory=list)
     """Endless playbacks on top of what the channel is in, the last one heard."""
+    hears_digits: bool = False
+    """Somebody listens for the tones of digits (spandsp_start_dtmf)."""
     text_possible: bool = False
     fires_text: bool = False
     text_line: str = ""
@@ -149,6 +189,34 @@ class Channel:
     @property
     def alive(self) -> bool:
         return self.answer_state != "hangup"
+
+    @property
+    def own_tag(self) -> str:
+        """The switch's tag of the dialog."""
+        return self.uuid[:8] if self.direction == "outbound" else self.uuid[-8:]
+
+    @property
+    def far_tag(self) -> str:
+        """The peer's."""
+        return self.uuid[-8:] if self.direction == "outbound" else self.uuid[:8]
+
+    def next_cseq(self) -> int:
+        """The number of the next request of the switch's. The first one in a dialog that the peer has opened
+        is made of the time (RFC 3261, 8.1.1.5)."""
+        first = self.direction == "inbound" and self.cseq == 1
+        self.cseq = int(time.time()) // 2 if first else self.cseq + 1
+        return self.cseq
+
+    def invited(self, by_us: bool) -> None:
+        """From and To are those of the last INVITE, whoever sent it."""
+        variables = self.variables
+        sides = {variables.get("sip_from_tag"): variables.get("sip_full_from", "")}
+        sides.setdefault(self.own_tag, variables.get("sip_full_to", ""))
+        sides.setdefault(self.far_tag, variables.get("sip_full_to", ""))
+        first, second = (self.own_tag, self.far_tag) if by_us else (self.far_tag, self.own_tag)
+        variables |= {"sip_from_tag": first, "sip_to_tag": second}
+        for name, side in (("sip_full_from", first), ("sip_full_to", second)):
+            variables[name] = f"{(sides[side] or '').partition('>')[0]}>;tag={side}"
 
     def start_media(self, codec: str) -> None:
         """RTP runs from now on, in this codec."""
@@ -163,6 +231,7 @@ class Channel:
             "rtp_use_pt": str(payload),
             "remote_audio_media_flow": "sendrecv",
             "endpoint_disposition": "EARLY MEDIA",
+            "dtmf_type": "rfc2833" if self.far.rfc4733 else "info",
         }
         self.media = self.media or now_us()
         limit = self.variables.get("media_timeout", "")
@@ -190,6 +259,11 @@ class Channel:
             self.variables["text_possible"] = "true"
         # read when media starts and never again
         self.fires_text = self.variables.get("fire_text_events") == "true"
+
+    @property
+    def established(self) -> bool:
+        """For its peer the call is answered, whatever the switch says."""
+        return self.answer_state == "answered" or "200" in self.far.seen
 
     @property
     def receives_rtp(self) -> bool:

@@ -315,13 +315,13 @@ class Conferences:
 
     def _fire_file(self, conference: Conference, action: str, more: dict[str, str]) -> None:
         subclass = "conference::maintenance"
-        if self._switch.wanted("CUSTOM", subclass):
+        if self._switch.wanted("CUSTOM", subclass, action):
             headers = conference.headers() | more | {"Action": action}
             self._switch.fire("CUSTOM", headers, subclass=subclass)
 
     def _fire(self, conference: Conference, member: Member | None, action: str) -> None:
         subclass = "conference::maintenance"
-        if not self._switch.wanted("CUSTOM", subclass):
+        if not self._switch.wanted("CUSTOM", subclass, action):
             return
         headers = conference.headers() | {"Action": action}
         if member is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class Subscription:
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._subclasses: set[str] = set()
+        self._filters: list[tuple[str, str]] = []
 
     def add(self, names: list[str]) -> None:
         """Names as in `event json A B CUSTOM x::y`: after CUSTOM all are subclasses. Unknown ones pass."""
@@ -52,11 +54,21 @@ class Subscription:
         self._names.clear()
         self._subclasses.clear()
 
-    def wants(self, name: str, subclass: str) -> bool:
-        """Whether an event of this name, or CUSTOM of this subclass, was asked for."""
-        if "ALL" in self._names:
+    def filter(self, header: str, value: str) -> None:
+        """From now on only what a filter lets pass; a value behind a minus has it pass in no case."""
+        self._filters.append((header, value))
+
+    def wants(self, name: str, subclass: str, headers: Mapping[str, object]) -> bool:
+        """Whether an event of this name, or CUSTOM of this subclass, was asked for, with these headers."""
+        if "ALL" not in self._names:
+            asked = subclass in self._subclasses if name == "CUSTOM" else name in self._names
+            if not asked:
+                return False
+        if not self._filters:
             return True
-        return subclass in self._subclasses if name == "CUSTOM" else name in self._names
+        if any(value == f"-{headers.get(header)}" for header, value in self._filters):
+            return False
+        return any(value == headers.get(header) for header, value in self._filters)
 
 
 def _sort(names: list[str]) -> tuple[set[str], set[str]]:
@@ -150,10 +162,21 @@ class Connection:
             self._background(rest, command.headers.get("job-uuid") or str(uuid.uuid4()))
         elif verb == "sendmsg":
             self.send(wire.reply(self._message(rest, command)))
+        elif verb == "sendevent" and rest == "NOTIFY":
+            self.send(wire.reply(self._switch.refers.notify_peer(command.headers, command.body)))
         elif verb in ("event", "nixevent", "noevents"):
             self.send(wire.reply(self._subscribe(verb, rest.split())))
+        elif verb == "filter":
+            self.send(wire.reply(self._filter(rest)))
         else:
             self.send(wire.reply("-ERR command not found"))
+
+    def _filter(self, argument: str) -> str:
+        header, _, value = argument.partition(" ")
+        if not value or header in ("add", "delete"):
+            return "-ERR invalid syntax"
+        self.subscription.filter(header, value)
+        return f"+OK filter added. [{header}]=[{value}]"
 
     def _leave(self, reply: str) -> None:
         self.send(wire.reply(reply))

@@ -4,10 +4,14 @@
  "say": {..}}  +OK <uuid>
 {"do": "answer", "uuid": ..}     {"do": "reject", "uuid": .., "code": 486}     {"do": "hangup", "uuid": ..}
 {"do": "cancel", "uuid": ..}  a CANCEL, which may cross the answer
-{"do": "dtmf", "uuid": .., "digits": ..}    {"do": "talk" | "rtp", "uuid": .., "on": bool}
+{"do": "connect", "uuid": ..}  a browser has the answer to its offer
+{"do": "dtmf", "uuid": .., "digits": .., "by": "rtp" | "info" | "tone"}
+{"do": "talk" | "rtp", "uuid": .., "on": bool}
 {"do": "say", "uuid": .., "frequency": Hz | "file": a WAV | "text": ..}  once there is media; or silence
 {"do": "hold", "uuid": .., "flow": "sendonly" | "inactive"}    {"do": "unhold", "uuid": ..}
-{"do": "hold_reject", "uuid": .., "code": 488}    {"do": "refer", "uuid": .., "to": .., "referred_by": ..}
+{"do": "hold_reject", "uuid": .., "code": 488}    {"do": "refer", "uuid": .., "to": ..}
+{"do": "answer_refer", "uuid": .., "code": 202, "challenge": bool}  how REFERs are answered; 0 for not at all
+{"do": "notify", "uuid": .., "line": "SIP/2.0 200 OK", "state": "terminated;reason=noresource"}
 {"do": "far", "uuid": ..}  what the other end has been sent     {"do": "list"}  the same for all
 {"do": "text", "uuid": .., "text": ..}  typed there; with "rtt": true in `call` text is offered
 {"do": "burst", "uuid": .., "events": n, "event": "DTMF"}       n events as fast as they are taken
@@ -21,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import orjson
 
-from . import invite, speech
+from . import invite, meta, speech
 from .channels import Channel
 
 if TYPE_CHECKING:
@@ -36,6 +40,8 @@ BURST_EVENTS = ("DTMF", "CHANNEL_PROGRESS", "CHANNEL_HOLD", "CHANNEL_UNHOLD")
 MAX_BURST = 1_000_000
 MAX_DIGITS = 1000
 DIGITS = frozenset("0123456789*#ABCD")
+SOURCES = {"rtp": "RTP", "info": "ENDPOINT", "tone": "INBAND_AUDIO"}
+"""How a digit is sent -> what the switch calls it."""
 
 
 def control(switch: SandboxSwitch, text: str) -> str:
@@ -55,7 +61,8 @@ def control(switch: SandboxSwitch, text: str) -> str:
 def _carry_out(switch: SandboxSwitch, request: Request) -> str | None:
     verb = str(request.get("do", ""))
     if verb == "call":
-        return f"+OK {switch.far_ends.call(request).uuid}"
+        caller = meta.calls(switch, request) if request.get("whatsapp") else switch.far_ends.call(request)
+        return f"+OK {caller.uuid}"
     if verb == "list":
         return switch.json([_seen(channel) for channel in switch.channels.values()])
     action = VERBS.get(verb)
@@ -80,10 +87,12 @@ def _seen(channel: Channel) -> Request:
         "conference": channel.member.conference.name if channel.member else "",
         "seen": channel.far.seen,
         "reinvites": [one[7:] for one in channel.far.seen if one.startswith("INVITE s")],
+        "reports": channel.far.reports,
         "reason": channel.far.reason,
         "digits": channel.far.digits,
         "talking": channel.far.talking,
         "texts": channel.far.texts,
+        "referred": channel.far.referred,
         "invite": invite.headers(channel) if channel.direction == "outbound" else {},
     }
 
@@ -98,7 +107,10 @@ def _dtmf(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
         raise ValueError(f"digits must be 1 to {MAX_DIGITS} of 0-9 * # A-D")
     if not channel.media:
         raise ValueError("the call has no media yet")
-    switch.calls.dtmf(channel, digits)
+    by = str(request.get("by", "rtp"))
+    if by not in SOURCES:
+        raise ValueError(f"by must be one of {', '.join(SOURCES)}")
+    switch.calls.dtmf(channel, digits, SOURCES[by])
 
 
 def _text(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
@@ -112,6 +124,12 @@ def _text(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
 
 def _hangup(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
     switch.far_ends.hang_up(channel)
+
+
+def _connect(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    if not channel.verto or "rtp_ice_ufrag" not in channel.variables:
+        raise ValueError("not a browser that was answered")
+    switch.verto.connect(channel)
 
 
 def _cancel(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
@@ -175,7 +193,20 @@ def _refer(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
     target = str(request.get("to", ""))
     if not target:
         raise ValueError("to is missing")
-    switch.far_ends.refer(channel, target, str(request.get("referred_by", "")))
+    switch.far_ends.refer(channel, target)
+
+
+def _answer_refer(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    code = int(request.get("code", 202))
+    if code and not 200 <= code <= 699:
+        raise ValueError("code must be 0, or 200 to 699")
+    channel.far.refer_code, channel.far.refer_challenge = code, bool(request.get("challenge", False))
+
+
+def _notify(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
+    _require_answered(channel)
+    line, state = str(request.get("line", "")), str(request.get("state", ""))
+    switch.refers.notify(channel, line, state, str(request.get("event", "refer")))
 
 
 def _burst(switch: SandboxSwitch, channel: Channel, request: Request) -> None:
@@ -221,13 +252,16 @@ def _code(request: Request, default: int) -> int:
 
 VERBS: dict[str, Callable[[SandboxSwitch, Channel, Request], str | None]] = {
     "answer": _answer,
+    "answer_refer": _answer_refer,
     "burst": _burst,
     "cancel": _cancel,
+    "connect": _connect,
     "dtmf": _dtmf,
     "far": _far,
     "hangup": _hangup,
     "hold": _hold,
     "hold_reject": _hold_reject,
+    "notify": _notify,
     "refer": _refer,
     "reject": _reject,
     "rtp": _rtp,

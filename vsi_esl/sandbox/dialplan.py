@@ -12,14 +12,14 @@ import re
 import wave
 from typing import TYPE_CHECKING
 
-from . import quoting, sip, unicast
+from . import notify, quoting, sip, tethers, unicast
 from .channels import Channel
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
-IGNORED = frozenset("sleep silence_stream export unset log info event".split())
+IGNORED = frozenset("sleep silence_stream export log info".split())
 """Applications that are taken and do nothing here."""
 MAX_FORWARDS = 70
 ENDLESS_PLAYBACK = "silence_stream://-1"
@@ -94,11 +94,15 @@ class Dialplan:
             unicast.end(channel)
         elif name == "conference":
             self._switch.conferences.leave(channel)
+        elif name == "bridge":
+            tethers.unbridge(self._switch, channel)
         elif name == "eavesdrop":
             self._end_eavesdrop(channel, channel.application_data)
         elif name == "playback":
             self._end_playback(channel, channel.application_data)
             return
+        elif name == "answer" and channel.alive:
+            self._switch.calls.answer(channel)
         if name:
             self._fire("CHANNEL_EXECUTE_COMPLETE", channel, name, channel.application_data)
 
@@ -129,12 +133,15 @@ class Dialplan:
         if name == "eavesdrop":
             target = self._switch.channels.get(argument)
             return target is not None and target.alive
-        return name in ("park", "conference")
+        # a browser's DTLS handshake is waited for
+        return name in ("park", "conference") or (name == "answer" and channel.verto)
 
     def _enter(self, channel: Channel, name: str, argument: str) -> None:
         if name == "park":
             self._switch.calls.fire("CHANNEL_PARK", channel)
             unicast.parked(channel)
+        elif name == "answer":
+            channel.remaining = [("park", "")]
         elif name == "playback":
             self._begin_playback(channel, argument)
         elif name == "eavesdrop":
@@ -183,8 +190,14 @@ class Dialplan:
             channel.variables[variable] = value
         elif name in ("answer", "pre_answer", "ring_ready"):
             getattr(calls, name)(channel)
+        elif name == "spandsp_start_dtmf":
+            channel.hears_digits = "spandsp" in self._switch.modules
         elif name == "respond":
             self.respond(channel, argument)
+        elif name == "event":
+            notify.of_application(channel, argument)
+        elif name == "unset":
+            channel.variables.pop(argument, None)
         elif name == "playback":
             calls.pre_answer(channel)  # it needs media; it ends at once here
             if os.path.isfile(argument) and os.access(argument, os.R_OK):

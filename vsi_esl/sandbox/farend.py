@@ -3,7 +3,8 @@
 `answer` (and any other user): 180, then 200. `instant`: 200. `ring...`: 180, then told by `answer` or
 `reject`. `silent`: nothing. `early`: 183 with SDP, then told. `early-answer`: 183, then 200. `reject-486`,
 `ring-reject-480`: that final code. `redirect`: 302. `auth`: challenges, wants trunk / trunk;pa,ss"x.
-`badsdp`: 200 with no codec of ours. `hold-reject`: refuses re-INVITEs. `bye-after`: hangs up soon.
+`badsdp`: 200 with no codec of ours.
+`no-rfc4733`: answers, without telephone-event. `hold-reject`: refuses re-INVITEs. `bye-after`: hangs up soon.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ class FarEnds:
 
     def call(self, request: dict[str, Any]) -> Channel:
         """An inbound call: rings, and waits in `park` for the service. ValueError if it cannot be made."""
+        channel = self.caller(request, "vsi", "127.0.0.1")
+        self.route(channel)
+        return channel
+
+    def caller(self, request: dict[str, Any], profile: str, host: str, offer: str = "") -> Channel:
+        """The channel of a caller at a host, who comes by this SIP profile."""
         codecs = tuple(str(name).upper() for name in request.get("codecs", CODECS))
         if not codecs or any(name not in CODECS for name in codecs):
             raise ValueError(f"codecs must be of {', '.join(CODECS)}")
@@ -48,21 +55,22 @@ class FarEnds:
         from_user, to_user = text(request.get("from", "+15550100")), text(request.get("to", "+15550199"))
         display = text(request.get("display") or "")
         far = FarEnd("caller", codecs, text_capable=bool(request.get("rtt", False)))
-        channel = Channel(f"sofia/vsi/{from_user}@127.0.0.1", "inbound", far)
+        channel = Channel(f"sofia/{profile}/{from_user}@{host}", "inbound", far)
         channel.caller_number, channel.caller_name = from_user, display or from_user
         channel.destination = to_user
         channel.far.talking = bool(request.get("talk", False))
+        channel.far.rfc4733 = bool(request.get("rfc4733", True))
         channel.far.voice = speech.voice(dict(request.get("say", {})))
         quoted = f'"{display}" ' if display else ""
         channel.variables |= {
             "uuid": channel.uuid,
             "direction": "inbound",
             "sip_from_user": from_user,
-            "sip_from_host": "127.0.0.1",
-            "sip_from_uri": f"{from_user}@127.0.0.1",
+            "sip_from_host": host,
+            "sip_from_uri": f"{from_user}@{host}",
             "sip_from_display": display,
             "sip_from_tag": channel.uuid[:8],
-            "sip_full_from": f"{quoted}<sip:{from_user}@127.0.0.1>;tag={channel.uuid[:8]}",
+            "sip_full_from": f"{quoted}<sip:{from_user}@{host}>;tag={channel.uuid[:8]}",
             "sip_to_user": to_user,
             "sip_to_uri": f"{to_user}@127.0.0.1",
             "sip_full_to": f"<sip:{to_user}@127.0.0.1>",
@@ -70,20 +78,23 @@ class FarEnds:
             "sip_call_id": f"{channel.uuid}@sandbox",
             "sip_contact_uri": f"{from_user}@127.0.0.1",
             "sip_network_ip": "127.0.0.1",
-            "switch_r_sdp": sdp(codecs),
+            "sip_local_network_addr": "127.0.0.1",
+            "switch_r_sdp": offer or sdp(codecs),
             "endpoint_disposition": "DELAYED NEGOTIATION",
         }
         for name, value in dict(request.get("headers", {})).items():
             # the switch drops what looks like a variable, and what is empty
             if value and "${" not in str(value):
                 _set_header(channel, text(name), text(value))
-        self._switch.add(channel)
-        self._route(channel)
+        if not request.get("offer", True):
+            del channel.variables["switch_r_sdp"]
+            channel.variables["endpoint_disposition"] = "RECEIVED_NOSDP"
         return channel
 
-    def _route(self, channel: Channel) -> None:
+    def route(self, channel: Channel) -> None:
         """What the dialplan does with an inbound call (dialplan/vsi.xml)."""
         calls = self._switch.calls
+        self._switch.add(channel)
         calls.fire("CHANNEL_CREATE", channel)
         calls.set_call_state(channel, "RINGING")
         channel.variables |= {
@@ -100,34 +111,36 @@ class FarEnds:
         """Run the callee's part of an outbound call."""
         later = channel.timers.later
         if not reachable:
-            later(RING_DELAY_S, self._refuse, channel, 503, False)
+            later(RING_DELAY_S, self.refuse, channel, 503, False)
             return
         channel.far.behaviour = user
+        channel.far.rfc4733 = user != "no-rfc4733"
+        channel.far.highest_cseq = channel.cseq
         channel.far.seen.append("INVITE")
         reject = REJECT.match(user)
         if reject:
             if reject[1]:
-                later(RING_DELAY_S, self._ring, channel)
+                later(RING_DELAY_S, self.ring, channel)
             later(ANSWER_DELAY_S if reject[1] else RING_DELAY_S, self.reject, channel, int(reject[2]))
         elif user == "redirect":
             later(RING_DELAY_S, self._redirect, channel)
         elif user == "auth":
             later(RING_DELAY_S, self._challenge, channel)
         elif user == "badsdp":
-            later(RING_DELAY_S, self._bad_answer, channel)
+            later(RING_DELAY_S, self.bad_answer, channel)
         elif user in ("early", "early-answer"):
             later(RING_DELAY_S, self._early, channel)
             if user == "early-answer":
                 later(EARLY_ANSWER_DELAY_S, self.answer, channel)
         elif user.startswith("ring"):
-            later(RING_DELAY_S, self._ring, channel)
+            later(RING_DELAY_S, self.ring, channel)
         elif user in ("instant", "hold-reject", "bye-after"):
             channel.far.hold_code = 488 if user == "hold-reject" else 0
             later(STEP_S, self.answer, channel)
             if user == "bye-after":
                 later(STEP_S + TALK_TIME_S, self.hang_up, channel)
         elif user != "silent":
-            later(RING_DELAY_S, self._ring, channel)
+            later(RING_DELAY_S, self.ring, channel)
             later(ANSWER_DELAY_S, self.answer, channel)
 
     def answer(self, channel: Channel) -> None:
@@ -142,9 +155,9 @@ class FarEnds:
 
     def reject(self, channel: Channel, code: int) -> None:
         """The callee refuses a call that is not answered."""
-        self._refuse(channel, code, True)
+        self.refuse(channel, code, True)
 
-    def _ring(self, channel: Channel) -> None:
+    def ring(self, channel: Channel) -> None:
         self._heard(channel)
         self._switch.calls.ringing(channel)
         if channel.variables.get("return_ring_ready") == "true":
@@ -184,7 +197,7 @@ class FarEnds:
         if code:
             self._switch.calls.watch_response(channel, code, channel.cseq)
 
-    def _refuse(self, channel: Channel, code: int, heard: bool) -> None:
+    def refuse(self, channel: Channel, code: int, heard: bool) -> None:
         if not channel.alive:
             return
         phrase = sip.phrase(code)
@@ -204,7 +217,7 @@ class FarEnds:
         self._heard(channel, 302)
         if channel.variables.get("outbound_redirect_fatal") != "true":
             channel.far.seen.append("INVITE redirected")  # the stack dials the Contact by itself
-            self._ring(channel)
+            self.ring(channel)
             channel.timers.later(ANSWER_DELAY_S, self.answer, channel)
             return
         self._switch.calls.ended(
@@ -220,6 +233,9 @@ class FarEnds:
     def _challenge(self, channel: Channel) -> None:
         self._heard(channel, 401)
         given = channel.variables.get("sip_auth_username"), channel.variables.get("sip_auth_password")
+        gateway = channel.dialled.gateway if channel.dialled else None
+        if given == (None, None) and gateway is not None:
+            given = gateway.user, gateway.password
         ended = self._switch.calls.ended
         if given == TRUNK:
             self.answer(channel)
@@ -230,7 +246,7 @@ class FarEnds:
             status = {"sip_term_status": "904", "proto_specific_hangup_cause": "sip:904"}
             ended(channel, "NORMAL_UNSPECIFIED", **status)
 
-    def _bad_answer(self, channel: Channel) -> None:
+    def bad_answer(self, channel: Channel) -> None:
         self._heard(channel, 200)
         channel.far.seen.append("BYE")
         ended = self._switch.calls.ended
@@ -269,7 +285,7 @@ class FarEnds:
     def hang_up(self, channel: Channel) -> None:
         """BYE, or CANCEL for a call of theirs that was not answered, or 480 for one of ours."""
         calls = self._switch.calls
-        if channel.answer_state == "answered":
+        if channel.established:
             channel.peer_cseq += 1
             calls.watch_cseq(channel, "BYE", channel.peer_cseq)
             status = {"sip_term_status": "200", "proto_specific_hangup_cause": "sip:200"}
@@ -294,18 +310,17 @@ class FarEnds:
         failure = {"sip_invite_failure_status": "487", "sip_invite_failure_phrase": "CANCEL"}
         self._switch.calls.ended(channel, "ORIGINATOR_CANCEL", "recv_cancel", **status, **failure)
 
-    def refer(self, channel: Channel, target: str, referred_by: str) -> None:
+    def refer(self, channel: Channel, target: str) -> None:
         """The peer sends a REFER. Bonded it waits to be answered, else the switch refuses it by itself."""
         bond = self._switch.channels.get(channel.variables.get("signal_bond", ""))
         held = bond is not None and bond.alive
         channel.far.refer_pending = held
+        if held:
+            channel.referrer_told = channel.variables["signal_bond"]
         channel.peer_cseq += 1
-        watched = self._switch.calls.watched
-        message = "REFER sip:vsi@127.0.0.1 SIP/2.0"
         self._switch.calls.watch_cseq(channel, "REFER", channel.peer_cseq)
-        watched(channel, message, "Refer-To", f"<{target}>")
-        if referred_by:
-            watched(channel, message, "Referred-By", referred_by)
+        shown = sip.as_watched(f"<{target}>", before=f"{channel.peer_cseq} REFER")
+        self._switch.calls.watched(channel, "REFER sip:vsi@127.0.0.1 SIP/2.0", "Refer-To", shown)
         if not held:
             channel.far.seen += ["202 Accepted", "NOTIFY 403 Forbidden"]
             if "Replaces=" not in target:
@@ -314,7 +329,16 @@ class FarEnds:
 
 
 def _set_header(channel: Channel, name: str, value: str) -> None:
-    """A repeated header gets a number behind its name; variables have no case, so `x-a` repeats `X-A`."""
+    """A repeated header gets a number behind its name; variables have no case, so `x-a` repeats `X-A`.
+
+    P-Asserted-Identity has a variable of its own; of several Diversions the last stays.
+    """
+    if name.lower() == "p-asserted-identity":
+        channel.variables["sip_P-Asserted-Identity"] = value
+        return
+    if name.lower() == "diversion":
+        channel.variables[f"sip_h_{name}"] = value
+        return
     taken = {key.lower() for key in channel.variables}
     key, repeated = f"sip_h_{name}", 0
     while key.lower() in taken:

@@ -73,6 +73,12 @@ class Playing:
         self.voice.began = 0
         return louder(self.voice.frame(gone, rate, rate), self.volume)
 
+    def end_of_turn(self) -> None:
+        """All of it that was left has been played: as much as there is, however late the timer came."""
+        self.timer = None
+        self.played += max(0.0, self.sound.length - self.position)
+        self.position = self.since = 0.0
+
     def halt(self) -> None:
         """Stand still."""
         if self.timer is not None:
@@ -252,9 +258,7 @@ class Files:
         self._sounding(True)
 
     def _turn_over(self, playing: Playing) -> None:
-        playing.timer = None
-        playing.halt()
-        playing.position = 0.0
+        playing.end_of_turn()
         playing.turns -= 1
         if playing.turns > 0:
             playing.timer = self._timers.later(TURN_GAP_S, self._run, playing)

@@ -267,6 +267,8 @@ def uuid_buglist(switch: SandboxSwitch, rest: str) -> str:
     bugs = [(name, "N/A") for name in channel.forks]
     bugs += [("session_record", path) for path in channel.recordings]
     bugs += [("eavesdrop", channel.uuid) for _ in channel.eavesdroppers]
+    if channel.hears_digits:
+        bugs.append(("spandsp_dtmf_detect", "N/A"))
     listed = [
         f" <media-bug>\n  <function>{function}</function>\n  <target>{target}</target>\n"
         "  <thread-locked>0</thread-locked>\n </media-bug>\n"

@@ -43,14 +43,19 @@ def headers(channel: Channel) -> dict[str, str]:
     number = variables.get("origination_caller_id_number", "0000000000")
     name = variables.get("origination_caller_id_name", "")
     uri = variables.get("sip_from_uri") or f"sip:{number}@127.0.0.1"
+    gateway = channel.dialled.gateway if channel.dialled else None
+    if gateway is not None and "sip_from_uri" not in variables:
+        uri = f"sip:{gateway.user}@{gateway.host}"
     identity = f'"{name}" <{uri}>' if name else f"<{uri}>"
+    transport = channel.dialled.transport if channel.dialled else "udp"
+    by = "" if transport == "udp" else f";transport={transport}"
     found = {
-        "via": "SIP/2.0/UDP 127.0.0.1",
+        "via": f"SIP/2.0/{transport.upper()} 127.0.0.1",
         "from": f"{identity};tag={variables.get('sip_from_tag', '')}",
         "to": variables.get("sip_full_to", ""),
         "call-id": variables.get("sip_call_id", ""),
         "cseq": f"{channel.cseq} INVITE",
-        "contact": "<sip:mod_sofia@127.0.0.1>",
+        "contact": f"<sip:mod_sofia@127.0.0.1{by}>",
         "supported": "timer, path, replaces",
         "allow-events": "talk, hold, conference, refer",
         "content-type": "application/sdp",

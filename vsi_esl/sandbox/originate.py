@@ -9,16 +9,14 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
-from . import dialplan, loopback, quoting
+from . import dialplan, loopback, meta, quoting, tethers
 from .calls import STEP_S
 from .channels import Channel, FarEnd, Outcome
+from .sofia import PROFILE_TETHER, PROFILE_WHATSAPP
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
 
-PROFILE = "vsi"
-SOFIA = re.compile(r"sofia/([A-Za-z0-9_.-]+)/(.*)", re.DOTALL)
-SIP_URI = re.compile(r"(?i:sip):(?:([^@]*)@)?(\[[0-9A-Fa-f:.]+\]|[^@:;,|]+)(?::([0-9]+))?(?:;[^,|]*)?")
 APPLICATION = re.compile(r"&([a-z_]+)(?:\((.*)\))?")
 HERE = ("127.0.0.1", "localhost", "sandbox", "[::1]")
 CLOSED_PORT = "1"
@@ -54,38 +52,36 @@ def originate(switch: SandboxSwitch, text: str) -> str | Outcome:
         loopback.begin(switch, channel, running)
         channel.timers.later(_patience(variables), _give_up, switch, channel)
         return channel.outcome
-    profile = SOFIA.fullmatch(target)
-    if profile is not None and profile[1] != PROFILE:
-        return "-ERR INVALID_PROFILE\n"
-    if profile is None or not profile[2].lower().startswith("sip:"):
-        return "-ERR USER_NOT_REGISTERED\n"
-    uri = SIP_URI.fullmatch(profile[2])
-    if uri is None:
-        return "-ERR DESTINATION_OUT_OF_ORDER\n"
-    user, host, port = uri[1] or "", uri[2], uri[3]
-    channel = _channel(f"sofia/{PROFILE}/{user}@{host}", channel_id, variables, applications)
-    channel.destination = user
+    dialled = switch.sofia.dial(target, variables)
+    if dialled is None or dialled.error:
+        return f"-ERR {dialled.error if dialled else 'DESTINATION_OUT_OF_ORDER'}\n"
+    user, host, port = dialled.user, dialled.host, dialled.port
+    if target.startswith(f"sofia/{PROFILE_TETHER}/"):
+        channel = _channel(f"sofia/{PROFILE_TETHER}/{user}@{host}", channel_id, variables, applications, True)
+        _begin(switch, channel)
+        channel.timers.later(_patience(variables), _give_up, switch, channel)
+        tethers.dial(switch, channel, f"{host}:{port}")
+        return channel.outcome
+    channel = _channel(f"{target[: target.rfind('/')]}/{user}@{host}", channel_id, variables, applications)
+    channel.destination, channel.dialled = user, dialled
     channel.variables |= {
         "sip_call_id": f"{channel_id}@sandbox",
         "sip_from_tag": channel_id[:8],
         "sip_to_user": user,
-        "sip_full_to": f"<{profile[2]}>",
+        "sip_full_to": f"<{target[target.rfind('/') + 1 :]}>",
+        "sip_contact_uri": f"{user}@{host}",
         "sip_full_from": f"<sip:{channel.caller_number}@127.0.0.1>;tag={channel_id[:8]}",
     }
     channel.dialling = True
     _begin(switch, channel)
     switch.calls.fire("CHANNEL_ORIGINATE", channel)
     channel.timers.later(_patience(variables), _give_up, switch, channel)
-    switch.far_ends.dialled(channel, user, _is_here(variables.get("sip_invite_route_uri"), host, port))
+    reachable = host in HERE and port != CLOSED_PORT
+    if target.startswith(f"sofia/{PROFILE_WHATSAPP}/"):
+        meta.dialled(switch, channel, user, reachable)
+    else:
+        switch.far_ends.dialled(channel, user, reachable)
     return channel.outcome
-
-
-def _is_here(route: str | None, host: str, port: str | None) -> bool:
-    """Whether somebody answers where the INVITE is sent: to its Route, else to its Request-URI's host."""
-    if route is not None:
-        hop = SIP_URI.fullmatch(route.strip("<>"))
-        host, port = (hop[2], hop[3]) if hop else ("", None)
-    return host in HERE and port != CLOSED_PORT
 
 
 def _applications(extension: str) -> list[tuple[str, str]] | None:

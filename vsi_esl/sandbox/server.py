@@ -14,7 +14,7 @@ import orjson
 from gevent.event import Event as Signal
 from gevent.server import StreamServer
 
-from . import api, unicast, wire
+from . import api, tethers, unicast, wire
 from .calls import Calls
 from .channels import Channel
 from .conference import Conferences
@@ -24,7 +24,10 @@ from .farend import FarEnds
 from .fork import Forks
 from .live import Live
 from .recording import Recordings
+from .refer import Refers
+from .sofia import Sofia
 from .timers import Timers
+from .verto import Verto
 
 MAX_CHANNELS = 10_000
 REMEMBERED_CALLS = 1000
@@ -34,6 +37,7 @@ class SandboxSwitch:
     """A simulated FreeSWITCH on an event socket. Says `sandbox` when asked for its version.
 
     `heartbeat_s` is the time between HEARTBEAT events, in seconds; `without` are modules that it has not.
+    `tether` is the address by which other sandboxes of this process call it.
     """
 
     def __init__(
@@ -43,12 +47,16 @@ class SandboxSwitch:
         password: str = "ClueCon",  # noqa: S107  (FreeSWITCH's own default, on loopback)
         heartbeat_s: float = 20.0,
         without: Collection[str] = (),
+        *,
+        tether: str = "",
     ) -> None:
         self.password = password
+        self.tether = tether
+        """Address and port of its profile for tethers; empty for none."""
         self.core_uuid = str(uuid.uuid4())
         self.globals = {
             "core_uuid": self.core_uuid,
-            "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",
+            "sip_watch_headers": "Refer-To,CSeq,Subscription-State",
             "intercept_unanswered_only": "true",
         }
         self.installed = api.MODULES - {name.removeprefix("mod_") for name in without}
@@ -63,9 +71,12 @@ class SandboxSwitch:
         self.dialplan = Dialplan(self)
         self.conferences = Conferences(self)
         self.far_ends = FarEnds(self)
+        self.refers = Refers(self)
+        self.sofia = Sofia(self)
         self.recordings = Recordings(self)
         self.live = Live(self)
         self.forks = Forks()
+        self.verto = Verto(self, host)
         self.dropped_clients = 0
         self.moving = Signal()
         """Cleared while it stands still."""
@@ -88,6 +99,9 @@ class SandboxSwitch:
     def start(self) -> None:
         """Listen. OSError when the address cannot be had."""
         self._server.start()
+        tethers.listen(self)
+        if "verto" in self.modules:
+            self.verto.start()
         self._heart = gevent.spawn(self._beat)
 
     def stop(self) -> None:
@@ -100,6 +114,7 @@ class SandboxSwitch:
         """Be gone, as after kill -9: no event, no BYE, and files whose headers nobody has completed."""
         self.recordings.close(finished=False)
         self.forks.halt(politely=False)
+        tethers.crashed(self)
         self._fired.clear()
         for connection in list(self._connections):
             connection.close()
@@ -119,7 +134,7 @@ class SandboxSwitch:
     def garble(self, data: bytes) -> None:
         """Send these bytes to whoever takes events, between two frames."""
         for connection in self._connections:
-            if connection.subscription.wants("HEARTBEAT", ""):
+            if connection.subscription.wants("HEARTBEAT", "", self.stamp()):
                 connection.send(data)
 
     def _halt(self) -> None:
@@ -127,6 +142,8 @@ class SandboxSwitch:
         if self._heart is not None:
             self._heart.kill()
         self._server.stop(timeout=0.5)
+        tethers.close(self)
+        self.verto.stop()
         self.timers.cancel()
         self.live.halt()
         for channel in self.channels.values():
@@ -181,9 +198,10 @@ class SandboxSwitch:
             "Event-Sequence": str(self._sequence),
         }
 
-    def wanted(self, name: str, subclass: str = "") -> bool:
+    def wanted(self, name: str, subclass: str = "", action: str = "") -> bool:
         """Whether anybody asked for such events: what nobody reads need not be written."""
-        return any(one.subscription.wants(name, subclass) for one in self._connections)
+        headers = {"Core-UUID": self.core_uuid, "Action": action}
+        return any(one.subscription.wants(name, subclass, headers) for one in self._connections)
 
     def fire(self, name: str, headers: dict[str, Any], body: str = "", subclass: str = "") -> None:
         """Fire an event. It goes out when the greenlet that runs pauses: the reply to a command that fires
@@ -202,7 +220,7 @@ class SandboxSwitch:
         """Send the events fired so far to whoever asked for them, now."""
         fired, self._fired = self._fired, []
         for name, subclass, event in fired:
-            takers = [one for one in self._connections if one.subscription.wants(name, subclass)]
+            takers = [one for one in self._connections if one.subscription.wants(name, subclass, event)]
             if takers:
                 frame = wire.json_event(orjson.dumps(event))
                 for connection in takers:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 PHRASES = {
     200: "OK",
+    202: "Accepted",
     302: "Moved Temporarily",
     400: "Bad Request",
     401: "Unauthorized",
@@ -93,6 +96,21 @@ OTHER_CAUSES = frozenset(
     "DECLINE ALLOTTED_TIMEOUT MEDIA_TIMEOUT BLIND_TRANSFER ATTENDED_TRANSFER PICKED_OFF LOSE_RACE "
     "MANAGER_REQUEST SYSTEM_SHUTDOWN USER_NOT_REGISTERED PROGRESS_TIMEOUT".split()
 )
+
+WATCHED_BYTES = 512
+PARTS = re.compile(r"<|>|[A-Za-z][A-Za-z0-9+.-]*:|[@:]|[^<>@:;?]+|;[^?>]*|\?[^>]*")
+"""Of an address, what is written at a time."""
+
+
+def as_watched(address: str, before: str) -> str:
+    """A header with an address as sip_watch_headers shows it: written up to the part that has no room, over
+    what was shown `before`."""
+    written = ""
+    for part in PARTS.findall(address):
+        if len(written) + len(part) > WATCHED_BYTES:
+            break
+        written += part
+    return (written + before[len(written) :])[: WATCHED_BYTES - 1]
 
 
 def phrase(code: int) -> str:

@@ -34,7 +34,9 @@ class Sounds:
         self._streams: dict[Key, tuple[int, Resampler]] = {}
 
     def begin(self, tick: int) -> None:
-        """The next frame."""
+        """The next frame. Another switch may have come to it already."""
+        if tick <= self._tick:
+            return
         self._tick = tick
         self._known.clear()
         if tick % 500 == 0:
@@ -75,6 +77,10 @@ class Sounds:
     def _said(self, channel: Channel, rate: int) -> Samples | None:
         if not channel.alive:
             return None
+        if channel.remote is not None:
+            there, far = channel.remote
+            there.live.sounds.begin(self._tick)
+            return there.live.sounds.heard(far, rate)
         if channel.internal:
             if channel.other is None:
                 return None
@@ -105,6 +111,8 @@ class Sounds:
             mixed = self._mix(channel.member)
             rate = channel.member.conference.rate
             return self._at(mixed, (channel.uuid, "mixed", channel.read_rate), rate)
+        if channel.bridged is not None:
+            return self.said(channel.bridged, channel.read_rate)
         if channel.application == "eavesdrop":
             return self._overheard(channel)
         if channel.application != "park":

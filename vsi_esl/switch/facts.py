@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ..model.codecs import CODEC_MODULES
+from ..model.codecs import CODEC_MODULES, SPECIAL
 from .lines import builder
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class SwitchFacts:
     version: str = ""
     core_uuid: str = ""
     watches_headers: bool = False
-    """Whether replies to our re-INVITEs, and REFERs, are reported (sip_watch_headers)."""
+    """Whether replies to our re-INVITEs and REFERs, and REFERs of peers, are reported (sip_watch_headers)."""
     missing_codecs: frozenset[str] = frozenset()
     """Codecs whose module is not loaded; a call answered with one of them would be lost."""
     missing_modules: frozenset[str] = frozenset()
@@ -67,7 +67,7 @@ def warn(facts: SwitchFacts) -> None:
     if facts.missing_modules:
         uses = {module: " and ".join(NEEDED[module]) for module in sorted(facts.missing_modules)}
         log.warning("modules not loaded on the switch", needed_for=uses)
-    if facts.missing_codecs:
-        log.warning("codecs without their module on the switch", codecs=sorted(facts.missing_codecs))
+    if missed := sorted(facts.missing_codecs - SPECIAL):
+        log.warning("codecs without their module on the switch", codecs=missed)
     if not facts.watches_headers:
-        log.warning("sip_watch_headers is not set on the switch: a refused hold will not be noticed")
+        log.warning("sip_watch_headers is not set on the switch: a refused hold or transfer is not noticed")

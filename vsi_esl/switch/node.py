@@ -1,7 +1,5 @@
-"""One FreeSWITCH: its connections, kept up, and what it can do.
+"""One FreeSWITCH: its connections, kept up, and what it can do. What is sent over them is in `sending`.
 
-Commands have a connection of their own, because a command that blocks holds back every event of its
-connection; and those that take their time have others, because the quick ones would wait behind them.
 After each connect: subscribe, look at the switch, re-adopt its calls, and only then be ready.
 
 A switch that stands still keeps its connections: what it has been sent it does when it goes on, so its calls
@@ -12,7 +10,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
@@ -21,17 +20,18 @@ import structlog
 from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
-from ..errors import NotSupported, SwitchUnavailable
+from ..errors import BadArgument, NotSupported, SwitchUnavailable
 from ..work.clock import SwitchClock
 from . import bond
 from .esl.client import AuthenticationFailed, CommandTimeout, EslClient
 from .esl.hurry import Hurry
-from .esl.jobs import Jobs
 from .esl.lanes import Lanes
 from .esl.pulse import PATIENCE_S, TICK_S, Pulse, longest_still, wait_until_answered
 from .esl.writer import Traffic
 from .facts import SwitchFacts, learn, warn
+from .guard import Guard
 from .lines import builder
+from .sending import SETUP_TIMEOUT_S, Sending
 from .unavailable import as_unavailable
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,6 @@ OWN_EVENTS = frozenset("BACKGROUND_JOB CHANNEL_HANGUP_COMPLETE HEARTBEAT MODULE_
 """Asked for in any case, beside what has a translator. With all that there is, a plain call is 24 events."""
 
 DEFAULT_HEARTBEAT_S = 20.0
-SETUP_TIMEOUT_S = 15.0
 SILENT_HEARTBEATS = 2.5
 RESYNC_TIMEOUT_S = 30.0
 QUICK_BACKOFF_S = 1.0
@@ -51,7 +50,7 @@ SAME_ERROR_S = 60.0
 """How often the same reason for not being connected is logged."""
 
 
-class SwitchNode:
+class SwitchNode(Sending):
     """Keeps the connections to one switch. Times are in seconds.
 
     `on_event` gets the events of the switch that are named in `events` (of a CUSTOM event, its subclass), and
@@ -67,6 +66,7 @@ class SwitchNode:
         port: int,
         password: str,
         events: Iterable[str],
+        unheard: AbstractSet[str] = frozenset(),
         on_event: Callable[[dict[str, Any]], None],
         resync: Callable[[], Callable[[], None] | None],
         on_lost: Callable[[], None],
@@ -77,20 +77,17 @@ class SwitchNode:
         backoff_min: float = 0.25,
         backoff_max: float = 10.0,
     ) -> None:
+        super().__init__(bond_id, command_timeout, job_timeout, Hurry(lambda: self._events))
         self._address = (host, port, password)
         self._wanted = frozenset(events)
+        self._unheard = unheard
         self._subscription = builder.subscription(OWN_EVENTS.union(self._wanted))
         self._on_event = on_event
         self._resync = resync
         self._on_lost = on_lost
-        self.bond = bond_id
-        self._command_timeout = command_timeout
-        self._job_timeout = job_timeout
         self._connect_timeout = connect_timeout
         self._backoff = (backoff_min, backoff_max)
-        self._commands: EslClient | None = None
         self._events: EslClient | None = None
-        self._lanes: Lanes | None = None
         self._lost, self._ready = Signal(), Signal()
         self._resyncing = self._in_use = False
         """`_in_use`: it has been ready, and `on_lost` has not been told since."""
@@ -98,12 +95,12 @@ class SwitchNode:
         self._supervisor: gevent.Greenlet | None = None
         self._bond_check: gevent.Greenlet | None = None
         self._modules_changed = False
-        self._refresh_due = ""
-        """Why the calls are to be looked at anew; empty when they need not be."""
         self._logged = "", 0.0
-        self.jobs = Jobs()
+        self.guard: Guard | None = None
+        """Of a switch that other services may have."""
+        self._unconfirmed: list[dict[str, Any]] = []
+        """Events that came when it was not sure that the switch is ours; the reader waits behind them."""
         self.traffic = Traffic()
-        self.hurry = Hurry(lambda: self._events)
         self.facts = SwitchFacts()
         self.clock = SwitchClock()
         self.reconnects = 0
@@ -111,15 +108,13 @@ class SwitchNode:
         """How often the switch stood still."""
         self.refreshes = 0
         """How often the calls were looked at anew on a connection that was never lost."""
-        self.posts_lost = 0
-        """Commands nobody waits for that could not be sent; the calls are looked at anew instead."""
         self.events_handled = 0
         self.last_error = "not connected yet"
 
     @property
     def ready(self) -> bool:
         """Connected, subscribed and resynced."""
-        return bool(self._ready.is_set())
+        return bool(self._ready.is_set()) and not self._lost.is_set()
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until ready; False when that took longer."""
@@ -144,83 +139,15 @@ class SwitchNode:
         self.hurry.stop()
         self._disconnect(goodbye=True)
 
-    def command(self, text: str, *, then: Sequence[str] = (), timeout: float | None = None) -> str:
-        """Run an api command and return its answer. `then` commands follow it without being waited for.
+    def leave(self, why: str) -> None:
+        """Disconnect, for another service has the switch; `start` connects again. Calls stay up."""
+        self.stop()
+        self._in_use = False
+        self.last_error = why
 
-        Raises SwitchUnavailable when there is no connection or no answer in time.
-        """
-        client = self._require_commands()
-        with as_unavailable():
-            more = [f"api {line}" for line in then]
-            return client.send(f"api {text}", timeout or self._command_timeout, then=more)
-
-    def command_many(self, lines: Sequence[str], timeout: float | None = None) -> list[str]:
-        """Run api commands in one write; their answers, in order."""
-        if not lines:
-            return []
-        client = self._require_commands()
-        with as_unavailable():
-            return client.send_many([f"api {line}" for line in lines], timeout or self._command_timeout)
-
-    def post(self, *lines: str) -> None:
-        """Send api commands without waiting, and without failing.
-
-        What cannot be sent, or not by when a command has to be answered, is counted, and what it would have
-        set is set again when the calls are next re-adopted: at the connect that follows, or soon when the
-        connection is there.
-        """
-        if not lines:
-            return
-        client = self._commands
-        if client is not None and (self.ready or self._resyncing):
-            try:
-                posted = [f"api {line}" for line in lines]
-                client.post(*posted, timeout=self._command_timeout, not_sent=self._post_lost)
-                return
-            except NotConnectedError as error:
-                log.debug("not sent", error=str(error))
-        self._post_lost(len(lines))
-
-    def _post_lost(self, count: int = 1) -> None:
-        self.posts_lost += count
-        self._refresh_due = "commands could not be sent"
-
-    def execute(self, channel: str, application: str, argument: str) -> str:
-        """Run a dialplan application on a channel. The argument is `${}`-expanded: never outside text."""
-        return self.message(
-            channel,
-            {
-                "call-command": "execute",
-                "execute-app-name": builder.name(application),
-                "execute-app-arg": argument,
-            },
-        )
-
-    def message(self, channel: str, headers: dict[str, str]) -> str:
-        """Tell a channel something (`sendmsg`). The answer says that it is there, not that it did it."""
-        client = self._require_commands()
-        with as_unavailable():
-            return client.send(builder.to_channel(channel), self._command_timeout, headers)
-
-    def job(self, text: str, timeout: float | None = None) -> str:
-        """Run a command that may block in the background, and return its result."""
-        client = self._require_commands()
-        self.hurry.begin()
-        with as_unavailable():
-            return self.jobs.run(client, text, timeout or self._job_timeout)
-
-    def set_up(self, lines: Sequence[str], *, files: bool = False) -> list[tuple[str, float]]:
-        """Run api commands that take 2 to 50 ms each: their answers, and when each came (Unix seconds).
-
-        They are run one after the other; with `files`, for those that open or close files and make no
-        channels, beside those of other calls.
-        """
-        if not lines:
-            return []
-        commands, lanes = self._require_commands(), self._lanes
-        client = (lanes.files if files else lanes.channels) if lanes else commands
-        with as_unavailable():
-            return client.send_timed([f"api {line}" for line in lines], SETUP_TIMEOUT_S)
+    @property
+    def takes_posts(self) -> bool:
+        return (self.ready or self._resyncing) and (self.guard is None or self.guard.fresh())
 
     def _require_commands(self) -> EslClient:
         """The command connection, for use by anyone once the calls are re-adopted.
@@ -232,7 +159,23 @@ class SwitchNode:
         client = self._commands
         if client is None or not client.connected or not (self.ready or self._resyncing):
             raise SwitchUnavailable(f"not connected to the switch: {self.last_error}")
+        if self.guard is not None and not self.guard.fresh():
+            self.guard.confirm(self._ask)
         return client
+
+    def _ask(self, line: str) -> str:
+        """For the guard, which is not asked itself."""
+        client = self._commands
+        if client is None:
+            raise SwitchUnavailable(f"not connected to the switch: {self.last_error}")
+        with as_unavailable():
+            return client.send(f"api {line}", self._command_timeout)
+
+    def confirm(self, *, anew: bool = False) -> None:
+        """Look whether the switch is still ours, if others may have it; with `anew` also when that is known.
+        SwitchUnavailable."""
+        if self.guard is not None:
+            self.guard.confirm(self._ask, anew=anew)
 
     def _supervise(self) -> None:
         failures = 0
@@ -284,6 +227,8 @@ class SwitchNode:
         options["traffic"] = self.traffic
         self._commands = EslClient(*self._address, **options)
         self._commands.connect()
+        if self.guard is not None:
+            self.guard.connected(self._ask)
         self._lanes = Lanes(partial(EslClient, *self._address, **options))
         self._lanes.connect()
         self._events = EslClient(*self._address, on_event=self._handle, **options)
@@ -291,7 +236,19 @@ class SwitchNode:
         reply = self._events.send(self._subscription)
         if not reply.startswith("+OK"):
             raise NotConnectedError(f"the switch refused our events: {reply}")
+        self._leave_out(self._commands, self._events)
         self._adopt_calls()
+
+    def _leave_out(self, commands: EslClient, events: EslClient) -> None:
+        """Have it keep to itself what means nothing here, if it can: each event costs it and us as much as a
+        command, and brings all variables of a channel."""
+        core = commands.send(builder.api(builder.global_getvar("core_uuid")))
+        try:
+            first, *others = builder.leave_out(core, self._unheard)
+        except BadArgument:
+            return
+        if events.send(first).startswith("+OK"):
+            events.send_many(others)
 
     def _adopt_calls(self) -> None:
         """Look at the switch and make the model what it is, with events held back meanwhile."""
@@ -369,6 +326,33 @@ class SwitchNode:
         log.info("switch answers again", address=self.address)
 
     def _handle(self, event: dict[str, Any]) -> None:
+        if self.guard is not None and (self._unconfirmed or not self.guard.fresh()):
+            self._hold_back(event)
+            return
+        self._take(event)
+
+    def _hold_back(self, event: dict[str, Any]) -> None:
+        """It is not to be told of before it is sure that nobody else tells of it."""
+        self._unconfirmed.append(event)
+        if len(self._unconfirmed) == 1 and self._events is not None:
+            self._events.pause()
+            gevent.spawn(self._confirm_events, self._events)
+
+    def _confirm_events(self, events: EslClient) -> None:
+        try:
+            self.confirm()
+        except SwitchUnavailable as error:
+            # the next connect has the calls looked at, if there is one
+            self._unconfirmed.clear()
+            self._closed(NotConnectedError(error.message))
+            return
+        held, self._unconfirmed = self._unconfirmed, []
+        for event in held:
+            self._take(event)
+        if not self._resyncing:  # that goes on with them by itself
+            events.resume()
+
+    def _take(self, event: dict[str, Any]) -> None:
         self.events_handled += 1
         self.clock.learn(event)
         kind = event.get("Event-Name")
@@ -389,7 +373,8 @@ class SwitchNode:
 
     def _renew_bond(self) -> None:
         try:
-            bond.ensure(self.command, self.bond)
+            with self._bond_away:
+                bond.ensure(self.command, self.bond)
         except SwitchUnavailable as error:
             log.warning("bond channel not renewed", error=str(error))
 
@@ -402,6 +387,7 @@ class SwitchNode:
         self._ready.clear()
         self._resyncing = False
         self._lost.set()
+        self._unconfirmed.clear()
         for client in (self._events, *(self._lanes or ()), self._commands):
             if client is not None:
                 client.stop() if goodbye else client.close()

@@ -10,14 +10,17 @@ from typing import Any
 import orjson
 
 from ..errors import SwitchUnavailable
+from ..model.legtypes import WEBRTC
 from . import memory
 from .lines import builder
 from .node import SwitchNode
 
-INTERNAL_ID = re.compile(r"(?:(?:pb|rec|lv)-[0-9a-f]{8,12}|br)(?:-[0-9a-f]{6,16})?\Z")
+INTERNAL_ID = re.compile(r"(?:(?:pb|rec|lv|te)-[0-9a-f]{8,12}|br)(?:-[0-9a-f]{6,16})?\Z")
 DUMPS_AT_ONCE = 200
 SHOW_CHANNELS, LIST_CONFERENCES = "show channels as json", "conference json_list"
 SNAPSHOT_TIMEOUT_S = 15.0
+BEHIND_S = 1.0
+"""What has been there for so long is in the list of channels, 0.2 s behind on an idle switch."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,15 +42,21 @@ class Snapshot:
     memberships: dict[str, Membership]
     conferences: frozenset[str] = frozenset()
     """The names of the conferences there are."""
-    internal: frozenset[str] = frozenset()
-    """The ids of channels that look like our playback bots, recorders, bridges and pairs of live audio."""
+    shown: frozenset[str] = frozenset()
+    """The ids of all channels that were listed."""
+
+    @property
+    def internal(self) -> frozenset[str]:
+        """Those that look like our playback bots, recorders, bridges, pairs of live audio and tethers."""
+        return frozenset(channel for channel in self.shown if is_internal(channel))
 
 
 def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:
     """Ask the switch for all channels, and for those that are `known`.
 
-    `show channels` is about 0.1 s behind: it lacks the newest calls, so known ones are asked for by id; and
-    a row without a channel is a leftover that means nothing, so each row is verified by its dump.
+    `show channels` is 0.1 to 0.2 s behind: it lacks the newest calls, so known ones are asked for by id, and
+    others have to be looked for once more (`BEHIND_S`); and a row without a channel is a leftover that means
+    nothing, so each row is verified by its dump.
     """
     shown, members = node.command_many([SHOW_CHANNELS, LIST_CONFERENCES], SNAPSHOT_TIMEOUT_S)
     shown_ids = _ids(shown)
@@ -57,12 +66,12 @@ def take_snapshot(node: SwitchNode, known: Iterable[str] = ()) -> Snapshot:
         {channel: dump for channel, dump in channels.items() if is_leg(dump)},
         _memberships(listed),
         frozenset(name for name, _ in _named(listed)),
-        frozenset(channel for channel in shown_ids if INTERNAL_ID.match(channel)),
+        frozenset(shown_ids),
     )
 
 
 def shown_channels(node: SwitchNode) -> list[str]:
-    """The ids of all channels, about 0.1 s old."""
+    """The ids of all channels, 0.1 to 0.2 s old."""
     return _ids(node.command(SHOW_CHANNELS, timeout=SNAPSHOT_TIMEOUT_S))
 
 
@@ -87,10 +96,21 @@ def dumps(node: SwitchNode, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def is_internal(channel: str) -> bool:
+    """Whether the id of a channel looks like that of a playback bot, recorder, bridge, pair or tether of
+    ours."""
+    return INTERNAL_ID.match(channel) is not None
+
+
 def is_leg(dump: dict[str, Any]) -> bool:
     """Whether a channel is a leg, of whatever service."""
     marked = dump.get(f"variable_{memory.LEG}") in ("inbound", "outbound")
     return marked and dump.get(f"variable_{memory.INTERNAL}") != "true"
+
+
+def explains_itself(dump: dict[str, Any]) -> bool:
+    """Whether the channel of a leg is enough to have the leg back: that of a browser needs its connection."""
+    return memory.type_of(dump) != WEBRTC
 
 
 def _ids(shown: str) -> list[str]:

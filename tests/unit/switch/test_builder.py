@@ -13,6 +13,7 @@ from vsi_esl.errors import BadArgument
 from vsi_esl.model.sipuri import sip_uri
 from vsi_esl.sandbox import quoting
 from vsi_esl.switch.lines import builder
+from vsi_esl.switch.lines.targets import Target
 
 UUID = "0b6c2a1e-0000-4000-8000-000000000001"
 text = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
@@ -37,7 +38,7 @@ def test_setvar_values_arrive_as_sent(value):
 )
 def test_originate_values_arrive_as_sent(values):
     try:
-        line = builder.originate("sip:bob@127.0.0.1:5080;transport=udp", values, "vsi")
+        line = builder.originate(Target("sofia/vsi/sip:bob@127.0.0.1:5080;transport=udp"), values)
     except BadArgument:
         assert any(
             builder.CONTROL.search(value) or value.startswith("ARRAY::") or re.search(r"[{}]|:_:", value)
@@ -67,6 +68,9 @@ def test_encoded_text_is_harmless_and_comes_back(value):
         "sip:bob@[2001:db8::1]:5060",
         "sip:bob@example.com;transport=tcp;lr",
         "sip:a%20b;ext=5@example.com",
+        "sips:bob@example.com",
+        "sips:bob@[::1]:5061;transport=tcp",
+        "sip:[::ffff:10.0.0.1]",
     ],
 )
 def test_good_uris(uri):
@@ -84,8 +88,20 @@ def test_the_scheme_of_a_uri_has_no_case(scheme):
         "",
         "bob",
         "tel:+1555",
-        "sips:bob@example.com",
-        "SIPS:bob@example.com",
+        "sips:a@b;transport=udp",
+        "sip:a@b;transport=ws",
+        "sip:a@b;transport=tlsx",
+        "sip:a@b;transport=tcp;transport=udp",
+        "sip:transport=ws@b",
+        "sip:a%70ort=tcp@b",
+        "sip:a;port=tls@b",
+        "sip:a@b;xport=tls",
+        "sip:a@b;received=1.2.3.4",
+        "sip:a@[1:2]",
+        "sip:a@[::1]:0",
+        "sip:a@[::1",
+        "sip:a@::1",
+        "sip:a@[::ffff:1.2.3.4%25eth0]",
         "SIP:a@b;FS_PATH=sip:evil",
         "SIP:a@b:99999",
         "sip:",
@@ -143,7 +159,7 @@ def test_what_is_not_on_the_allow_list_is_refused(build, value):
 
 def test_nested_variables_cannot_be_switched_on():
     with pytest.raises(BadArgument):
-        builder.originate("sip:a@b", {"origination_nested_vars": "true"}, "vsi")
+        builder.originate(Target("sofia/vsi/sip:a@b"), {"origination_nested_vars": "true"})
 
 
 def test_conference_flags_and_park_behind_it():
@@ -154,7 +170,7 @@ def test_conference_flags_and_park_behind_it():
 
 def test_a_call_dialled_into_a_room_has_its_flags_from_its_channel():
     then = builder.dialled_into("bond", "vsi-1", 16000, "vsi_joining")
-    line = builder.originate("sip:a@b", {}, "vsi", then)
+    line = builder.originate(Target("sofia/vsi/sip:a@b"), {}, then)
     room = "conference:vsi-1@vsi16000+flags{${vsi_joining}}"
     assert then == f"'set:signal_bond=bond,set:max_forwards=70,{room},park' inline"
     assert line == f"originate {{}}sofia/vsi/sip:a@b {then}"

@@ -88,7 +88,7 @@ def test_json_events_arrive_and_the_reader_lives(sandbox):
     with connected(sandbox.address[1], on_event=events.append) as client:
         client.send("event json CHANNEL_PARK CUSTOM conference::maintenance")
         client.send('api sandbox {"do":"call","display":"a%0AUnique-ID: forged"}')
-        with gevent.Timeout(2):
+        with gevent.Timeout(20):
             while not events:
                 gevent.sleep(0.005)
         assert events[0]["Caller-Caller-ID-Name"] == "a%0AUnique-ID: forged"
@@ -110,8 +110,8 @@ def test_a_pending_command_fails_when_the_peer_dies():
     with peer(die) as port, connected(port) as client:
         started = time.monotonic()
         with pytest.raises(NotConnectedError):
-            client.send("api never", timeout=30)
-        assert time.monotonic() - started < 5
+            client.send("api never", timeout=60)
+        assert time.monotonic() - started < 30
         assert not client.connected
         with pytest.raises(NotConnectedError):
             client.send("api more")
@@ -127,7 +127,7 @@ def test_end_of_file_inside_a_body_ends_the_connection():
 
     with peer(half_a_body) as port, connected(port, on_close=closed.append) as client:
         with pytest.raises(NotConnectedError):
-            client.send("api x", timeout=5)
+            client.send("api x", timeout=20)
         assert len(closed) == 1
 
 
@@ -137,7 +137,7 @@ def test_connect_gives_up_on_a_silent_peer_and_on_one_that_closes():
         with pytest.raises(NotConnectedError, match="no greeting"):
             client.connect()
     with peer(lambda sock: sock.close()) as port:
-        client = EslClient("127.0.0.1", port, "x", timeout=5)
+        client = EslClient("127.0.0.1", port, "x", timeout=20)
         with pytest.raises(NotConnectedError, match="closed"):
             client.connect()
 
@@ -162,7 +162,7 @@ def test_an_unanswered_command_has_a_deadline_and_its_late_answer_is_dropped():
     with peer(slow) as port, connected(port) as client:
         with pytest.raises(CommandTimeout):
             client.send("api one", timeout=0.1)
-        assert client.send("api two", timeout=5) == "second"
+        assert client.send("api two", timeout=20) == "second"
 
 
 def test_a_line_end_never_reaches_the_socket(sandbox):
@@ -211,7 +211,7 @@ def test_one_bad_event_does_not_stop_the_reader():
             sock.sendall(b"Content-Length: %d\nContent-Type: text/event-json\n\n" % len(body) + body)
         gevent.sleep(30)
 
-    with peer(send) as port, connected(port, on_event=handler), gevent.Timeout(5):
+    with peer(send) as port, connected(port, on_event=handler), gevent.Timeout(20):
         while len(seen) < 2:
             gevent.sleep(0.005)
     assert seen == ["BAD", "GOOD"]
@@ -243,7 +243,7 @@ def test_a_frame_that_makes_no_sense_ends_the_connection(broken):
         gevent.sleep(30)
 
     with peer(send) as port, connected(port, on_event=seen.append, on_close=closed.append) as client:
-        with gevent.Timeout(5):
+        with gevent.Timeout(20):
             while not closed:
                 gevent.sleep(0.005)
         assert not client.connected
@@ -269,7 +269,7 @@ def deaf_peer() -> Iterator[tuple[int, list[bytes], gevent.event.Event]]:
 
 def fill(client: EslClient) -> None:
     """Post until some of it has to wait for the socket."""
-    with gevent.Timeout(10):
+    with gevent.Timeout(20):
         while not client._writer._unsent:
             client.post("api global_setvar filler=" + "x" * 60_000)
 
@@ -300,7 +300,7 @@ def test_a_command_that_was_given_up_before_it_went_out_never_does():
             client.send("api too-late", timeout=0.1)
         client.post("api behind-it")
         read.set()
-        with gevent.Timeout(10):
+        with gevent.Timeout(20):
             while b"behind-it" not in b"".join(received[-3:]):
                 gevent.sleep(0.005)
         assert b"too-late" not in b"".join(received)
@@ -317,7 +317,7 @@ def test_a_post_that_could_not_go_out_in_time_never_does():
         client.post("api in-time", timeout=30.0, not_sent=lambda: lost.append(False))
         assert traffic.pending == waiting + 3
         read.set()
-        with gevent.Timeout(10):
+        with gevent.Timeout(20):
             while b"in-time" not in b"".join(received[-3:]):
                 gevent.sleep(0.005)
         assert b"too-late" not in b"".join(received)
@@ -331,7 +331,7 @@ def test_a_switch_that_takes_nothing_for_too_long_loses_the_connection(monkeypat
     closed: list[Exception] = []
     with deaf_peer() as (port, _, _), connected(port, on_close=closed.append) as client:
         fill(client)
-        with gevent.Timeout(5):
+        with gevent.Timeout(20):
             while not closed:
                 gevent.sleep(0.005)
         assert "does not read" in str(closed[0])

@@ -49,3 +49,21 @@ def test_a_new_channel_is_told_only_what_a_new_leg_would_not_have():
     built = Leg(id="a", type="sip_outbound", created_at=0.0)
     memory.recall(built, {f"variable_{key}": value for key, value in told.items()})
     assert built == leg
+
+
+def test_a_channel_is_reminded_only_of_what_it_has_otherwise():
+    """What is absent is recalled as it is of a new leg."""
+    one = leg(muted=False, accept_dtmf=True, role="r", dtmf_seq=0)
+    assert memory.forgotten(one, {}) == {"vsi_created_at": "100.0", "vsi_role": "r"}
+    known = {"variable_vsi_created_at": "100.0", "variable_vsi_role": "r", "variable_vsi_muted": "true"}
+    assert memory.forgotten(one, known) == {"vsi_muted": "false"}
+    one.accept_dtmf = False
+    assert memory.forgotten(one, known | {"variable_vsi_muted": "false"}) == {"vsi_accept_dtmf": "false"}
+
+
+def test_only_a_leg_that_is_no_plain_sip_leg_remembers_its_type():
+    assert memory.TYPE not in memory.variables(leg()) | memory.first_variables(leg(type="sip_outbound"))
+    for told in (memory.variables(leg(type="whatsapp_in")), memory.first_variables(leg(type="whatsapp_in"))):
+        assert memory.type_of({f"variable_{key}": value for key, value in told.items()}) == "whatsapp_in"
+    for nonsense in ({}, {"variable_vsi_type": "fax"}, {"variable_vsi_type": ["sip_inbound"]}):
+        assert memory.type_of(nonsense) == ""

@@ -170,6 +170,19 @@ def test_ready_is_behind_resync_and_all_it_asks(peer, make):
     assert order.index("api uuid_exists vsi-bond") < order.index("resync") < order.index("events flow")
 
 
+def test_the_switch_is_told_what_it_need_not_tell(peer, make):
+    peer.answers["api global_getvar core_uuid"] = "core-1"
+    assert make(unheard={"mute-member", "floor-change"}).wait_ready(5)
+    told = [one for one in peer.happened if one.startswith("filter")]
+    assert told == ["filter Core-UUID core-1", "filter Action -floor-change", "filter Action -mute-member"]
+
+
+def test_a_switch_that_has_no_filters_tells_all(peer, make):
+    peer.answers |= {"api global_getvar core_uuid": "core-1", "filter": "-ERR command not found"}
+    assert make(unheard={"mute-member"}).wait_ready(5)
+    assert [one for one in peer.happened if one.startswith("filter")] == ["filter Core-UUID core-1"]
+
+
 def test_events_that_were_held_back_come_before_what_is_left_to_do(peer, make):
     seen = []
 
@@ -188,7 +201,7 @@ def test_commands_wait_for_the_resync_but_its_own_do_not(peer, make):
 
     def resync():
         asked.append(node.command("own"))
-        assert gate.wait(5)
+        assert gate.wait(20)
 
     node = make(resync=resync)
     until(lambda: asked, "the resync asks")
@@ -196,7 +209,7 @@ def test_commands_wait_for_the_resync_but_its_own_do_not(peer, make):
     settle()
     assert not other.ready()
     gate.set()
-    assert other.get(timeout=5) == "+OK"
+    assert other.get(timeout=20) == "+OK"
     assert peer.happened.index("api own") < peer.happened.index("api others")
 
 
@@ -307,7 +320,7 @@ def test_jobs_fail_with_the_connection(peer, make):
     assert not job.ready()
     peer.drop("the network is gone")
     with pytest.raises(SwitchUnavailable):
-        job.get(timeout=5)
+        job.get(timeout=20)
 
 
 def test_a_stopped_node_does_not_come_back(peer, make):

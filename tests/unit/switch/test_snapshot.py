@@ -47,7 +47,7 @@ def test_a_channel_is_asked_for_once(switch):
 
 
 def test_a_known_channel_that_the_list_lacks_is_found(switch):
-    """The list is 0.1 s behind."""
+    """The list is behind."""
     switch.channels = {"new": channel("new")}
     switch.answers(SHOW_CHANNELS, '{"row_count":0}')
     assert list(take_snapshot(switch, ["new", "gone"]).channels) == ["new"]

@@ -19,7 +19,8 @@ from ...model.room import Room
 from ...work.waits import Waits
 from .. import memory
 from ..lines import builder, headers
-from ..node import SwitchNode
+from ..lines.targets import Target
+from ..sending import Sending
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,8 @@ DIALLED_TIMEOUT_S = 2.0
 OFF_HOLD_TIMEOUT_S = 2.0
 """For a peer to take note that moving its call took it off hold."""
 REINVITE_TIMEOUT_S = 10.0
+ANSWER_MARGIN_S = 5.0
+"""For the end of a leg to be done when its time is over."""
 
 HANGUP_CAUSES = {
     "busy": "USER_BUSY",  # 486
@@ -43,6 +46,10 @@ HANGUP_CAUSES = {
     "rtp_timeout": "MEDIA_TIMEOUT",
 }
 """VSI reason -> hangup cause; for every other reason it is NORMAL_CLEARING."""
+
+NO_ICE = {"ignore_sdp_ice": "true"}
+"""Of a plain SIP call, ICE and DTLS of the peer are nothing to the switch. Some 100 characters of credentials
+end its process (ice_out in switch_rtp.c), and whoever has it answer to DTLS waits until that comes about."""
 
 HOLD_MUSIC = "silence"
 """No music: the switch plays it to the leg's partner, which is the same for all legs, and whoever resumes
@@ -60,31 +67,36 @@ def hangup_cause(reason: str) -> str:
 class Switch:
     """Actions on one switch. `media_timeout` in seconds, 0 for none."""
 
-    def __init__(self, node: SwitchNode, waits: Waits, media_timeout: float) -> None:
+    def __init__(self, node: Sending, waits: Waits, media_timeout: float) -> None:
         self._node = node
         self._waits = waits
         self._media_timeout_ms = round(media_timeout * 1000)
 
-    def adopt(self, leg: Leg, dump: Mapping[str, Any] | None = None) -> None:
-        """Take over a channel from the dialplan: keep it past the dialplan's limit, and bond it. What has
-        been done already, by its dump, is not done again."""
-        known = dump or {}
+    def adopt(self, leg: Leg) -> None:
+        """Take over a channel from the dialplan: keep it past the dialplan's limit, and bond it."""
+        self._node.post(*self._adoption(leg, {}))
+
+    def adopt_again(self, leg: Leg, dump: Mapping[str, Any]) -> list[str]:
+        """What it takes, by the channel's dump, for it to be adopted and to remember what it should: commands
+        to be posted, together with those of other legs."""
+        forgotten = memory.forgotten(leg, dump).items()
+        return self._adoption(leg, dump) + [builder.setvar(leg.id, key, value) for key, value in forgotten]
+
+    def _adoption(self, leg: Leg, known: Mapping[str, Any]) -> list[str]:
         settings = {"hold_music": HOLD_MUSIC, **PARKED, "signal_bond": self._node.bond}
         missing = [key for key, value in settings.items() if known.get(f"variable_{key}") != value]
         lines = [builder.setvar(leg.id, key, settings[key]) for key in missing]
         if "signal_bond" in missing:  # the last of it, so whoever has it was kept before
             lines.insert(0, builder.cancel_schedule(leg.id))
-        self._node.post(*lines)
+        return lines
 
     def remember(self, leg: Leg, *names: str) -> None:
         """Keep these attributes of the leg on its channel."""
         self._node.post(*self._setvars(leg, *names))
 
-    def refresh(self, leg: Leg, dump: Mapping[str, Any]) -> None:
-        """Set again what the channel should remember and, by its dump, does not."""
-        wanted = memory.variables(leg)
-        stale = {key: value for key, value in wanted.items() if dump.get(f"variable_{key}") != value}
-        self._node.post(*[builder.setvar(leg.id, key, value) for key, value in stale.items()])
+    def remember_type(self, leg: Leg) -> None:
+        """Keep the type of a leg on its channel, if its direction does not tell it."""
+        self._node.post(*[builder.setvar(leg.id, *kept) for kept in memory.type_variable(leg).items()])
 
     def ring(self, leg: Leg) -> None:
         """180 Ringing. The switch sends only one per call; more are accepted and not sent."""
@@ -96,9 +108,34 @@ class Switch:
         self._succeed(builder.pre_answer(leg.id), "send 183")
 
     def answer(self, leg: Leg, codec: str) -> None:
-        """200 with SDP. After early media the codec is the one of the 183."""
+        """200 with SDP. After early media the codec is the one of the 183; with a caller who has offered
+        nothing it can be several, with commas between them."""
         self._prepare_media(leg, codec)
-        self._succeed(builder.answer(leg.id), "send 200")
+        if leg.offered:
+            self._succeed(builder.answer(leg.id), "send 200")
+        else:
+            # the channel waits for the answer in the ACK, which uuid_answer would do with all its connection
+            self._node.execute(leg.id, "answer", "")
+
+    def answer_securely(self, leg: Leg, codec: str, limit: float) -> None:
+        """200 with SDP. Until ICE and DTLS have come about the switch keeps whoever has it answer waiting,
+        and reports no answer; so somebody else has to end the leg after `limit` seconds. A lost connection
+        changes nothing."""
+        self._prepare_media(leg, codec)
+        try:
+            answer = self._node.job(builder.answer(leg.id), limit + ANSWER_MARGIN_S)
+        except SwitchUnavailable as error:
+            log.warning("answer not confirmed", leg_id=leg.id, error=error.message)
+            return
+        if not answer.startswith("+OK"):
+            raise Conflict(f"send 200: {answer[:80] or 'failed'}")
+
+    def refuse(self, leg: Leg, code: int) -> None:
+        """Refuse an unanswered inbound call with this SIP code. Does not fail."""
+        self._node.post(
+            builder.setvar(leg.id, "last_bridge_proto_specific_hangup_cause", f"sip:{code}"),
+            builder.kill(leg.id, "NORMAL_TEMPORARY_FAILURE"),
+        )
 
     def hangup(self, leg: Leg, reason: str) -> bool:
         """End the call; False when the switch has no such channel any more."""
@@ -124,8 +161,20 @@ class Switch:
 
     def codec(self, leg: Leg) -> str:
         """The codec agreed on with the peer, by the switch's name; empty when there is none."""
-        answer = self._node.command(builder.getvar(leg.id, "rtp_use_codec_name"))
+        return self.variable(leg, "rtp_use_codec_name")
+
+    def has_tls_profile(self, name: str) -> bool:
+        """Whether a SIP profile of this name runs, with TLS."""
+        return "<tls-url>" in self._node.command(builder.sofia_profile_status(name))
+
+    def variable(self, leg: Leg, name: str) -> str:
+        """A variable of the leg's channel; empty when there is none."""
+        answer = self._node.command(builder.getvar(leg.id, name))
         return "" if answer == "_undef_" or answer.startswith("-ERR") else answer
+
+    def set_offer(self, leg: Leg, description: str) -> None:
+        """Have the switch answer this offer in the place of the caller's."""
+        self._node.command(builder.set_lines(leg.id, "switch_r_sdp", description))
 
     def is_up(self, leg: Leg) -> bool:
         """Whether the leg's call is up: there is a channel, and it is not ending."""
@@ -142,7 +191,8 @@ class Switch:
     def set_muted(self, leg: Leg, *, changed: bool = True) -> None:
         """Silence the leg in its conference, or not, as the leg says; recordings still hear it.
 
-        The channel remembers it, unless it is not `changed`.
+        The channel remembers it, unless it is not `changed`. Of a leg whose member is on another switch than
+        its channel see `calls.seats`.
         """
         self._member(leg, "mute" if leg.says_nothing else "unmute", ["muted"] if changed else [])
 
@@ -150,7 +200,7 @@ class Switch:
         """Stop the conference's audio towards the leg, or not, as the leg says."""
         self._member(
             leg,
-            "deaf" if leg.hears_nothing(leg.channel.conference) else "undeaf",
+            "deaf" if leg.hears_nothing(leg.seat.conference) else "undeaf",
             ["deaf"] if changed else [],
         )
 
@@ -164,10 +214,11 @@ class Switch:
 
     def silence(self, leg: Leg) -> None:
         """Neither heard nor hearing, until it is moved, which sets its state anew."""
-        if leg.channel.conference and leg.channel.member_id:
+        seat = leg.seat
+        if seat.conference and seat.member_id:
             self._node.command_many(
                 [
-                    builder.conference_member(leg.channel.conference, action, leg.channel.member_id)
+                    builder.conference_member(seat.conference, action, seat.member_id)
                     for action in ("mute", "deaf")
                 ]
             )
@@ -253,18 +304,20 @@ class Switch:
                 return f"re-INVITE rejected: {code} {phrase}" if code >= 300 else ""
         return "no answer"
 
+    def hear_digits(self, leg: Leg) -> None:
+        """Listen for the tones of digits in what the leg says, until it ends. The switch loses up to 40 ms of
+        it then."""
+        self._node.execute(leg.id, "spandsp_start_dtmf", "")
+
     def send_dtmf(self, leg: Leg, digits: str) -> None:
-        """RFC 4733 digits to the peer: 260 ms each, about two a second."""
+        """Digits to the peer, 260 ms each, about two a second: by RFC 4733, or by INFO where it has not
+        agreed on that."""
         self._node.command(builder.send_dtmf(leg.id, digits))
 
-    def decline_refer(self, leg: Leg) -> None:
-        """603 to the REFER that waits on this leg. Only for one that does: else it would end the call."""
-        self._node.execute(leg.id, "respond", "603 Decline")
-
     def originate(
-        self, leg: Leg, variables: dict[str, str], profile: str, limit: float, room: Room | None
+        self, leg: Leg, variables: dict[str, str], target: Target, limit: float, room: Room | None
     ) -> str:
-        """Dial `leg.uri`; returns the job's result when media or the answer came, or the call failed.
+        """Dial; returns the job's result when media or the answer came, or the call failed.
 
         With media it is in the room, if there is one, by the switch's own doing: see `prepare_join`.
         """
@@ -279,7 +332,8 @@ class Switch:
             **PARKED,
             # ours is exact; the switch's stops counting at early media
             "originate_timeout": str(round(limit) + 60),
-            "sip_watch_headers": "Refer-To,Referred-By,CSeq,Subscription-State",
+            "sip_watch_headers": "Refer-To,CSeq,Subscription-State",
+            **(NO_ICE if leg.kind.plain else {}),
             **self._media_timeout(),
             **memory.first_variables(leg),
             **variables,
@@ -289,14 +343,16 @@ class Switch:
         then = "&park()"
         if room is not None:
             then = builder.dialled_into(self._node.bond, room.conference, room.sample_rate, memory.JOINING)
-        return self._node.job(builder.originate(leg.uri, settings, profile, then), limit + 90)
+        return self._node.job(builder.originate(target, settings, then), limit + 90)
 
     def _prepare_media(self, leg: Leg, codec: str) -> None:
         # only honoured when set before media starts; without text in the offer it does nothing.
         # Without an interval of its own the switch takes the caller's, and imposes none on others
         settings = {"fire_text_events": "true", headers.SESSION_TIMEOUT: "0", **self._media_timeout()}
+        if leg.kind.plain:
+            settings |= NO_ICE
         if codec:
-            settings["absolute_codec_string"] = SWITCH_NAMES[codec]
+            settings["absolute_codec_string"] = ",".join(SWITCH_NAMES[one] for one in codec.split(","))
         self._node.post(*[builder.setvar(leg.id, key, value) for key, value in settings.items()])
 
     def _media_timeout(self) -> dict[str, str]:
@@ -305,12 +361,13 @@ class Switch:
 
     def _member(self, leg: Leg, action: str, attributes: list[str]) -> None:
         remembered = self._setvars(leg, *attributes) if attributes else []
-        if not (leg.channel.conference and leg.channel.member_id):
+        seat = leg.seat
+        if not (seat.conference and seat.member_id):
             self._node.post(*remembered)  # applied when it joins
             if leg.joins_by_itself:
                 self.prepare_join(leg)
             return
-        command = builder.conference_member(leg.channel.conference, action, leg.channel.member_id)
+        command = builder.conference_member(seat.conference, action, seat.member_id)
         answer = self._node.command(command, then=remembered)
         if not answer.startswith("+OK"):
             # it is on its way to another conference, which it joins with the leg's state

@@ -16,7 +16,7 @@ from ...model.leg import Leg
 from ...model.playback import Playback
 from ...work import clock
 from ..lines import audio, builder
-from ..node import SwitchNode
+from ..sending import Sending
 
 JOB_TIMEOUT_S = 10.0
 TEXT_TICK_S = 0.12
@@ -26,7 +26,7 @@ TEXT_TICK_S = 0.12
 class SwitchSound:
     """Playback, recording, bridges and text on one switch."""
 
-    def __init__(self, node: SwitchNode) -> None:
+    def __init__(self, node: Sending) -> None:
         self._node = node
         self.gone_astray = 0
         """Internal channels that the switch made and that never came where they were to be."""

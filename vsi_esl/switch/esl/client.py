@@ -125,6 +125,7 @@ class EslClient(greenswitch.InboundESL):
         timeout: float | None = None,
         headers: dict[str, str] | None = None,
         *,
+        body: str = "",
         then: Sequence[str] = (),
     ) -> str:
         """Send one command and wait for its reply: the body of an api response, else the Reply-Text.
@@ -133,7 +134,7 @@ class EslClient(greenswitch.InboundESL):
         the connection is or gets lost, CommandTimeout in time.
         """
         result: AsyncResult[str] = AsyncResult()
-        batch = [Command(encode_command(data, headers), _resolver(result))]
+        batch = [Command(encode_command(data, headers, body), _resolver(result))]
         batch += [Command(encode_command(line), _ignore) for line in then]
         answer: str = self._wait(batch, result.get, timeout, data)
         return answer

@@ -74,7 +74,7 @@ class Decoder:
 
     def _read_headers(self) -> dict[str, str] | None:
         buffer = self._buffer
-        while buffer[self._offset : self._offset + 1] == b"\n":  # stray line ends between frames
+        while buffer.startswith(b"\n", self._offset):  # stray line ends between frames
             self._offset += 1
         end = buffer.find(b"\n\n", self._offset)
         size = (len(buffer) if end < 0 else end) - self._offset
@@ -84,20 +84,23 @@ class Decoder:
             self._compact()
             return None
         block = buffer[self._offset : end].decode("utf-8", "replace")
-        encoded = "%" in block
         headers = {}
         for line in block.split("\n"):
             name, colon, value = line.partition(":")
             if not colon:
                 raise CodecError(f"not a header line: {line[:80]!r}")
-            headers[name.strip()] = unquote(value.strip()) if encoded else value.strip()
+            headers[name.strip()] = value.strip()
+        if "%" in block:
+            headers = {name: unquote(value) for name, value in headers.items()}
         self._offset = end + 2
         self._need = self._body_length(headers)
         self._headers = headers
         return headers
 
     def _body_length(self, headers: dict[str, str]) -> int:
-        text = headers.get("Content-Length", "0")
+        text = headers.get("Content-Length")
+        if text is None:
+            return 0
         if not (text.isascii() and text.isdigit()):
             raise CodecError(f"bad Content-Length: {text[:40]!r}")
         length = int(text[:12])

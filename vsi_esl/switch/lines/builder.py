@@ -20,12 +20,14 @@ from functools import cache
 from urllib.parse import quote, unquote
 
 from ...errors import BadArgument
-from ...model.sipuri import sip_uri
+from .targets import Target
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
 UUID = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
+PLAIN = re.compile(r"[A-Za-z0-9_.%/-]{1,1024}\Z")
+"""Text that means to no parser of the switch anything but itself."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z")
 DIGITS = re.compile(r"[0-9*#A-D]{1,128}\Z")
 CAUSE = re.compile(r"[A-Z_]{3,64}\Z")
@@ -107,6 +109,8 @@ def _escapes(also: str) -> dict[int, str]:
 
 def quote_setvar(value: str, what: str = "value") -> str:
     """Rule A: the last argument of `uuid_setvar`."""
+    if PLAIN.match(value):
+        return value
     text_argument(value, what)
     inner = value.strip(" ")
     if not inner:
@@ -118,6 +122,8 @@ def quote_setvar(value: str, what: str = "value") -> str:
 
 def quote_originate(value: str, what: str = "value") -> str:
     """Rule C: a value inside `originate {name=value,...}`. Refuses what no escape can carry."""
+    if PLAIN.match(value):
+        return value
     for forbidden in ("{", "}", "${", ":_:"):
         if forbidden in value:
             raise BadArgument(f"{what}: {forbidden!r} is not allowed")
@@ -137,6 +143,19 @@ def decode_text(value: str) -> str:
 def setvar(channel: str, key: str, value: str) -> str:
     """`uuid_setvar`; an empty value removes the variable."""
     return f"uuid_setvar {uuid(channel)} {variable(key)} {quote_setvar(value, key)}".rstrip(" ")
+
+
+def set_lines(channel: str, key: str, text: str) -> str:
+    """`uuid_setvar` of text of several lines, such as a session description."""
+    lines = [text_argument(line, key) for line in text.replace("\r", "").rstrip("\n").split("\n")]
+    if len(text.encode()) > MAX_VALUE_BYTES:
+        raise BadArgument(f"{key}: longer than {MAX_VALUE_BYTES} bytes")
+    return f"uuid_setvar {uuid(channel)} {variable(key)} " + "".join(f"{_escape(line)}\\n" for line in lines)
+
+
+def api(command: str) -> str:
+    """The line that has a command carried out and answered at once."""
+    return f"api {command}"
 
 
 def to_channel(channel: str) -> str:
@@ -245,11 +264,10 @@ def relate(conference: str, listener: str, sources: list[str], action: str) -> s
     return f"conference {name(conference)} relate {member(listener)} {ids} {action}"
 
 
-def originate(destination: str, variables: dict[str, str], profile: str, then: str = "&park()") -> str:
-    """`originate` towards a SIP URI; `then` is what becomes of it when it has media. `variables` are quoted
-    by rule C."""
-    target = sip_uri(destination).replace(",", "%2C")
-    return f"originate {originate_variables(variables)}sofia/{name(profile)}/{target} {then}"
+def originate(target: Target, variables: dict[str, str], then: str = "&park()") -> str:
+    """`originate` of a call; `then` is what becomes of it when it has media. `variables`, and those of the
+    target, are quoted by rule C."""
+    return f"originate {originate_variables(variables | target.variables)}{target.dial_string} {then}"
 
 
 def originate_null(channel: str, variables: dict[str, str]) -> str:
@@ -282,6 +300,15 @@ def sofia_profile_status(profile: str) -> str:
     return f"sofia xmlstatus profile {name(profile)}"
 
 
+def sofia_gateways(gateway: str = "") -> str:
+    """One gateway, or all of them, as XML; `Invalid Gateway!` when there is none of that name."""
+    return f"sofia xmlstatus gateway {name(gateway)}" if gateway else "sofia xmlstatus gateway"
+
+
+ABOUT_ITSELF = ("version", "status", "show modules", "sofia status")
+"""What a switch is asked for a report of it."""
+
+
 def configuration(file: str) -> str:
     """A configuration as the switch has read it, as XML."""
     return f"xml_locate configuration configuration name {name(file)}"
@@ -294,6 +321,18 @@ def sandbox(request: str) -> str:
 
 def module_exists(module: str) -> str:
     return f"module_exists {name(module)}"
+
+
+def leave_out(core: str, actions: Set[str]) -> list[str]:
+    """What has a connection get all events but those of conferences with these actions.
+
+    With a filter nothing passes that none lets pass, so the first lets all pass that are of this switch (its
+    Core-UUID); and one that refuses has the last word (mod_event_socket, event_handler).
+    """
+    return [
+        f"filter Core-UUID {uuid(core)}",
+        *(f"filter Action -{name(action)}" for action in sorted(actions)),
+    ]
 
 
 def subscription(names: Set[str]) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 
 from ...errors import BadArgument
-from .audio import loopback
-from .builder import member_flags, name, uuid
+from .audio import FAR_END_REST_MS, LOOPBACK, loopback
+from .builder import member_flags, name, originate_variables, uuid
 
 FORK_URL = re.compile(r"ws://127\.0\.0\.1:[0-9]{1,5}/[A-Za-z0-9_/-]{1,200}\Z")
 FORK_RATE = 16000
@@ -17,6 +17,10 @@ WHISPER = {"eavesdrop_whisper_bleg": "true"}
 """What is said goes into what the leg hears."""
 LISTEN = {"eavesdrop_bridge_aleg": "true", "eavesdrop_bridge_bleg": "false"}
 """What the leg says is heard, and nothing of what it hears."""
+
+
+PEER = {**LOOPBACK, "ignore_early_media": "false"}
+del PEER["vsi_internal"]
 
 
 def fork(leg: str, url: str, bug: str) -> str:
@@ -48,6 +52,30 @@ def leg_pair(channel: str, leg: str, purpose: dict[str, str]) -> str:
     settings = {"eavesdrop_enable_dtmf": "false", **purpose}
     # unlike a conference, it does not answer
     return loopback(channel, f"answer^eavesdrop:{uuid(leg)}", "park", settings)
+
+
+def leg_as_pair(leg: str, variables: dict[str, str]) -> str:
+    """A pair whose near end is a leg, parked, of which the far end is the peer: that has media before it is
+    answered, and waits parked. What is set on the leg is not on the far end, but for its variables, of which
+    that it is internal counts there."""
+    settings = {"origination_uuid": uuid(leg), **PEER, **variables}
+    far = f"m:^:sleep:{FAR_END_REST_MS}^set:vsi_internal=true^pre_answer^park"
+    near = "set:send_silence_when_idle=-1,park"
+    return f"originate {originate_variables(settings)}loopback/{far}/default/inline '{near}' inline"
+
+
+def park_again(half: str) -> str:
+    """Have the half of a pair that waits parked do so anew: of what it was told of `unicast` nothing is left,
+    and it is reported as parked once more."""
+    return f"uuid_transfer {uuid(half)} 'park' inline"
+
+
+def into_room(channel: str, conference: str, rate: int, *, speaks: bool) -> str:
+    """A pair whose near end, `channel`, is an ordinary member of a room's conference; the far end waits
+    parked."""
+    flags = member_flags(not speaks, False)
+    room = f"conference:{name(conference)}@vsi{int(rate)}" + (f"+flags{{{flags}}}" if flags else "")
+    return loopback(channel, "answer^park", room)
 
 
 def unicast(port: int) -> dict[str, str]:
