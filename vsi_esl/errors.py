@@ -87,6 +87,10 @@ class Unavailable(VsiError):
     code = 503
 
 
+class CompanionAway(Unavailable):
+    """The companion of a switch on another machine is not connected."""
+
+
 class StorageFailed(VsiError):
     """What the command changes could not be made durable, so it has not happened."""
 

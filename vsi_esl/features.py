@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .calls.context import Context
 
 FEATURES = (
+    # before what carries its audio: legs end before their sessions do
+    "vsi_esl.streams.feature",
     "vsi_esl.live.feature",
     "vsi_esl.agents.feature",
     "vsi_esl.sound.bridges.feature",
@@ -19,8 +21,13 @@ FEATURES = (
     "vsi_esl.sound.recording.feature",
     "vsi_esl.sound.host.feature",
     "vsi_esl.amd.feature",
+    "vsi_esl.transfers.feature",
+    "vsi_esl.webrtc.feature",
+    "vsi_esl.whatsapp.feature",
     "vsi_esl.speech.tts.feature",
     "vsi_esl.speech.stt.feature",
+    "vsi_esl.cdr.feature",
+    "vsi_esl.console.feature",
 )
 """Modules. Importing one declares its commands, events and translators; its `register(ctx)` makes it a part
 of one service: what it gives the context, and the moments it is told of. A module `settings` beside it

@@ -17,9 +17,12 @@ from ..switch.actions.calls import Switch
 from ..switch.actions.sound import SwitchSound
 from ..work.timers import Timers
 from ..work.workers import Workers
+from .cluster import ClusterView
+from .elsewhere import Elsewhere
 from .host import Host
 from .moments import Moments
 from .nodes import Node, Nodes, OnNode
+from .tethers import Tethers
 
 T = TypeVar("T")
 
@@ -40,6 +43,11 @@ class Context:
     metrics: Metrics
     webhooks: Webhooks
     moments: Moments = field(default_factory=Moments)
+    tethers: Tethers = field(default_factory=Tethers)
+    elsewhere: Elsewhere | None = None
+    """The other services of the deployment; None for the only one."""
+    cluster: ClusterView | None = None
+    """Of a service that shares its switches with others."""
     draining: bool = False
     """Shutting down: no new calls are taken or made."""
     _of_features: dict[type, Any] = field(default_factory=dict)

@@ -72,6 +72,14 @@ def _not_delivered(leg: Leg, error: SwitchUnavailable) -> None:
     log.warning("hangup not delivered", leg_id=leg.id, error=error.message)
 
 
+def hang_up_again(ctx: Context, leg: Leg) -> None:
+    """One that is ending, whose hangup may have been lost with the connection to the switch."""
+    try:
+        ctx.switch(leg).hangup(leg, leg.ending)
+    except SwitchUnavailable as error:
+        _not_delivered(leg, error)
+
+
 def _pursue(ctx: Context, leg: Leg) -> None:
     """There was no channel to hang up: it is not there yet, or not any more."""
     try:
@@ -114,7 +122,7 @@ def unreported(ctx: Context, leg: Leg, reason: str) -> None:
     ended: its leg is not to come back."""
     now = clock.now()
     ctx.legs.presumed_ended[leg.id] = now
-    ctx.state.save_item(PRESUMED, leg.id, {"id": leg.id, "at": now})
+    ctx.state.save_item(PRESUMED, leg.id, {"id": leg.id, "at": now, "node": leg.node})
     lifecycle.disconnected(ctx, leg, reason, now)
 
 

@@ -1,19 +1,23 @@
 """What must happen where the files and the audio of a switch are: its host, one for each switch.
 
-A service on the switch's machine does it itself (`sound.host.local`). What a switch plays is there when it is
-told to, and what it writes is taken up there: nothing else of the service opens such a file.
+A service on the switch's machine does it itself (`sound.host.local`); on another one there is a companion
+beside the switch, which is asked to (`sound.host.remote`). What a switch plays is there when it is told to,
+and what it writes is taken up there: nothing else of the service opens such a file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gevent.event import AsyncResult
 
 from ..audio.spool import Clip
 from ..model.recording import Recording
 from ..storage.s3 import S3Target
+
+if TYPE_CHECKING:
+    from ..wire.client import Line
 
 
 @dataclass(slots=True)
@@ -45,7 +49,19 @@ class HostCounts:
 
 
 class Host(Protocol):
-    """All paths are those of the switch. What waits does so without holding up the event loop."""
+    """All paths are those of the switch. What waits does so without holding up the event loop, and may raise
+    Unavailable (503) where a companion is away."""
+
+    @property
+    def companion(self) -> Line | None:
+        """The line to the companion; None where the switch is on the service's machine."""
+
+    def require(self) -> None:
+        """Raise CompanionAway (503) when nothing can be done there at the moment."""
+
+    @property
+    def recordings(self) -> str:
+        """The directory of recordings."""
 
     # -- to be played --
 
@@ -70,7 +86,7 @@ class Host(Protocol):
 
     def publish(self, recording: Recording) -> Published:
         """Give the files of a recording their final names, whole and never over another file. Repeating it
-        after a failure completes it. Waits."""
+        after a failure completes it. Waits. Raises nothing: what is away is to be tried again."""
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there. Waits."""

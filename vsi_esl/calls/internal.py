@@ -36,6 +36,8 @@ def place(
     """
     for attempt in range(1, ATTEMPTS + 1):
         channel = f"{prefix}-{secrets.token_hex(3)}"
+        node.placed.add(channel)
+        node.placing.add(channel)
         with node.waits.expect("arrived", channel) as arrival:
             try:
                 make(channel)
@@ -44,6 +46,8 @@ def place(
             except VsiError:
                 node.sound.dismiss(channel)  # it may have come all the same
                 raise
+            finally:
+                node.placing.discard(channel)
         node.sound.dismiss(channel)
         if not wanted():
             break
@@ -62,4 +66,5 @@ def _arrived(arrival: gevent.event.AsyncResult[str]) -> str | None:
 
 def ended(node: Node, channel: str) -> None:
     """The switch ended a channel that is no leg: nobody has to wait for it any longer."""
+    node.placed.discard(channel)
     node.waits.fulfil("arrived", channel, value=None)

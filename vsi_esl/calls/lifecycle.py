@@ -19,13 +19,18 @@ from ..events.base import LegEvent
 from ..events.legs import LegConnected, LegDisconnected, LegEarlyMedia, LegHold, LegRinging, LegUnhold
 from ..events.rooms import LegJoinedRoom, LegLeftRoom, RoomCreated, RoomRoutingChanged
 from ..events.speaking import SpeakingStarted, SpeakingStopped
+from ..model.channel import Channel, Tether
 from ..model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
 from ..model.room import Room
 from ..storage.state import LegEnd
+from . import seats
 from .context import Context
 from .moments import Awaited
 
 log = structlog.get_logger(__name__)
+
+TETHER = "tether"
+"""The timer of a leg whose tether is being made anew."""
 
 
 def appeared(ctx: Context, leg: Leg) -> None:
@@ -44,11 +49,12 @@ def appeared(ctx: Context, leg: Leg) -> None:
     ctx.emit(
         LegRinging.of(
             leg,
-            uri=None if inbound else leg.uri,
+            uri=None if inbound else leg.uri or None,
             from_=leg.from_user or None,
             to=leg.to_user or None if inbound else None,
             sip_headers=leg.headers or None,
             offered_codecs=codecs or None,
+            trunk_id=leg.trunk or None,
         )
     )
     ctx.state.save_legs([leg])
@@ -74,19 +80,33 @@ def connected(ctx: Context, leg: Leg, answered_at: float) -> None:
 
 
 def entered(
-    ctx: Context, leg: Leg, conference: str, member_id: str, *, speak: bool = True, hear: bool = True
+    ctx: Context,
+    leg: Leg,
+    conference: str,
+    member_id: str,
+    *,
+    speak: bool = True,
+    hear: bool = True,
+    tether: Tether | None = None,
 ) -> bool:
-    """The switch has the leg in a conference: its room's, or the one where it is alone. Whether somebody
-    has been waiting for that."""
-    previous = (
-        ctx.rooms.of_conference(leg.channel.conference) if leg.channel.conference != conference else None
-    )
-    if previous is not None and leg.room_id == previous.id:
-        left(ctx, leg, leg.channel.conference)  # the report of leaving was missed
-    leg.channel.conference, leg.channel.member_id, leg.channel.parked = conference, member_id, False
+    """The switch has the leg in a conference: its room's, or the one where it is alone; or another one has,
+    by this tether. Whether somebody has been waiting for that."""
+    previous = ctx.rooms.find(leg.room_id) if leg.room_id else None
+    if previous is not None and previous.conference != conference:
+        left(ctx, leg, previous.conference)  # the report of leaving was missed
+    if leg.tether is not tether:
+        seats.let_go(ctx, leg)
+    if tether is None:
+        leg.channel.conference, leg.channel.member_id, leg.channel.parked = conference, member_id, False
+    else:
+        leg.channel.conference, leg.channel.member_id, leg.channel.parked = "", "", False
+        leg.tether, tether.member_id = tether, member_id
+        ctx.tethers.legs[tether.id] = leg
+    mended = ctx.tethers.mending.pop(leg.id, None)
+    ctx.timers.cancel(leg.id, TETHER)
     room = ctx.rooms.of_conference(conference)
     if room is not None:
-        room_on(ctx, room, leg.node)
+        room_on(ctx, room, leg.seat.node)
     if room is not None and leg.room_id != room.id:
         leg.room_id = room.id
         room.legs[leg.id] = leg
@@ -95,12 +115,14 @@ def entered(
         if leg.role_given:
             routing_changed(ctx, room, "leg_joined")
         ctx.moments.joined(ctx, room, leg)
+    elif room is not None and mended is not None:
+        ctx.moments.reseated(ctx, room, leg)
     leg.role_given = False
     # the flags may have changed while it was on its way
     if speak is leg.says_nothing:
-        ctx.workers.submit(leg.id, ctx.switch(leg).set_muted, leg)
+        ctx.workers.submit(leg.id, seats.set_muted, ctx, leg)
     if hear is leg.hears_nothing(conference):
-        ctx.workers.submit(leg.id, ctx.switch(leg).set_deaf, leg)
+        ctx.workers.submit(leg.id, seats.set_deaf, ctx, leg)
     expected = ctx.node(leg).waits.fulfil("joined", leg.id, conference)
     ctx.moments.entered(ctx, leg)
     return expected
@@ -108,8 +130,11 @@ def entered(
 
 def left(ctx: Context, leg: Leg, conference: str) -> None:
     """The leg is out of a conference, whoever took it out."""
+    seat = leg.seat
     if leg.channel.conference == conference:
         leg.channel.conference = ""
+    if leg.tether is not None and leg.tether.conference == conference:
+        seats.let_go(ctx, leg)
     ctx.moments.left_conference(ctx, leg, conference)
     room = ctx.rooms.of_conference(conference)
     if room is None or leg.room_id != room.id:
@@ -117,8 +142,10 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
         return
     leg.room_id = ""
     room.legs.pop(leg.id, None)
+    if ctx.tethers.mending.pop(leg.id, None) is not None:
+        ctx.timers.cancel(leg.id, TETHER)
     # the switch forgets what a listener may not hear when it leaves
-    room.relations = {pair for pair in room.relations if pair[0] != leg.channel.member_id}
+    forget_relations(room, seat)
     if leg.target_room == room.id:
         leg.target_room = ""
     if not leg.silent_leave:
@@ -128,6 +155,16 @@ def left(ctx: Context, leg: Leg, conference: str) -> None:
     ctx.moments.left(ctx, room, leg)
     if not room.legs:
         ctx.moments.room_emptied(ctx, room)
+
+
+def forget_relations(room: Room, seat: Channel | Tether) -> None:
+    """A member has left: the switch forgets what it may not hear. Who comes back by a tether is another
+    one."""
+    for_good = isinstance(seat, Tether)
+    gone = seat.member_id
+    room.relations = {
+        pair for pair in room.relations if pair[0] != gone and not (for_good and pair[1] == gone)
+    }
 
 
 def disconnected(
@@ -143,9 +180,11 @@ def disconnected(
     what the process before knew of it."""
     if not ctx.legs.remove(leg):
         return
+    if leg.failing_as and not leg.answered_at and reason != leg.ending:
+        reason = leg.failing_as
     room_id = leg.room_id
-    if leg.channel.conference:
-        left(ctx, leg, leg.channel.conference)
+    if leg.seat.conference:
+        left(ctx, leg, leg.seat.conference)
     elif leg.room_id and (room := ctx.rooms.find(leg.room_id)):
         left(ctx, leg, room.conference)
     stopped_speaking(ctx, leg)
@@ -161,18 +200,24 @@ def disconnected(
     }
     end = known or LegEnd(cdr, quality)
     last_event = LegDisconnected.of(leg, cdr=end.cdr, quality=end.quality)
-    awaited = list(chain.from_iterable(ctx.moments.ended(ctx, leg, room_id)))
+    told = chain.from_iterable(ctx.moments.ended(ctx, leg, room_id))
+    awaited = [one for one in told if one.instead_of in ("", end.cdr["reason"])]
     if awaited:
         ctx.state.save_end(leg, end)  # whoever waits now may not come to telling it
         ctx.legs.departing.add(leg.id)
-        gevent.spawn(_report_end, ctx, leg, last_event, awaited)
+        gevent.spawn(_report_end, ctx, leg, last_event, end, awaited)
     else:
-        _report_end(ctx, leg, last_event, awaited)
+        _report_end(ctx, leg, last_event, end, awaited)
 
 
-def _report_end(ctx: Context, leg: Leg, last_event: LegEvent, awaited: list[Awaited]) -> None:
+def _report_end(ctx: Context, leg: Leg, last_event: LegEvent, end: LegEnd, awaited: list[Awaited]) -> None:
     if awaited:
         gevent.joinall([one.result for one in awaited], timeout=max(one.limit for one in awaited))
+        for one in awaited:
+            if one.instead_of and one.result.ready() and one.result.value:
+                end.cdr["reason"] = one.result.value  # the event has the same
+        if leg.id not in ctx.legs.departing:
+            return  # another service has its switch, and tells of it
     ctx.legs.departing.discard(leg.id)
     if not ctx.draining or not awaited:
         ctx.emit(last_event)
@@ -220,6 +265,16 @@ def room_created(ctx: Context, room: Room, *, needed: bool = True) -> None:
         ctx.rooms.remove(room)
         raise
     ctx.emit(RoomCreated.of(room))
+    _turn_away(ctx, room)
+
+
+def _turn_away(ctx: Context, room: Room) -> None:
+    """Legs that are on their way into a room of this name, which is gone: of another application they are
+    not let into this one, whose name somebody only has used before."""
+    for leg in ctx.legs.everyone():
+        if leg.target_room == room.id and not leg.room_id and leg.app_id != room.app_id:
+            leg.target_room = ""
+            ctx.switch(leg).remember(leg, "target_room")
 
 
 def room_on(ctx: Context, room: Room, node: str) -> None:
@@ -228,6 +283,21 @@ def room_on(ctx: Context, room: Room, node: str) -> None:
         room.node = node
         if not room.deleting:
             ctx.state.save_room(room)
+
+
+def unused(ctx: Context, room: Room) -> bool:
+    """Whether nothing of a room is on a switch, or on the way there."""
+    return not (
+        room.legs
+        or room.expected
+        or any(leg.target_room == room.id for leg in ctx.legs)
+        or any(ctx.moments.room_wanted(ctx, room))
+    )
+
+
+def room_off(room: Room) -> None:
+    """A room that nothing is in has no place any more; the next one is kept when there is one."""
+    room.node = ""
 
 
 def routing_changed(ctx: Context, room: Room, reason: str) -> None:

@@ -31,6 +31,20 @@ class Awaited(NamedTuple):
 
     result: AsyncResult[Any]
     limit: float
+    instead_of: str = ""
+    """Only for a leg that ended for this reason: the result is another reason, or empty, which takes its
+    place."""
+
+
+class Signal(NamedTuple):
+    """A header of a SIP message that the switch received within a leg's dialog, as it was on the wire."""
+
+    message: str
+    """The first line of the message: of a request, or of a response."""
+    header: str
+    value: str
+    bonded: bool
+    """The leg had its partner (`switch.bond`) then: a REFER waits for our answer."""
 
 
 class Moment(Generic[P, T]):
@@ -39,6 +53,10 @@ class Moment(Generic[P, T]):
     def __init__(self, name: str) -> None:
         self.name = name
         self._subscribers: list[Callable[P, T]] = []
+
+    def __len__(self) -> int:
+        """How many have subscribed; of fewer answers some have failed."""
+        return len(self._subscribers)
 
     def subscribe(self, subscriber: Callable[P, T]) -> None:
         """Have `subscriber` called at each such moment."""
@@ -57,19 +75,26 @@ class Moment(Generic[P, T]):
 class Moments:
     """The moments of one service.
 
-    All but `dialling`, `room_deleting` and `adopt` are told from the reader of switch events: subscribers
-    must not wait.
+    All but `dialling`, `answering`, `room_deleting` and `adopt` are told from the reader of switch events:
+    subscribers must not wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # noqa: PLR0915  (one for each moment)
         self.restore: Moment[[Context], None] = Moment("restore")
         """At start, before the switch is there: take up what the process before has kept."""
         self.adopt: Moment[[Context, Node, Snapshot], Iterable[str]] = Moment("adopt")
         """After each connect to a switch, its legs are adopted: make what is on it what the switch says, and
         nothing else. Answers with the internal channels there that the feature goes on using; all others are
-        ended."""
+        ended, if every feature has answered."""
         self.lost: Moment[[Context, Node], None] = Moment("lost")
         """The connection to a switch is gone."""
+        self.taken: Moment[[Context, Node], None] = Moment("taken")
+        """The switch is this service's from now on, and not connected yet. May wait."""
+        self.released: Moment[[Context, Node], None] = Moment("released")
+        """The switch is another service's from now on: forget what is on it, without a word to clients or to
+        the switch. Its legs and rooms are still there, and go next."""
+        self.host_back: Moment[[Context, Node], None] = Moment("host_back")
+        """The companion of a switch is there, at first or again. May wait."""
         self.reload: Moment[[Context], None] = Moment("reload")
         """Settings that can change in a running service have changed."""
         self.stop: Moment[[Context], None] = Moment("stop")
@@ -77,8 +102,12 @@ class Moments:
 
         self.dialling: Moment[[Context, Leg], None] = Moment("dialling")
         """A leg is about to be dialled, as a client asked."""
+        self.answering: Moment[[Context, Leg], None] = Moment("answering")
+        """An inbound leg is about to be answered. May wait."""
         self.media_up: Moment[[Context, Leg], None] = Moment("media_up")
         """A leg has media, before its answer or with it."""
+        self.secured: Moment[[Context, str], None] = Moment("secured")
+        """The DTLS handshake of a channel is over: its media flows from now on. May be told twice."""
         self.entered: Moment[[Context, Leg], None] = Moment("entered")
         """The switch has a leg in a conference: its room's, or the one where it is alone."""
         self.joined: Moment[[Context, Room, Leg], None] = Moment("joined")
@@ -87,14 +116,26 @@ class Moments:
         """The switch has a leg no more in a conference."""
         self.left: Moment[[Context, Room, Leg], None] = Moment("left")
         """A leg went out of a room."""
+        self.unseated: Moment[[Context, Room, Leg], None] = Moment("unseated")
+        """A leg that stays in its room has lost its member there, and is to get another."""
+        self.reseated: Moment[[Context, Room, Leg], None] = Moment("reseated")
+        """It has got it."""
         self.digit: Moment[[Context, Leg, str], None] = Moment("digit")
         """A digit of a leg's peer was reported."""
+        self.text: Moment[[Context, Leg, str], None] = Moment("text")
+        """A text of a leg's peer was reported; the switch passes it on to those that it has agreed on text
+        with."""
+        self.text_for: Moment[[Context, Leg, str], bool] = Moment("text_for")
+        """A text is for a leg's peer; true when the feature that has the peer has taken it."""
         self.held: Moment[[Context, Leg], None] = Moment("held")
         """Hold of a leg began or ended, on either side."""
         self.whispered: Moment[[Context, Leg], None] = Moment("whispered")
         """A leg got a whisper, which only recordings begun after it can hear."""
         self.muted: Moment[[Context, Leg], None] = Moment("muted")
         """A leg was muted or unmuted."""
+        self.signalled: Moment[[Context, Leg, Signal], None] = Moment("signalled")
+        """The peer of a leg sent a SIP message within the call. Once for each of its headers that the switch
+        watches (Refer-To, CSeq, Subscription-State), before the switch does what it says."""
         self.rate_changed: Moment[[Context, Leg], None] = Moment("rate_changed")
         """A leg has agreed with its peer on a codec of another sample rate."""
         self.ended: Moment[[Context, Leg, str], Iterable[Awaited]] = Moment("ended")
@@ -103,7 +144,7 @@ class Moments:
         self.room_emptied: Moment[[Context, Room], None] = Moment("room_emptied")
         """The last leg went out of a room."""
         self.room_deleting: Moment[[Context, Room], None] = Moment("room_deleting")
-        """A room is to be deleted, and is still as it was. May wait."""
+        """A room is being deleted: nothing begins in it any more, all else is still as it was. May wait."""
         self.room_deleted: Moment[[Context, Room], None] = Moment("room_deleted")
         """A room goes; its event follows."""
         self.room_wanted: Moment[[Context, Room], bool] = Moment("room_wanted")

@@ -7,18 +7,22 @@ Everything that lives on a switch (legs, rooms, playbacks, recordings, bridges) 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, Protocol
 
 import gevent
 
-from ..config.settings import SwitchSettings
+from ..config.settings import ListedSwitch
 from ..switch.actions.calls import Switch
 from ..switch.actions.live import SwitchLive
+from ..switch.actions.refers import SwitchRefers
 from ..switch.actions.sound import SwitchSound
+from ..switch.actions.tethers import SwitchTethers
 from ..switch.node import SwitchNode
 from ..work.waits import Waits
 from .host import Host
+from .trunks import Trunks
 
 
 class OnNode(Protocol):
@@ -37,20 +41,22 @@ class Node(SwitchNode):
 
     def __init__(
         self,
-        name: str,
-        settings: SwitchSettings,
+        listed: ListedSwitch,
         media_timeout: float,
         *,
         events: Iterable[str],
+        unheard: AbstractSet[str] = frozenset(),
         on_event: Callable[[Node, dict[str, Any]], None],
         resync: Callable[[Node], Callable[[], None] | None],
         on_lost: Callable[[Node], None],
     ) -> None:
+        settings = listed.settings
         super().__init__(
             host=settings.host,
             port=settings.port,
             password=settings.password,
             events=events,
+            unheard=unheard,
             on_event=partial(on_event, self),
             resync=partial(resync, self),
             on_lost=partial(on_lost, self),
@@ -61,14 +67,37 @@ class Node(SwitchNode):
             backoff_min=settings.backoff_min,
             backoff_max=settings.backoff_max,
         )
-        self.name = name
+        self.name = listed.name
         self.settings = settings
+        self.share = listed
+        """Its weight, capacity and drain as the settings have them now."""
+        self.drained = False
+        """Drained by its operator, until that is undone."""
         self.waits = Waits(self.hurry.begin)
         self.switch = Switch(self, self.waits, media_timeout)
         self.sound = SwitchSound(self)
         self.live = SwitchLive(self)
+        self.refers = SwitchRefers(self, self.waits)
+        self.tethers = SwitchTethers(self)
+        self.trunks = Trunks()
         self.host: Host
         """Given by the feature that has it, when it registers."""
+        self.placed: set[str] = set()
+        """Internal channels that were made since it was connected, and whose end was not reported."""
+        self.placing: set[str] = set()
+        """Internal channels that are being made."""
+        self.losses = 0
+        """How often it was lost that had been ready."""
+
+    def lost_since(self, losses: int) -> bool:
+        """Whether it is away, or was when it had been lost so often. What failed for that can be done when it
+        is back."""
+        return not self.ready or self.losses != losses
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new calls are made on it, but for rooms that it has."""
+        return self.share.drain or self.drained
 
 
 class Nodes:
@@ -89,10 +118,9 @@ class Nodes:
         on a switch that is not in the settings any more, where it will not be found."""
         return self._by_name.get(one.node, self.default)
 
-    @property
-    def available(self) -> Node:
-        """Where calls are made that may be anywhere: the first that is ready, else the default."""
-        return next((node for node in self if node.ready), self.default)
+    def find(self, name: str) -> Node | None:
+        """A switch by its name."""
+        return self._by_name.get(name)
 
     @property
     def ready(self) -> bool:
@@ -104,6 +132,11 @@ class Nodes:
         waiting = [gevent.spawn(node.wait_ready, timeout) for node in self]
         gevent.joinall(waiting)
         return all(node.ready for node in self)
+
+    def reload(self, listed: Iterable[ListedSwitch]) -> None:
+        """Go by these weights, capacities and drains."""
+        for one in listed:
+            self._by_name[one.name].share = one
 
     def start(self) -> None:
         """Connect to all of them in the background."""

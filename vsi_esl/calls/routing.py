@@ -23,11 +23,12 @@ def apply(ctx: Context, room: Room) -> None:
 
 def _apply(ctx: Context, room: Room) -> None:
     present = {
-        leg.channel.member_id: leg for leg in room.legs.values() if leg.channel.conference == room.conference
+        leg.seat.member_id: leg for leg in room.legs.values() if leg.seat.conference == room.conference
     }
-    wanted = forbidden(room.matrix, present.values())
+    wanted = forbidden(room.matrix, present.values(), room.strangers)
+    there = present.keys() | room.strangers
     # a relation to a leg that is away cannot be cleared now; it is when that leg returns
-    stale = {pair for pair in room.relations - wanted if pair[0] in present and pair[1] in present}
+    stale = {pair for pair in room.relations - wanted if pair[0] in present and pair[1] in there}
     missing = wanted - room.relations
     ctx.switch(room).relate(room.conference, missing, "nohear")
     ctx.switch(room).relate(room.conference, stale, "clear")

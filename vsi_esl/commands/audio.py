@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..calls import alone, lifecycle, placement
+from ..calls import alone, lifecycle, placement, seats
 from ..calls.context import Context
 from ..errors import Conflict, VsiError
 from ..events.legs import LegDeaf, LegMuted, LegUndeaf, LegUnmuted
@@ -19,7 +19,7 @@ def set_muted(ctx: Context, leg: Leg, muted: bool) -> None:
     """Change the mute state here and on the switch; unchanged when the switch cannot be told."""
     before, leg.muted = leg.muted, muted
     try:
-        ctx.switch(leg).set_muted(leg, changed=muted is not before)
+        seats.set_muted(ctx, leg, changed=muted is not before)
     except VsiError:
         leg.muted = before
         raise
@@ -33,7 +33,7 @@ def set_deaf(ctx: Context, leg: Leg, deaf: bool) -> None:
     """Change the deaf state here and on the switch; unchanged when the switch cannot be told."""
     before, leg.deaf = leg.deaf, deaf
     try:
-        ctx.switch(leg).set_deaf(leg, changed=deaf is not before)
+        seats.set_deaf(ctx, leg, changed=deaf is not before)
     except VsiError:
         leg.deaf = before
         raise
@@ -78,19 +78,20 @@ def undeaf_leg(ctx: Context, id: str) -> Status[Literal["undeaf"]]:
 @command("hold_leg", LegPayload, rest=Rest("POST", "/legs/{id}/hold", 202))
 def hold_leg(ctx: Context, id: str) -> Status[Literal["holding"]]:
     """Put the peer on hold by re-INVITE; leg.hold follows when it agreed."""
-    ctx.workers.submit(id, _hold, ctx, _holdable(ctx, id), True)
+    ctx.workers.submit(id, _hold, ctx, _holdable(ctx, id, "hold_leg"), True)
     return {"status": "holding"}
 
 
 @command("unhold_leg", LegPayload, rest=Rest("DELETE", "/legs/{id}/hold", 202))
 def unhold_leg(ctx: Context, id: str) -> Status[Literal["unholding"]]:
     """Take the peer off hold by re-INVITE; leg.unhold follows when it agreed."""
-    ctx.workers.submit(id, _hold, ctx, _holdable(ctx, id), False)
+    ctx.workers.submit(id, _hold, ctx, _holdable(ctx, id, "unhold_leg"), False)
     return {"status": "unholding"}
 
 
-def _holdable(ctx: Context, leg_id: str) -> Leg:
+def _holdable(ctx: Context, leg_id: str, command_name: str) -> Leg:
     leg = ctx.legs.get(leg_id)
+    leg.require(command_name)
     if leg.state != CONNECTED:
         raise Conflict(f"leg is {leg.shown_state}, expected connected or held")
     return leg
@@ -112,4 +113,4 @@ def _hold(ctx: Context, leg: Leg, on: bool) -> None:
         lifecycle.held(ctx, leg, by_us=False, by_peer=False)
     placement.arm_hold_limit(ctx, leg)
     ctx.switch(leg).remember(leg, "held_by_us")
-    ctx.switch(leg).set_deaf(leg)  # nothing of the room may reach a peer on hold
+    seats.set_deaf(ctx, leg)  # nothing of the room may reach a peer on hold

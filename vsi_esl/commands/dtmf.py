@@ -27,6 +27,7 @@ def send_leg_dtmf(ctx: Context, id: str, digits: str) -> Status[Literal["sent"]]
     leg = ctx.legs.get(id)
     if not digits:
         raise Invalid("digits required")
+    leg.require("send_leg_dtmf")
     if not leg.has_media:
         raise Internal("no DTMF channel available")
     sendable = "".join(digit for digit in digits.upper() if digit in SENDABLE)

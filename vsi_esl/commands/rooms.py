@@ -6,12 +6,13 @@ import uuid
 from contextlib import suppress
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from ..calls import endings, lifecycle, placement
+from ..calls import choosing, endings, lifecycle, placement
 from ..calls.context import Context
 from ..delivery.webhooks.targets import MAX_URL, requested
 from ..errors import Invalid, LegGone, NotFound
 from ..events.rooms import LegLeftRoom, LegRoleChanged, RoomDeleted
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
+from ..model.legtypes import SIP_INBOUND
 from ..model.room import SAMPLE_RATES, Room, RoomView
 from ..protocol.ids import AppId, LegId, NewId, RoomId, RoomToJoin
 from ..protocol.limits import Choice
@@ -86,6 +87,7 @@ def create_room(
         sample_rate,
         app_id=app_id,
         webhook=requested(webhook_url, webhook_secret, ctx.webhooks.guard),
+        node=choosing.for_room(ctx),
     )
     lifecycle.room_created(ctx, room)
     return room.view()
@@ -95,15 +97,17 @@ def create_room(
 def delete_room(ctx: Context, id: str) -> Status[Literal["deleted"]]:
     """Delete a room and hang up every leg in it."""
     room = ctx.rooms.find(id)
-    if room is None:
-        raise NotFound(f"room {id} not found")
+    if room is None or room.deleting:
+        raise NotFound(f"room {id} not found")  # or somebody else was faster
     ctx.state.save_room(room, needed=True)  # what the disk does not take ends no recording either
-    # reported to the room's own webhook, as all of its recording was
-    ctx.moments.room_deleting(ctx, room)
-    if ctx.rooms.find(id) is not room or room.deleting:
-        raise NotFound(f"room {id} not found")  # somebody else was faster
-    ctx.state.forget_room(room.id, needed=True)
     room.deleting = True
+    try:
+        # reported to the room's own webhook, as all of its recording was
+        ctx.moments.room_deleting(ctx, room)
+        ctx.state.forget_room(room.id, needed=True)
+    except BaseException:
+        room.deleting = False
+        raise
     room.webhook = None  # as in the reference: the end of a room is reported to the global one
     legs = list(room.legs.values())
     for leg in legs:
@@ -111,7 +115,8 @@ def delete_room(ctx: Context, id: str) -> Status[Literal["deleted"]]:
     placement.silence_joining(ctx, room)
     ctx.moments.room_deleted(ctx, room)
     ctx.emit(RoomDeleted.of(room))
-    endings.hang_up_all(ctx, legs, "room_deleted")
+    for node in dict.fromkeys(leg.node for leg in legs):
+        endings.hang_up_all(ctx, [leg for leg in legs if leg.node == node], "room_deleted")
     ctx.rooms.remove(room)
     return {"status": "deleted"}
 
@@ -147,7 +152,7 @@ def add_leg_to_room(
         if leg.room_id == room.id:
             raise Invalid("leg already in this room")
         return _moved(leg, room, _move(ctx, leg, room, role, is_new))
-    if leg.inbound and leg.state in (RINGING, EARLY_MEDIA):
+    if leg.type == SIP_INBOUND and leg.state in (RINGING, EARLY_MEDIA):
         _answer_into(ctx, leg, room, role)
         return {"status": "adding", "room_id": room.id, "leg_id": leg.id}
     if not leg.has_media or leg.held:

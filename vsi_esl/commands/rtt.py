@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..calls import placement
 from ..calls.context import Context
-from ..errors import Conflict, Invalid
+from ..errors import Conflict, Internal, Invalid
 from ..protocol.registry import Body, Rest, command
 from ..protocol.replies import Status
 from ..protocol.schemas import Text, about
@@ -16,17 +16,21 @@ MAX_TEXT = 4096
 
 
 class SendRtt(LegPayload):
-    text = Text(limit=MAX_TEXT, metadata=about("Sent with a line end behind it.", needed=True))
+    text = Text(limit=MAX_TEXT, metadata=about("Sent over SIP with a line end behind it.", needed=True))
 
 
 @command("send_leg_rtt", SendRtt, rest=Rest("POST", "/legs/{id}/rtt", body=Body.REQUIRED))
 def send_leg_rtt(ctx: Context, id: str, text: str) -> Status[Literal["sent"]]:
-    """Send text to the peer. The switch sends whole lines: it puts a line end behind the text."""
+    """Send text to the peer. To one over SIP the switch sends whole lines: it puts a line end behind it."""
     leg = ctx.legs.get(id)
     if not text:
         raise Invalid("text required")
     if not leg.rtt_negotiated:
         raise Conflict("RTT not negotiated for this leg")
+    if leg.peer_is_ours:
+        if not any(ctx.moments.text_for(ctx, leg, text)):
+            raise Internal("websocket leg: not yet connected")
+        return {"status": "sent"}
     ctx.workers.run(leg.id, placement.LEG_COMMAND_TIMEOUT_S, ctx.sound(leg).send_text, leg, text)
     return {"status": "sent"}
 

@@ -65,5 +65,5 @@ def _handler(handler: Handler, kind: str) -> Handler:
 
 
 def find(ctx: Context, owner: Owner) -> Leg | Room:
-    """NotFound when there is none."""
-    return ctx.legs.get(owner.id) if owner.kind == LEG else ctx.rooms.get(owner.id)
+    """That of something that is to begin: NotFound when there is none, or no more in a moment."""
+    return ctx.legs.get(owner.id) if owner.kind == LEG else ctx.rooms.lasting(owner.id)

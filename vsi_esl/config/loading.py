@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..access import tokens
-from . import yamlfile
+from . import switches, yamlfile
 from .elsewhere import SET_IN_FREESWITCH
+from .given import HIDDEN, MAX_SHOWN, Given, Settings, meant, take, unknown
 from .sections import all_settings, section_of, sections
 from .settings import Config
 from .values import Partly
@@ -19,12 +18,6 @@ from .values import Partly
 OWN_PREFIX = "VSI_ESL_"
 NOT_SETTINGS = frozenset(("VSI_ESL_CONFIG", "VSI_ESL_URL", "VSI_ESL_TOKEN", "VSI_ESL_PROGRAM_HINT"))
 """Variables with our prefix that the command line reads."""
-
-HIDDEN = "******"
-MAX_SECRET_BYTES = 65536
-MAX_SHOWN = 80
-
-Settings = dict[str, Field[Any]]
 
 
 class ConfigError(Exception):
@@ -44,13 +37,6 @@ class Loaded:
     warnings: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    origin: str
-    """The key or variable, as the user wrote it."""
-    value: Any
-
-
 def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     """Read the file at `path` (None for none) and the environment. Raises ConfigError.
 
@@ -67,8 +53,10 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     }
     sources = dict.fromkeys(settings, "default")
     bad: set[str] = set()
+    tree = _read(path, problems) if path else {}
+    listed = tree.pop(switches.KEY, None)
     for source, given in (
-        ("file", _from_file(path, settings, problems) if path else {}),
+        ("file", _from_file(tree, settings, problems)),
         ("environment", _from_environment(environ, settings, problems)),
     ):
         for key, one in given.items():
@@ -84,6 +72,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
                 bad.add(key)
             sources[key] = source
     config = _build(chosen)
+    config = replace(config, switches=switches.parse(listed, config.switch, problems))
     _check_together(config, bad, problems, warnings)
     if problems:
         raise ConfigError(problems)
@@ -111,6 +100,11 @@ def _check_together(config: Config, bad: set[str], problems: list[str], warnings
             keys = [f"{name}.{member}" for member in members]
             if not bad.intersection(keys):
                 problems.append(f"{keys[0]}: {text}")
+    if config.access.trust_proxy_headers and not config.access.trusted_proxies:
+        warnings.append(
+            "access.trust_proxy_headers: clients can write X-Forwarded-For themselves where a proxy only adds"
+            " to it; access.trusted_proxies names the proxies instead"
+        )
     idle, ping = config.vsi.idle_timeout, config.vsi.ping_interval
     if 0 < idle <= ping and not bad & {"vsi.idle_timeout", "vsi.ping_interval"}:
         warnings.append(
@@ -146,23 +140,26 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _from_file(path: str, settings: Settings, problems: list[str]) -> dict[str, _Given]:
+def _read(path: str, problems: list[str]) -> dict[Any, Any]:
     try:
-        tree = yamlfile.read(path)
+        return yamlfile.read(path)
     except yamlfile.FileError as error:
         problems.append(str(error))
         return {}
-    known = {key: key for key in (*settings, *sections())}
-    given: dict[str, _Given] = {}
+
+
+def _from_file(tree: Mapping[Any, Any], settings: Settings, problems: list[str]) -> dict[str, Given]:
+    known = {key: key for key in (*settings, *sections(), switches.KEY)}
+    given: dict[str, Given] = {}
     for key, value in _flat(tree, settings, problems).items():
-        setting, from_file = _meant(key, settings, "_file")
+        setting, from_file = meant(key, settings, "_file")
         if setting is None:
-            problems.append(_unknown("key", key, known))
+            problems.append(unknown("key", key, known))
         elif isinstance(value, dict):
             problems.append(f"{key}: must be a single value")
         elif value is not None:
             try:
-                given[setting] = _take(setting, key, value, from_file, setting in given)
+                given[setting] = take(setting, key, value, from_file, setting in given)
             except ValueError as error:
                 problems.append(str(error))
     return given
@@ -179,7 +176,7 @@ def _flat(tree: Mapping[Any, Any], settings: Settings, problems: list[str]) -> d
         elif isinstance(value, dict) and value and key not in settings:
             # also of a section that does not exist: its settings tell best what was meant
             flat |= {f"{key}.{inner}": one for inner, one in value.items()}
-        elif "." in str(key) and _meant(key, settings, "_file")[0]:
+        elif "." in str(key) and meant(key, settings, "_file")[0]:
             section, _, inner = key.partition(".")
             problems.append(f'{key}: write it as "{inner}" below "{section}:"')
         elif key not in names:
@@ -189,7 +186,7 @@ def _flat(tree: Mapping[Any, Any], settings: Settings, problems: list[str]) -> d
 
 def _from_environment(
     environ: Mapping[str, str], settings: Settings, problems: list[str]
-) -> dict[str, _Given]:
+) -> dict[str, Given]:
     keys = {item.metadata["env"]: key for key, item in settings.items()}
     by_name = {item.metadata["env"]: item for item in settings.values()}
     known = {name: name for name in by_name}
@@ -197,66 +194,19 @@ def _from_environment(
         # what one would guess: the prefix before the reference's name, or the whole key in capitals
         known.setdefault(OWN_PREFIX + name, name)
         known.setdefault(OWN_PREFIX + key.upper().replace(".", "_"), name)
-    given: dict[str, _Given] = {}
+    given: dict[str, Given] = {}
     for name, value in environ.items():
-        variable, from_file = _meant(name, by_name, "_FILE")
+        variable, from_file = meant(name, by_name, "_FILE")
         if variable is not None:
             if value == "":
                 continue
             try:
-                given[keys[variable]] = _take(variable, name, value, from_file, keys[variable] in given)
+                given[keys[variable]] = take(variable, name, value, from_file, keys[variable] in given)
             except ValueError as error:
                 problems.append(str(error))
         elif name.startswith(OWN_PREFIX) and name not in NOT_SETTINGS:
-            problems.append(_unknown("variable", name, known))
+            problems.append(unknown("variable", name, known))
     return given
-
-
-def _meant(name: str, known: Settings, suffix: str) -> tuple[str | None, bool]:
-    """Which known name is meant, and whether by the name of a file that holds the secret."""
-    if name in known:
-        return name, False
-    base = name.removesuffix(suffix)
-    if base != name and base in known and known[base].metadata["secret"]:
-        return base, True
-    return None, False
-
-
-def _take(name: str, origin: str, value: Any, from_file: bool, twice: bool) -> _Given:
-    """What was given as `origin` for the setting `name`. Raises ValueError, with the whole problem."""
-    if twice:
-        suffix = "_FILE" if name.isupper() else "_file"
-        raise ValueError(f"{name}{suffix}: {name} is given as well")
-    if not from_file:
-        return _Given(origin, value)
-    try:
-        return _Given(origin, _read_secret(value))
-    except (OSError, ValueError) as error:
-        # what is no absolute path may be the secret itself, given under the wrong name
-        path = value if isinstance(value, str) and os.path.isabs(value) else ""
-        path = path if path and not tokens.may_be_secret(path) else "the file"
-        why = getattr(error, "strerror", None) or error
-        raise ValueError(f"{origin}: cannot read {path}: {why}") from None
-
-
-def _read_secret(path: Any) -> str:
-    if not isinstance(path, str):
-        raise ValueError("must be a path")
-    with open(path, "rb") as file:
-        raw = file.read(MAX_SECRET_BYTES + 1)
-    if len(raw) > MAX_SECRET_BYTES:
-        raise ValueError("too long for a secret")
-    try:
-        return raw.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8 text") from None
-
-
-def _unknown(kind: str, name: str, known: Mapping[str, str]) -> str:
-    """`known` maps each name that could be meant to the right one."""
-    near = [name] if name in known else difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f'; did you mean "{known[near[0]]}"?' if near else ""
-    return f'unknown {kind} "{tokens.shown(name)}"{hint}'
 
 
 def _build(chosen: Mapping[str, Any]) -> Config:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, replace
 from typing import Any, TypeVar
 
 from . import values
+from .cluster import RedisSettings, ServiceSettings
 from .declare import default_state_path, setting
 from .providers import ProviderSettings
 from .web import AccessSettings, ReplaySettings, WebhookSettings
@@ -37,6 +38,9 @@ class SwitchSettings:
     )
     sofia_profile: str = setting(
         "VSI_ESL_SOFIA_PROFILE", values.name, "vsi", "SIP profile that outbound legs are dialled with."
+    )
+    sofia_profile_ipv6: str = setting(
+        "VSI_ESL_SOFIA_PROFILE_IPV6", values.name, "vsi6", "SIP profile that IPv6 addresses are dialled with."
     )
     bond_uuid: str = setting(
         "VSI_ESL_BOND_UUID",
@@ -65,6 +69,67 @@ class SwitchSettings:
         60.0,
         "Time between looks at the switch for calls without a leg, and legs without a call; 0 for none.",
     )
+    lost_after: float = setting(
+        "VSI_ESL_SWITCH_LOST_AFTER",
+        values.duration_or_zero,
+        600.0,
+        "Report the legs of a switch as ended (switch_lost) when it cannot be reached for so long; what is up"
+        " when it comes back is hung up. 0 for never.",
+    )
+
+
+def _member(parse: Any, help_text: str, default: Any = MISSING) -> Any:
+    """A member of an entry of `switches`, which has no variable."""
+    metadata = {"parse": parse, "help": help_text, "secret": False}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionLink:
+    """Where the companion of a switch is: the member `companion` of an entry of `switches`."""
+
+    address: str = _member(values.remote_address, "Where it listens, host:port.")
+    ca: str = _member(values.file_path, "PEM file of the authority that its certificate has to be signed by.")
+    certificate: str = _member(values.file_path, "PEM file of the certificate that the service shows it.")
+    key: str = _member(values.file_path, "PEM file of the key of that, without a password.")
+    name: str = _member(
+        values.host_or_none, "Name that its certificate has to be for; empty for the host of `address`.", ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSwitch:
+    """One of several switches: an entry of the list `switches`."""
+
+    name: str = _member(
+        values.name, "What it is called in /readyz, metrics, the log and the state; not to be changed."
+    )
+    settings: SwitchSettings = field(default_factory=SwitchSettings)
+    weight: int = _member(
+        values.integer(1, 1000), "Its share: new calls go where the fewest legs are for the weight.", 1
+    )
+    capacity: int = _member(
+        values.integer(0, 1_000_000), "Most legs on it, inbound ones included; 0 for no limit.", 0
+    )
+    drain: bool = _member(
+        values.boolean,
+        "Have no new calls made on it, but into rooms that it has; `vsi-esl switches drain` does the same.",
+        False,
+    )
+    tether: str = _member(
+        values.ip_and_port,
+        "Where the other switches reach its SIP profile for tethers, an IP address and a port: its legs"
+        " can be in their rooms then, and theirs in its own. Empty for none.",
+        "",
+    )
+    tether_profile: str = _member(values.name, "Name of that SIP profile.", "vsi_tether")
+    tether_codec: str = _member(
+        values.choice("l16", "g722", "opus"),
+        "Codec of tethers into its rooms: l16 is not compressed (260 kbit/s each way for a room of 16 kHz).",
+        "l16",
+    )
+    companion: CompanionLink | None = None
+    """Of a switch on another machine; without one, its files are where the service is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +216,16 @@ class SipSettings:
         "SIP_OUTBOUND_PROXY",
         values.sip_proxy,
         "",
-        "SIP URI of the proxy that outbound calls go through, a loose Route; `create_leg` can name another.",
+        "SIP URI of the proxy that outbound calls go through, a loose Route; `create_leg` can name another,"
+        " and calls by a trunk have the trunk's.",
+        live=True,
+    )
+    inband_dtmf: str = setting(
+        "VSI_ESL_SIP_INBAND_DTMF",
+        values.choice("off", "auto", "on"),
+        "off",
+        "Listen for digits in what legs say, which costs CPU and may hear some in speech; auto: on legs whose"
+        " peer takes no part in RFC 4733. `create_leg` and `answer_leg` can say otherwise.",
         live=True,
     )
     codecs: tuple[str, ...] = setting(
@@ -248,6 +322,13 @@ class LogSettings:
         "auto",
         "json, console, or auto: console on a terminal.",
     )
+    numbers: bool = setting(
+        "VSI_ESL_LOG_NUMBERS",
+        values.boolean,
+        False,
+        "Numbers of callers and of those called, and what else names them, in lines above debug.",
+        live=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +355,16 @@ class Config:
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    redis: RedisSettings = field(default_factory=RedisSettings)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    switches: tuple[ListedSwitch, ...] = ()
+
+    @property
+    def all_elsewhere(self) -> bool:
+        """Whether each switch has a companion: the service has no business with files then."""
+        return bool(self.switches) and all(one.companion is not None for one in self.switches)
+
+    """Several of them, in the order of the file; empty for the one of `switch`."""
     log: LogSettings = field(default_factory=LogSettings)
     of_features: Mapping[type, Any] = field(default_factory=dict)
     """The sections of features by their class."""

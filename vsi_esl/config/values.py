@@ -12,7 +12,7 @@ from typing import Any
 from ..access.tokens import Tokens, shown
 from ..errors import BadArgument
 from ..model.codecs import CLOCK_RATES, codec_name
-from ..model.sipuri import sip_uri
+from ..model.sipuri import parse, sip_uri
 
 DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h)?\Z")
 SECONDS = {None: 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -166,6 +166,35 @@ def address(value: Any) -> str:
     return word
 
 
+def host_or_none(value: Any) -> str:
+    """As `host`, or nothing."""
+    return host(value) if text(value).strip() else ""
+
+
+def address_or_none(value: Any) -> str:
+    """As `address`, or nothing."""
+    return address(value) if text(value).strip() else ""
+
+
+def remote_address(value: Any) -> str:
+    """host:port or [IPv6]:port of another program: both have to be said."""
+    word = address(value)
+    if word.startswith(":") or word.endswith(":0"):
+        raise ValueError('must be "host:port" or "[IPv6]:port", the port from 1 to 65535')
+    return word
+
+
+def ip_and_port(value: Any) -> str:
+    """An IP address and a port, as 10.0.0.11:5072 or [IPv6]:port; or empty."""
+    word = text(value).strip()
+    name, _, port = word.rpartition(":")
+    bracketed = name.startswith("[") and name.endswith("]")
+    good_name = _is_ip(name[1:-1], 6) if bracketed else _is_ip(name, 4)
+    if word and not (good_name and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= 65535):
+        raise ValueError("must be an IP address and a port, as 10.0.0.11:5072")
+    return word
+
+
 def sip_domain(value: Any) -> str:
     """The host part of a SIP URI (RFC 3261: IPv6 in brackets, perhaps a port), or empty."""
     word = text(value).strip()
@@ -190,8 +219,20 @@ def sip_proxy(value: Any) -> str:
         if word:
             sip_uri(word)
     except BadArgument:
-        raise ValueError("must be a sip: URI, such as sip:proxy.example.com:5060") from None
+        raise ValueError("must be a sip: or sips: URI, such as sip:proxy.example.com:5060") from None
     return word
+
+
+def tls_target(value: Any) -> str:
+    """Host, port and parameters of a SIP URI that is reached over TLS."""
+    target = some_text(value).strip()
+    try:
+        good = parse(f"sip:user@{target}").transport == "tls"
+    except BadArgument:
+        good = False
+    if not good:
+        raise ValueError("must be host:port;parameters;transport=tls")
+    return target
 
 
 def choice(*allowed: str) -> Any:

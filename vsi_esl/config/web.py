@@ -109,7 +109,16 @@ class AccessSettings:
         "TRUST_PROXY_HEADERS",
         values.boolean,
         False,
-        "Take the client's address from X-Forwarded-For.",
+        "Take the client's address from the leftmost X-Forwarded-For, whoever wrote it: only behind a proxy"
+        " that overwrites the header. `access.trusted_proxies` is safer.",
+        live=True,
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        "VSI_ESL_TRUSTED_PROXIES",
+        values.networks,
+        (),
+        "Addresses and networks of reverse proxies. The client is the rightmost X-Forwarded-For that none of"
+        " them has; from others the header is not read. `access.connections_per_address` is not for them.",
         live=True,
     )
     tokens: tuple[str, ...] = setting(
@@ -140,7 +149,7 @@ class AccessSettings:
         values.integer(0, 100_000),
         128,
         "Most connections of one address (of an IPv6 /64) beside VSI clients, of 256 in all. For another, the"
-        " one that waits longest is closed. 0 for no limit, as behind a proxy.",
+        " one that waits longest is closed. 0 for no limit.",
     )
     allowed_hosts: tuple[str, ...] = setting(
         "VSI_ESL_ALLOWED_HOSTS",

@@ -45,12 +45,13 @@ OLD_GAPS = 1_000_000
 
 @dataclass(slots=True, frozen=True)
 class StoredEvent:
-    """One event. `at` is Unix time in seconds."""
+    """One event. `at` is Unix time in seconds, `mark` what whoever hands it on wants to know of it."""
 
     cursor: int
     at: float
     app_id: str
     frame: bytes
+    mark: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -152,6 +153,15 @@ class Blocks:
         )
         return int((pages - free) * size)
 
+    def found(self, behind: int, cursors: list[int]) -> None:
+        """At the start, on the event loop: there are events behind a cursor, beside the file. What is between
+        them is a gap, and they are none. Raises sqlite3.Error."""
+        ends = [*cursors, self.known.newest + 1]
+        holes = [(last + 1, first - 1) for last, first in zip([behind, *cursors], ends, strict=True)]
+        self._db.execute("DELETE FROM gaps WHERE first > ?", (behind,))
+        self._db.executemany("INSERT INTO gaps VALUES (?, ?)", [one for one in holes if one[0] <= one[1]])
+        self.known.gaps[:] = self._db.execute("SELECT first, last FROM gaps ORDER BY first").fetchall()
+
     def read(self, cursor: int) -> list[StoredEvent]:
         """The first block that has events after this one; empty when there is none. Raises sqlite3.Error."""
         query = "SELECT first, heads, frames FROM blocks WHERE last > ? ORDER BY last LIMIT 1"
@@ -185,6 +195,7 @@ class Blocks:
             "SELECT COALESCE(MIN(first), 0), COALESCE(MAX(last), 0) FROM blocks"
         ).fetchone()
         if not closed and reserved > written:
+            db.execute("DELETE FROM gaps WHERE first > ?", (written,))  # of a process that wrote nothing
             db.execute("INSERT INTO gaps VALUES (?, ?)", (written + 1, reserved))
         db.execute("DELETE FROM gaps WHERE last < ? - ?", (oldest, OLD_GAPS))
         known = Known(epoch, reserved, db.execute("SELECT first, last FROM gaps ORDER BY first").fetchall())
@@ -234,7 +245,9 @@ class Blocks:
 
 def _row(block: list[StoredEvent]) -> tuple[int, int, float, bytes, bytes]:
     last = block[-1]
-    heads = orjson.dumps([(one.at, one.app_id) for one in block])
+    heads = orjson.dumps(
+        [(one.at, one.app_id, one.mark) if one.mark else (one.at, one.app_id) for one in block]
+    )
     # JSON has no line end within
     return last.cursor, block[0].cursor, last.at, heads, b"\n".join([one.frame for one in block])
 
@@ -243,5 +256,6 @@ def _events(first: int, heads: bytes, frames: bytes) -> list[StoredEvent]:
     """ValueError when it is not what `_row` made."""
     found = zip(orjson.loads(heads), frames.split(b"\n"), strict=True)
     return [
-        StoredEvent(first + index, at, app_id, frame) for index, ((at, app_id), frame) in enumerate(found)
+        StoredEvent(first + index, at, app_id, frame, *mark)
+        for index, ((at, app_id, *mark), frame) in enumerate(found)
     ]

@@ -10,24 +10,19 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
 
 import orjson
 from gevent.event import Event as Signal
 
 from ..events.base import Event
+from ..work import clock
 from .filters import AppFilter
 
 
 def timestamp(nanoseconds: int) -> str:
     """RFC 3339 in UTC with the fraction's trailing zeros removed, as Go writes it."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    return f"{_to_the_second(seconds)}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
-
-
-@lru_cache(maxsize=2)
-def _to_the_second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{clock.second(seconds)}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
 
 
 class Subscription:
@@ -56,6 +51,11 @@ class Subscription:
         self.ready.set()
         return True
 
+    def miss(self, count: int) -> None:
+        """Count events as lost that never came to this queue."""
+        self._lost += count
+        self.dropped_total += count
+
     def take(self, limit: int) -> tuple[int, list[bytes]]:
         """Up to `limit` queued events, and how many were lost since this was last told.
 
@@ -80,6 +80,10 @@ class EventBus:
         self._next_id = next_id
         self._subscriptions: list[Subscription] = []
         self._sinks: list[Callable[[Event, str, bytes], None]] = []
+        self.direct = True
+        """Whether what is published goes to the subscriptions at once; else a sink delivers."""
+        self.told: Callable[[Event], bool] | None = None
+        """Whether an event was published by another service already, which had the switch before."""
         self.published = 0
         self.dropped = 0
 
@@ -104,6 +108,8 @@ class EventBus:
 
     def publish(self, event: Event) -> None:
         """Give the event its envelope and queue it everywhere. Members are in alphabetical order."""
+        if self.told is not None and self.told(event):
+            return
         event_id = self._next_id()
         members = event.payload()
         members["type"] = event.type
@@ -114,8 +120,18 @@ class EventBus:
         frame = orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
         app_id = event.app_id or ""
         self.published += 1
+        if self.direct:
+            self.deliver(app_id, frame)
+        for sink in self._sinks:
+            sink(event, event_id, frame)
+
+    def deliver(self, app_id: str, frame: bytes) -> None:
+        """Queue a serialised event to all subscriptions."""
         for subscription in self._subscriptions:
             if not subscription.offer(app_id, frame):
                 self.dropped += 1
-        for sink in self._sinks:
-            sink(event, event_id, frame)
+
+    def missed(self, count: int) -> None:
+        """So many events are nowhere to be had: every listener is told."""
+        for subscription in self._subscriptions:
+            subscription.miss(count)

@@ -8,7 +8,7 @@ from typing import Any
 from .. import __version__
 from ..events.base import Event
 from ..protocol import registry
-from ..protocol.names import COMMANDS, CONNECTION_COMMANDS
+from ..protocol.names import CONNECTION_COMMANDS, LATER_EVENTS, VERSION, known_commands, version_of
 from ..protocol.registry import Command
 from . import examples, fields, views
 from .glossary import described
@@ -29,7 +29,7 @@ def build() -> Schema:
     commands = registry.load_commands()
     messages: dict[str, Schema] = {}
     operations: dict[str, Schema] = {}
-    for name in COMMANDS:
+    for name in known_commands():
         if name in commands:
             messages[name] = _request(name, commands[name].summary, fields.payload(commands[name].schema))
             messages[f"{name}.result"] = _result(commands[name])
@@ -43,6 +43,11 @@ def build() -> Schema:
     for kind in event_types():
         messages[kind.type] = _event(kind)
         operations[f"send_{kind.type}"] = _send(kind.type)
+    for added in LATER_EVENTS.values():
+        messages |= {name: _event_to_come(name) for name in added if name not in messages}
+    for name, message in messages.items():
+        if (version := version_of(name.removesuffix(".result"))) != VERSION:
+            message["x-version"] = version
     for name in _connection_frames():
         operations[f"send_{name}"] = _send(name)
     return {
@@ -105,6 +110,18 @@ def _event(kind: type[Event]) -> Schema:
         **({"summary": summary} if summary else {}),
         "payload": payload,
         **_shown(examples.event(kind.type)),
+    }
+
+
+def _event_to_come(name: str) -> Schema:
+    """One of a later version: nothing sends it."""
+    payload = {"type": "object", "properties": {"type": {"const": name}}, "required": ["type"]}
+    return {
+        "name": name,
+        "title": name,
+        "summary": "Not sent by this server yet.",
+        "payload": payload,
+        "x-pending": True,
     }
 
 

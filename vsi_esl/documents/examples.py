@@ -45,6 +45,9 @@ def body(name: str, rest: Rest, in_path: list[str]) -> Schema | None:
     example = _recorded()["commands"].get(name)
     if example is None:
         return None
+    if rest.within:
+        inner: Schema = example["payload"][rest.within]
+        return inner
     outside = {inside: name for name, inside in rest.names.items()}
     return {outside.get(key, key): value for key, value in example["payload"].items() if key not in in_path}
 

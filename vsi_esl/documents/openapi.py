@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from apispec import APISpec
@@ -9,8 +10,10 @@ from marshmallow.fields import Field
 
 from .. import __version__
 from ..protocol import ids, registry, replies, streams
+from ..protocol.names import VERSION, version_of
 from ..protocol.registry import Body, Command, Rest
-from ..protocol.routes import BASE, PLANNED, routes
+from ..protocol.routes import BASE, UNSERVED, routes
+from ..protocol.schemas import Text
 from . import examples, fields, views
 from .glossary import described
 
@@ -25,13 +28,15 @@ ERRORS = {
     404: "No such leg, room, playback, recording or bridge.",
     409: "It exists, but not in a state that allows this.",
     413: "The body is too large.",
+    414: "The URL is too long.",
+    426: "Asked for without an upgrade.",
     429: "The token's rate limit is exceeded; Retry-After says for how long.",
     500: "The command was fine and still failed.",
     501: "Not implemented by this server, or not by the connected switch.",
     503: "No connection to the switch, no answer from it in time, or the service is shutting down.",
 }
-STREAM_ERRORS = (400, 401, 403, 404, 409, 429, 503)
-PENDING_ERRORS = (401, 403, 413, 429, 501)
+STREAM_ERRORS = (400, 401, 403, 404, 409, 414, 426, 429, 503)
+PENDING_ERRORS = (401, 403, 413, 414, 429, 501)
 
 DESCRIPTION = (
     "VSI commands over HTTP. Every command has a twin here, with the same payload and the same errors. A"
@@ -71,6 +76,8 @@ def build() -> Schema:
     for name, rest in sorted(routes().items(), key=lambda item: item[0] not in commands):
         operation = _operation(commands[name], rest) if name in commands else _pending(name)
         operation["parameters"] = [_parameter(one, _field(name, one)) for one in rest.parameters]
+        if (version := version_of(name)) != VERSION:
+            operation["x-version"] = version
         spec.path(BASE + rest.path, operations={rest.method.lower(): operation})
     for path, operations in _others().items():
         spec.path(path, operations=operations)
@@ -83,7 +90,10 @@ def _stream(one: streams.Stream) -> Schema:
     return {
         "summary": one.summary,
         "tags": ["WebSockets"],
-        "parameters": [_parameter(name, kind()) for name, kind in one.ids.items()],
+        "parameters": [
+            *(_parameter(name, kind()) for name, kind in one.ids.items()),
+            *(_asked(name, field) for name, field in _query(one).items()),
+        ],
         "responses": {
             "101": {"description": "Upgraded."},
             **{str(code): str(code) for code in STREAM_ERRORS},
@@ -91,14 +101,25 @@ def _stream(one: streams.Stream) -> Schema:
     }
 
 
+def _query(one: streams.Stream) -> Mapping[str, Field[Any]]:
+    return {} if one.payload is None else one.payload.fields
+
+
 def _field(command: str, parameter: str) -> Field[Any]:
     """The field of a command's path parameter."""
     entry = registry.load_commands().get(command)
     if entry is not None and entry.schema is not None:
         return entry.schema.fields[parameter]
-    about = PLANNED[command].about
-    assert about is not None, command  # noqa: S101  (its path would have no parameter)
-    return about()
+    route = UNSERVED[command]
+    if route.about is not None and parameter == route.rest.parameters[0]:
+        return route.about()
+    return Text(metadata={"description": "Names what it is about."})
+
+
+def _asked(name: str, field: Field[Any]) -> Schema:
+    """A parameter of the query."""
+    schema = fields.member(field)
+    return {"name": name, "in": "query", "description": schema.pop("description"), "schema": schema}
 
 
 def _parameter(name: str, field: Field[Any]) -> Schema:
@@ -134,6 +155,9 @@ def _operation(entry: Command, rest: Rest) -> Schema:
 def body_of(entry: Command, rest: Rest) -> Schema:
     """The payload without what the path gives, under the names that the body has for it."""
     schema = fields.payload(entry.schema)
+    if rest.within:
+        inner: Schema = schema["properties"][rest.within]
+        return inner
     outside = {inside: name for name, inside in rest.names.items()}
     in_path = rest.parameters
     schema["properties"] = {
@@ -158,8 +182,8 @@ def _content(schema: Schema, example: Any) -> Schema:
 def _pending(name: str) -> Schema:
     return {
         "operationId": name,
-        "summary": "Part of the protocol, not implemented yet.",
-        "tags": [PLANNED[name].tag],
+        "summary": "Of a later version of the protocol; this server answers 501.",
+        "tags": [UNSERVED[name].tag],
         "deprecated": False,
         "x-pending": True,
         "responses": {str(code): str(code) for code in PENDING_ERRORS},
@@ -168,6 +192,8 @@ def _pending(name: str) -> Schema:
 
 def _tag(entry: Command) -> str:
     """The group of a command: what it shows, or what it names; the part rather than the whole."""
+    if entry.rest is not None and entry.rest.group:
+        return entry.rest.group
     shown = [kind for kind in ids.known() if kind.view is replies.row(entry.reply)]
     named = ids.kinds(entry.schema) if entry.schema is not None else []
     about = [kind for kind in (*shown, *named) if kind.tag]
@@ -196,6 +222,14 @@ def _others() -> dict[str, Schema]:
                 "responses": {**responses, **{str(code): str(code) for code in codes}},
             }
         }
+
+    def changing(summary: str, *codes: int, **found: Schema) -> Schema:
+        parameter = {"name": "name", "in": "path", "required": True, "schema": views.TEXT}
+        return {"post": {**get(summary, *codes, **found)["get"], "parameters": [parameter]}}
+
+    def array(text: str) -> Schema:
+        items = {"type": "array", "items": {"type": "object"}}
+        return {"description": text, "content": {"application/json": {"schema": items}}}
 
     def json(text: str) -> Schema:
         return {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
@@ -237,6 +271,22 @@ def _others() -> dict[str, Schema]:
             429,
             on_200=page("All series.", "text/plain; version=0.0.4"),
         ),
+        "/switches": get(
+            "The switches: whether each is connected, drains, and how many legs it has.",
+            401,
+            403,
+            429,
+            on_200=array("One object for each."),
+        ),
+        **{
+            f"/switches/{{name}}/{what}": changing(
+                f"{text} For admin tokens.", 401, 403, 404, 429, 503, on_200=json("The switch as it is now.")
+            )
+            for what, text in (
+                ("drain", "Have no new calls made on a switch, but for rooms that it has."),
+                ("undrain", "Have calls made on it again."),
+            )
+        },
         "/openapi.json": get("This document.", 403, on_200=json("OpenAPI 3.1.")),
         "/asyncapi.json": get("VSI and its events.", 403, on_200=json("AsyncAPI 3.0.")),
         "/docs": get("Pages to read.", 403, on_200=page("HTML.", "text/html")),

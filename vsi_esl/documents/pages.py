@@ -9,7 +9,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..audio.tones import TONES
 from ..protocol import registry, replies
-from ..protocol.names import COMMANDS, CONNECTION_COMMANDS
+from ..protocol.names import (
+    COMMANDS,
+    CONNECTION_COMMANDS,
+    LATER,
+    LATER_EVENTS,
+    VERSION,
+    known_commands,
+    version_of,
+)
 from ..protocol.routes import BASE, routes
 from . import asyncapi, examples, fields, glossary, openapi, views
 
@@ -73,9 +81,15 @@ def vsi_page() -> str:
         document=asyncapi.build(),
         commands=commands(),
         events=[
-            {"type": one.type, "example": examples.event(one.type), **_event(one)}
+            {
+                "type": one.type,
+                "since": since(one.type),
+                "example": examples.event(one.type),
+                **_event(one),
+            }
             for one in asyncapi.event_types()
         ],
+        unsent=unsent(),
         views=views.views(),
     )
 
@@ -91,11 +105,17 @@ def words_page() -> str:
     )
 
 
+def since(name: str) -> str:
+    """The version that brought a command or event, if it was a later one; else empty."""
+    version = version_of(name)
+    return version if version != VERSION else ""
+
+
 def commands() -> list[Schema]:
-    """All commands of the protocol, in its order: what the pages and the Markdown table show."""
+    """All commands of the protocol, those of later versions last: what the pages and the Markdown show."""
     registered, paths = registry.load_commands(), routes()
     rows = []
-    for name in COMMANDS:
+    for name in known_commands():
         if name in CONNECTION_COMMANDS:
             continue
         entry = registered.get(name)
@@ -103,6 +123,7 @@ def commands() -> list[Schema]:
         rows.append(
             {
                 "name": name,
+                "since": since(name),
                 "implemented": entry is not None,
                 "summary": entry.summary if entry else "Not implemented yet.",
                 "members": payload.get("properties", {}),
@@ -118,6 +139,13 @@ def commands() -> list[Schema]:
     return rows
 
 
+def unsent() -> dict[str, list[str]]:
+    """Later version -> the events of it that this server does not send."""
+    sent = {one.type for one in asyncapi.event_types()}
+    found = {version: [one for one in added if one not in sent] for version, added in LATER_EVENTS.items()}
+    return {version: missing for version, missing in found.items() if missing}
+
+
 def _event(one: type[Any]) -> Schema:
     properties, required = asyncapi.members(one)
     text = one.__doc__ or ""
@@ -128,14 +156,27 @@ def _event(one: type[Any]) -> Schema:
 def commands_markdown() -> str:
     """Commands, their REST twins and results as a table."""
     rows = commands()
-    working = sum(row["implemented"] for row in rows)
-    lines = [f"{working} of the {len(COMMANDS)} commands work; the others answer 501 and their name."]
-    lines += ["", "| command | REST | answers | |", "|---|---|---|---|"]
+    working = sum(row["implemented"] for row in rows if not row["since"]) + len(CONNECTION_COMMANDS)
+    frames = " and ".join(f"`{name}`" for name in sorted(CONNECTION_COMMANDS))
+    lines = [f"{working} of the {len(COMMANDS)} commands work; one that does not answers 501 and its name."]
+    lines += [f"Of them {frames} concern the connection and have no answer.", ""]
+    lines += _command_rows([row for row in rows if not row["since"]])
+    for version, added in LATER.items():
+        later = [row for row in rows if row["since"] == version]
+        working = sum(row["implemented"] for row in later)
+        lines += ["", f"## Of the version {version}", ""]
+        lines += [f"{working} of the {len(added)} commands that it added work; the others answer 501.", ""]
+        lines += _command_rows(later)
+    return "\n".join(lines) + "\n"
+
+
+def _command_rows(rows: list[Schema]) -> list[str]:
+    lines = ["| command | REST | answers | |", "|---|---|---|---|"]
     for row in rows:
         route = f"`{row['method']} {row['path']}`"
         answer = f"{row['status']} {row['result']}" if row["implemented"] else "501"
         lines.append(f"| `{row['name']}` | {route} | {answer} | {row['summary']} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def events_markdown() -> str:
@@ -145,4 +186,6 @@ def events_markdown() -> str:
         found = _event(one)
         shown = [f"`{name}`" if name in found["required"] else f"[`{name}`]" for name in found["members"]]
         lines.append(f"| `{one.type}` | {' '.join(shown)} | {found['summary']} |")
+    for version, missing in unsent().items():
+        lines += ["", f"Of the version {version} are not sent: {', '.join(f'`{one}`' for one in missing)}."]
     return "\n".join(lines) + "\n"

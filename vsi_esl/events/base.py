@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any, ClassVar
 
-from ..model.leg import SIP_INBOUND, SIP_OUTBOUND, Leg
+from ..model.leg import Leg
+from ..model.legtypes import LEG_TYPES
 from ..model.room import Room
 
 
@@ -42,7 +43,7 @@ class LegEvent(Event):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class TypedLegEvent(LegEvent):
-    leg_type: Annotated[str, {"enum": [SIP_INBOUND, SIP_OUTBOUND]}]
+    leg_type: Annotated[str, {"enum": list(LEG_TYPES)}]
 
     @classmethod
     def of(cls, leg: Leg, **more: Any) -> TypedLegEvent:

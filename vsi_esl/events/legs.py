@@ -44,6 +44,7 @@ class LegRinging(TypedLegEvent):
     to: Annotated[str | None, "The number or URI called; inbound only."] = None
     sip_headers: dict[str, str] | None = None
     offered_codecs: Annotated[list[OfferedCodec] | None, "Codecs of the caller's offer."] = None
+    trunk_id: Annotated[str | None, "The trunk (gateway) it goes or comes by, if any."] = None
 
     def payload(self) -> dict[str, Any]:
         members = TypedLegEvent.payload(self)
@@ -124,14 +125,3 @@ class LegCommandFailed(LegEvent):
     type = "leg.command_failed"
     command: Annotated[Literal["ring", "early_media", "hold", "unhold", "add_to_room"], "What failed."]
     error: str
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class LegTransferRequested(LegEvent):
-    """The peer sent a REFER, which this server declines with 603."""
-
-    type = "leg.transfer_requested"
-    kind: Annotated[Literal["blind", "attended"], "Attended when the target has a Replaces."]
-    target: Annotated[str, "The URI of Refer-To."]
-    declined: Annotated[bool, "Whether it has been declined already."]
-    replaces_call_id: Annotated[str | None, "Call-ID of the call to replace; attended only."] = None

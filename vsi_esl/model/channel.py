@@ -9,6 +9,21 @@ DEFAULT_NODE = "default"
 
 
 @dataclass(slots=True)
+class Tether:
+    """How a leg is in a room of another switch: its channel is connected, on its own switch, with a call to
+    the room's switch, whose other end is the leg's member there. Both ends of that call have one id."""
+
+    id: str
+    node: str
+    """The name of the room's switch."""
+    conference: str
+    member_id: str = ""
+    """Its number in that conference; empty while that is not known, after a restart of the service."""
+    leaving: bool = False
+    """The leg is being moved elsewhere, and the call's end is its way."""
+
+
+@dataclass(slots=True)
 class Channel:
     """What a switch has of a leg. It stays on the switch where it came or was dialled."""
 

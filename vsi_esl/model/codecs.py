@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
+
 from .leg import OfferedCodec
 
-CLOCK_RATES = {"PCMU": 8000, "PCMA": 8000, "G722": 8000, "opus": 48000}
+OPUS = "opus"
+CLOCK_RATES = {
+    "PCMU": 8000,
+    "PCMA": 8000,
+    "G722": 8000,
+    OPUS: 48000,
+    "AMR-WB": 16000,
+    "AMR-NB": 8000,
+}
 """RTP clock rates in Hz (RFC 3551: G722 says 8000 although it samples at 16000)."""
 
-AUDIO_RATES = {"pcmu": 8000, "pcma": 8000, "g722": 16000, "opus": 48000}
-"""Samples a second, in Hz."""
+AUDIO_RATES = {
+    "pcmu": 8000,
+    "pcma": 8000,
+    "g722": 16000,
+    "opus": 48000,
+    "amr-wb": 16000,
+    "amr": 8000,
+}
+"""Samples a second, in Hz, by the codecs' names on the wire."""
 
 STATIC_PAYLOADS = {0: "PCMU", 8: "PCMA", 9: "G722"}
 
-SWITCH_NAMES = {"PCMU": "PCMU", "PCMA": "PCMA", "G722": "G722", "opus": "OPUS"}
+SWITCH_NAMES = {
+    "PCMU": "PCMU",
+    "PCMA": "PCMA",
+    "G722": "G722",
+    "opus": "OPUS",
+    "AMR-WB": "AMR-WB",
+    "AMR-NB": "AMR",
+}
 """VSI's codec name -> FreeSWITCH's."""
 
-CODEC_MODULES = {"G722": "mod_spandsp", "opus": "mod_opus"}
+CODEC_MODULES = {
+    "G722": "mod_spandsp",
+    "opus": "mod_opus",
+    "AMR-WB": "mod_amrwb",
+    "AMR-NB": "mod_amr",
+}
 """The module a codec needs; the others are part of FreeSWITCH itself."""
 
+SPECIAL = frozenset(("AMR-WB", "AMR-NB"))
+"""Codecs that most switches are without, and nobody misses who has not named them."""
+
+LINE = re.compile(r"^(m=|a=rtpmap:)(.*)", re.MULTILINE)
 MAX_SDP_LINES = 500
+"""Of those that are looked at."""
 MAX_PAYLOAD = 127
 """RTP payload types have 7 bits (RFC 3550)."""
 MAX_RATE = (1 << 31) - 1
 LONGEST = 11
 """More digits than that of any number here."""
 _SPELLINGS = {name.lower(): name for name in CLOCK_RATES}
+_SPELLINGS |= {"amr": "AMR-NB", "amrnb": "AMR-NB", "amrwb": "AMR-WB"}
 
 
 def codec_name(text: str) -> str | None:
@@ -35,29 +71,30 @@ def codec_name(text: str) -> str | None:
 def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
     """The known codecs of the first audio line of an SDP offer, in its order (RFC 4566, RFC 3264)."""
     payloads: list[int] = []
-    maps: dict[int, tuple[str, int]] = {}
+    maps: dict[int, str] = {}
     in_audio = False
-    for line in sdp.replace("\r", "\n").split("\n")[:MAX_SDP_LINES]:
-        if line.startswith("m="):
+    for found_line in islice(LINE.finditer(sdp.replace("\r", "\n")), MAX_SDP_LINES):
+        kind, text = found_line.groups()
+        if kind == "m=":
             if payloads:
                 break
-            words = line[2:].split()
+            words = text.split()
             in_audio = bool(words) and words[0] == "audio"
             if in_audio:
                 numbers = (_number(word, MAX_PAYLOAD) for word in words[3:])
                 payloads = [number for number in numbers if number is not None]
-        elif in_audio and line.startswith("a=rtpmap:"):
-            payload_text, _, rest = line[9:].partition(" ")
-            encoding, _, rate = rest.strip().partition("/")
+        elif in_audio:
+            payload_text, _, rest = text.partition(" ")
             mapped = _number(payload_text, MAX_PAYLOAD)
             if mapped is not None:
-                maps[mapped] = (encoding, _number(rate.partition("/")[0], MAX_RATE) or 0)
+                maps[mapped] = rest
     found: dict[str, OfferedCodec] = {}
     for payload in payloads:
-        encoding, rate_hz = maps.get(payload, (STATIC_PAYLOADS.get(payload, ""), 0))
+        encoding, _, rest = maps.get(payload, STATIC_PAYLOADS.get(payload, "")).strip().partition("/")
         known = codec_name(encoding)
         if known and known not in found:
-            found[known] = OfferedCodec(known, payload, rate_hz or CLOCK_RATES[known], len(found) + 1)
+            rate = _number(rest.partition("/")[0], MAX_RATE) or CLOCK_RATES[known]
+            found[known] = OfferedCodec(known, payload, rate, len(found) + 1)
     return tuple(found.values())
 
 
@@ -66,7 +103,7 @@ def _number(text: str, most: int) -> int | None:
     many thousands."""
     if not (text.isascii() and text.isdigit()):
         return None
-    number = int(text.lstrip("0")[:LONGEST] or "0")
+    number = int(text if len(text) < LONGEST else text.lstrip("0")[:LONGEST] or "0")
     return number if number <= most else None
 
 

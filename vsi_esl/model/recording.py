@@ -58,6 +58,14 @@ class Track:
     is when the switch began to write."""
     held: list[list[int]] = field(default_factory=list)
     """As `Recording.held`."""
+    member: str = ""
+    """The channel that is recorded, where it is not the leg's own: that of its member on the room's switch,
+    which is never on hold."""
+
+    @property
+    def recorded(self) -> str:
+        """The channel that is recorded."""
+        return self.member or self.leg_id
 
     @property
     def joined(self) -> int:

@@ -44,8 +44,10 @@ class Room:
     """Commands that are putting a leg into it."""
     relations: set[tuple[str, str]] = field(default_factory=set)
     """Pairs (listener, source) of member ids that the switch has been told to keep apart."""
+    strangers: set[str] = field(default_factory=set)
+    """Member ids of who is in it and no leg, and is not heard by legs with a row in the matrix."""
     deleting: bool = False
-    """room.deleted is out, and its legs are being hung up."""
+    """It is being deleted: what is in it has its last words, and nothing new begins there."""
 
     def view(self) -> RoomView:
         """`app_id` is left out when empty."""

@@ -17,11 +17,18 @@ def hears(matrix: Matrix, listener_role: str, source_role: str) -> bool:
     return row is None or (source_role != "" and source_role in row)
 
 
-def forbidden(matrix: Matrix, legs: Iterable[Leg]) -> set[tuple[str, str]]:
-    """The pairs (listener, source) of conference member ids between which nothing may be heard."""
+def forbidden(matrix: Matrix, legs: Iterable[Leg], strangers: Iterable[str] = ()) -> set[tuple[str, str]]:
+    """The pairs (listener, source) of conference member ids between which nothing may be heard. `strangers`
+    are sources that no row can name."""
     members = list(legs)
-    return {
-        (listener.channel.member_id, source.channel.member_id)
+    unheard = {
+        (listener.seat.member_id, stranger)
+        for listener in members
+        if listener.role and listener.role in matrix
+        for stranger in strangers
+    }
+    return unheard | {
+        (listener.seat.member_id, source.seat.member_id)
         for listener in members
         if listener.role and listener.role in matrix
         for source in members

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from ..errors import Conflict, NotFound
@@ -21,6 +22,8 @@ class Legs:
         """Those reported as ended without the switch having said so, with when (Unix seconds)."""
         self.webhooks: dict[str, Webhook] = {}
         """The webhooks of legs, each until the leg's last event has been routed."""
+        self._places: dict[str, str] = {}
+        self._on: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -39,7 +42,14 @@ class Legs:
         """A leg by id, also while it is being hung up."""
         return self._live.get(leg_id) or self._ending.get(leg_id)
 
+    def on(self, node: str) -> int:
+        """How many legs are on the switch of this name, those being hung up included."""
+        return self._on[node]
+
     def add(self, leg: Leg) -> None:
+        if leg.id not in self._places:
+            self._places[leg.id] = leg.node
+            self._on[leg.node] += 1
         self._live[leg.id] = leg
         if leg.webhook is not None:
             self.webhooks[leg.id] = leg.webhook
@@ -59,6 +69,8 @@ class Legs:
     def remove(self, leg: Leg) -> bool:
         """Forget a leg. False when it was forgotten already: of two endings only the first is reported."""
         live, ending = self._live.pop(leg.id, None), self._ending.pop(leg.id, None)
+        if (node := self._places.pop(leg.id, None)) is not None:
+            self._on[node] -= 1
         return live is not None or ending is not None
 
     def everyone(self) -> list[Leg]:
@@ -83,6 +95,13 @@ class Rooms:
         """A room by id, or NotFound in the words of get_room."""
         room = self._by_id.get(room_id)
         if room is None:
+            raise NotFound("room not found")
+        return room
+
+    def lasting(self, room_id: str) -> Room:
+        """One in which something can begin: NotFound also for one that is being deleted."""
+        room = self.get(room_id)
+        if room.deleting:
             raise NotFound("room not found")
         return room
 

@@ -1,4 +1,5 @@
-"""The log's account of the calls: one line for each VSI event, with its ids and nothing that was said.
+"""The log's account of the calls: a line of level debug for each VSI event, with its ids and nothing that was
+said; and what features tell of a call when it is over, at info.
 
 A line takes longer to write than its event to publish. So lines wait, in order, until whoever published has
 nothing more to do: a command is answered before its events are in the log.
@@ -8,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import gevent
@@ -31,19 +33,23 @@ class Journal:
     """Keeps the account of one service."""
 
     def __init__(self) -> None:
-        self._lines: deque[tuple[Context, dict[str, Any]]] = deque()
+        self._lines: deque[tuple[Context, Callable[[], Any]]] = deque()
         self._waiting = Signal()
         self._writer = gevent.spawn(self._write_on)
 
     def keep(self, event: Event, event_id: str, frame: bytes) -> None:
         """A sink of the event bus. The ids of the command that led to it are on the line as on others."""
-        if not logs.shows(logging.INFO):
+        if not logs.shows(logging.DEBUG):
             return
         line: dict[str, Any] = {"type": event.type, "event_id": event_id}
         line |= {name: value for name in _ids(type(event)) if (value := getattr(event, name))}  # type: ignore[arg-type]
         if isinstance(event, LegDisconnected):
             line["reason"] = event.cdr.get("reason")
-        self._lines.append((copy_context(), line))
+        self.tell(log.debug, "vsi event", line)
+
+    def tell(self, write: Callable[..., Any], text: str, line: dict[str, Any]) -> None:
+        """Have `write`, a method of a logger, write this line soon, behind those that wait."""
+        self._lines.append((copy_context(), partial(write, text, **line)))
         if len(self._lines) >= MAX_WAITING:
             self._write()
         else:
@@ -62,8 +68,8 @@ class Journal:
 
     def _write(self) -> None:
         while self._lines:
-            context, line = self._lines.popleft()
-            context.run(log.info, "vsi event", **line)
+            context, write = self._lines.popleft()
+            context.run(write)
 
 
 @cache

@@ -20,6 +20,8 @@ MAX_WAITING = 16 << 20
 """Characters that wait for somebody to read them."""
 BLOCK = 64 << 10
 """About so many characters go out in one write."""
+GATHER_S = 0.02
+"""How long lines are gathered: a thread woken for each one takes the interpreter from the event loop."""
 CLOSE_S = 2.0
 AGAIN_S = 0.05
 """Between two attempts where the other end has made the descriptor non-blocking."""
@@ -90,6 +92,8 @@ class Behind:
                     break
                 block.append(line)
                 size += len(line)
+                if len(block) == 1 and self._open:
+                    _sleep(GATHER_S)
             try:
                 self._put("".join(block).encode("utf-8", "backslashreplace"))
             except OSError:  # nobody will read any more

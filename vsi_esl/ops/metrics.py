@@ -10,21 +10,21 @@ from __future__ import annotations
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import prometheus_client
 from flask import Flask, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from .. import __version__
 from ..events.base import Event
 from ..events.legs import LegConnected, LegDisconnected, LegRinging
-from ..model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING, SIP_INBOUND, SIP_OUTBOUND
+from ..model.leg import CONNECTED, EARLY_MEDIA, HELD, RINGING
+from ..model.legtypes import LEG_TYPES
 from . import logs
-from .series import OTHER, by_state, gauge, gauges, total, totals
+from .series import OTHER, Spread, Spreads, by_state, counted, gauge, gauges, total, totals
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -40,7 +40,6 @@ LOOP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 LAG_BUCKETS = (0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 OUTCOMES = frozenset("ok 400 401 403 404 409 429 500 501 503".split())
-LEG_TYPES = frozenset((SIP_INBOUND, SIP_OUTBOUND))
 ENDING = "ending"
 LEG_STATES = (RINGING, EARLY_MEDIA, CONNECTED, HELD, ENDING)
 STRAY_OUTCOMES = ("adopted", "ended", "gone")
@@ -74,13 +73,17 @@ class Webhooks(Protocol):
     def pending(self) -> int: ...
     @property
     def oldest_age(self) -> float: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def forgotten(self) -> int: ...
 
 
 class Metrics:
     """The series of one service. Label values are ours: what clients send never becomes one.
 
-    There are few of them, so the series that are counted most are found by a cache of ours; the library's own
-    look-up takes a lock and makes the values to text.
+    What is counted with each command and each event is `series.Spread`, or a number: the library's own take a
+    lock for every value, and make labels to text.
     """
 
     def __init__(self) -> None:
@@ -89,37 +92,13 @@ class Metrics:
         prometheus_client.ProcessCollector(registry=self.registry)
         prometheus_client.PlatformCollector(registry=self.registry)
         prometheus_client.GCCollector(registry=self.registry)
-        self._legs = cache(
-            self.counter("voiceblender_legs", "Legs that came into a state.", "type", "state").labels
-        )
-        self._reasons = cache(
-            self.counter("voiceblender_disconnect_reasons", "Ended legs by reason.", "type", "reason").labels
-        )
-        self._answered = cache(
-            self.histogram(
-                "voiceblender_call_duration_seconds", "From answer to end.", CALL_BUCKETS, "type"
-            ).labels
-        )
-        self._total = cache(
-            self.histogram(
-                "voiceblender_call_total_duration_seconds", "From creation to end.", CALL_BUCKETS, "type"
-            ).labels
-        )
-        self._commands = cache(
-            self.counter(
-                "vsi_esl_commands", "Commands by outcome: ok or the error's code.", "command", "outcome"
-            ).labels
-        )
-        self._seconds = cache(
-            self.histogram(
-                "vsi_esl_command_seconds", "Time taken by commands.", COMMAND_BUCKETS, "command"
-            ).labels
-        )
-        self._lag = self.histogram(
-            "vsi_esl_switch_event_lag_seconds",
-            "Age of switch events when they are handled, by both clocks; the switch's steps in 20 ms.",
-            LAG_BUCKETS,
-        )
+        self._legs: Tally[tuple[str, str]] = Tally()
+        self._reasons: Tally[tuple[str, str]] = Tally()
+        self._answered = Spreads(CALL_BUCKETS)
+        self._total = Spreads(CALL_BUCKETS)
+        self._commands: Tally[tuple[str, str]] = Tally()
+        self._seconds = Spreads(COMMAND_BUCKETS)
+        self._lag = Spread(LAG_BUCKETS)
         self._loop_lag = self.histogram(
             "vsi_esl_loop_lag_seconds",
             "How late the event loop came to what was due, looked at 40 times a second.",
@@ -134,6 +113,7 @@ class Metrics:
             self.strays.labels(outcome)
         self._types: dict[str, str] = {}
         self._more: list[Callable[[], Iterator[Metric]]] = []
+        self.registry.register(self)
 
     def watch(
         self,
@@ -151,20 +131,20 @@ class Metrics:
     def observe(self, event: Event, event_id: str, frame: bytes) -> None:
         """A sink of the event bus."""
         if isinstance(event, LegRinging):
-            kind = SIP_INBOUND if event.uri is None else SIP_OUTBOUND
+            kind = _leg_type(event.leg_type)
             self._types[event.leg_id] = kind
-            self._legs(kind, RINGING).inc()
+            self._legs[kind, RINGING] += 1
         elif isinstance(event, LegConnected):
             kind = _leg_type(event.leg_type)
             self._types[event.leg_id] = kind
-            self._legs(kind, CONNECTED).inc()
+            self._legs[kind, CONNECTED] += 1
         elif isinstance(event, LegDisconnected):
             self._ended(self._types.pop(event.leg_id, UNKNOWN), event.cdr)
 
     def command(self, name: str, outcome: str, seconds: float) -> None:
         """A command of the protocol, or UNKNOWN, was answered: `outcome` is ok or the error code."""
-        self._commands(name, outcome if outcome in OUTCOMES else OTHER).inc()
-        self._seconds(name).observe(seconds)
+        self._commands[name, outcome if outcome in OUTCOMES else OTHER] += 1
+        self._seconds[name].observe(seconds)
 
     def switch_event(self, event: dict[str, Any]) -> None:
         """An event of the switch is about to be handled."""
@@ -176,16 +156,39 @@ class Metrics:
         """The event loop came so late to what was due."""
         self._loop_lag.observe(seconds)
 
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is collected at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """What is counted with each command and each event."""
+        text = "Legs that came into a state."
+        yield counted("voiceblender_legs", text, ("type", "state"), self._legs)
+        text = "Ended legs by reason."
+        yield counted("voiceblender_disconnect_reasons", text, ("type", "reason"), self._reasons)
+        yield self._answered.family("voiceblender_call_duration_seconds", "From answer to end.", "type")
+        text = "From creation to end."
+        yield self._total.family("voiceblender_call_total_duration_seconds", text, "type")
+        text = "Commands by outcome: ok or the error's code."
+        yield counted("vsi_esl_commands", text, ("command", "outcome"), self._commands)
+        yield self._seconds.family("vsi_esl_command_seconds", "Time taken by commands.", "command")
+        lag = HistogramMetricFamily(
+            "vsi_esl_switch_event_lag_seconds",
+            "Age of switch events when they are handled, by both clocks; the switch's steps in 20 ms.",
+        )
+        self._lag.add_to(lag)
+        yield lag
+
     def render(self) -> tuple[bytes, str]:
         """All series in the Prometheus text format, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def _ended(self, kind: str, cdr: Mapping[str, Any]) -> None:
-        self._legs(kind, "disconnected").inc()
-        self._reasons(kind, known_reason(cdr.get("reason"))).inc()
-        for histogram, member in ((self._answered, "duration_answered"), (self._total, "duration_total")):
+        self._legs[kind, "disconnected"] += 1
+        self._reasons[kind, known_reason(cdr.get("reason"))] += 1
+        for spreads, member in ((self._answered, "duration_answered"), (self._total, "duration_total")):
             if (seconds := cdr.get(member, 0.0)) > 0:
-                histogram(kind).observe(seconds)
+                spreads[kind].observe(seconds)
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
         """A counter of a feature, under this name."""
@@ -236,12 +239,17 @@ class ServiceCollector:
         yield from self._switch()
         yield from self._work()
         yield from self._events()
+        yield from self._storage()
         for collect in self._more:
             yield from collect()
         yield _survived()
         yield total("vsi_esl_log_lines_lost", "Log lines that nobody took in time.", logs.lines_lost())
         if self._webhooks is not None:
             yield from _of_webhooks(self._webhooks)
+            limits = self._ctx.config.webhooks
+            most = "Most events that may wait; more are dropped."
+            yield gauge("vsi_esl_webhook_pending_limit", most, limits.max_pending)
+            yield gauge("vsi_esl_webhook_bytes_limit", "Most bytes of the outbox.", limits.max_bytes)
 
     def _calls(self) -> Iterator[Metric]:
         ctx = self._ctx
@@ -270,6 +278,14 @@ class ServiceCollector:
 
         up = "Connected to the switch, its calls re-adopted."
         yield gauges("vsi_esl_switch_up", up, each(lambda node: node.ready))
+        legs = "Legs on the switch, those being hung up included."
+        yield gauges("vsi_esl_switch_legs", legs, each(lambda node: ctx.legs.on(node.name)))
+        most = "Most legs that it is to have; 0 for no limit."
+        yield gauges("vsi_esl_switch_capacity", most, each(lambda node: node.share.capacity))
+        if any(node.share.tether for node in nodes):
+            yield from ctx.tethers.series()
+        drained = "No new calls are made on it, but for rooms that it has."
+        yield gauges("vsi_esl_switch_draining", drained, each(lambda node: node.draining))
         again = "Attempts to connect again."
         yield totals("vsi_esl_switch_reconnects", again, each(lambda node: node.reconnects))
         stalls = "Times the switch stood still."
@@ -307,6 +323,16 @@ class ServiceCollector:
         slowest = "Events queued for the slowest VSI client."
         yield gauge("vsi_esl_vsi_queue_longest", slowest, bus.longest_queue)
 
+    def _storage(self) -> Iterator[Metric]:
+        ctx = self._ctx
+        failing = "The disk does not take what is to outlive the process; commands are refused."
+        yield gauge("vsi_esl_state_failing", failing, int(bool(ctx.state.error)))
+        history = ctx.history
+        yield gauge("vsi_esl_replay_failing", "The disk takes no events for ?since=.", int(history.failing))
+        yield gauge("vsi_esl_replay_waiting", "Events for ?since= not on disk yet.", history.waiting)
+        lost = "Events for ?since= that never came to disk: too many waited."
+        yield total("vsi_esl_replay_lost", lost, history.lost)
+
 
 def _survived() -> Metric:
     family = CounterMetricFamily(
@@ -333,6 +359,9 @@ def _of_webhooks(webhooks: Webhooks) -> Iterator[Metric]:
     yield gauge("vsi_esl_webhook_pending", "Events not yet delivered.", webhooks.pending)
     oldest = "Age of the oldest event not yet delivered."
     yield gauge("vsi_esl_webhook_oldest_seconds", oldest, webhooks.oldest_age)
+    yield gauge("vsi_esl_webhook_bytes", "What the outbox holds.", webhooks.bytes)
+    forgotten = "Dead letters that had to make room for newer ones."
+    yield total("vsi_esl_webhook_dead_letters_forgotten", forgotten, webhooks.forgotten)
 
 
 def register(

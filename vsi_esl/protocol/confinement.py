@@ -8,7 +8,7 @@ same point. What an id names is known from the type of its field.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema
@@ -72,11 +72,22 @@ def allowed(ctx: Context, access: Access, kind: type[Id], value: str) -> bool:
     return any(map(access.allows_app, OWNERS[kind](ctx, value)))
 
 
+def check_named(ctx: Context, access: Access, schema: Schema, given: Mapping[str, Any]) -> None:
+    """What a confined token names that need not exist: Forbidden for an app_id that is not the token's,
+    NotFound for a room of others that would be joined."""
+    for member, value in given.items():
+        field = schema.fields[member]
+        if isinstance(field, AppId) and not access.allows_app(value):
+            raise Forbidden(f"the token is confined to the app_id {access.pattern}")
+        if isinstance(field, RoomToJoin) and not all(map(access.allows_app, app_ids_of_room(ctx, value))):
+            raise NotFound("room not found")
+
+
 class Confinement:
     """One command of a confined token. Forbidden for one that is about everything."""
 
     def __init__(self, ctx: Context, access: Access, command: Command) -> None:
-        self._ctx, self._access = ctx, access
+        self._ctx, self._access, self._schema = ctx, access, command.schema
         self._fields = command.schema.fields if command.schema is not None else {}
         self._filtered = command.schema is None
         if self._filtered and not _of_apps(command.reply):
@@ -84,18 +95,13 @@ class Confinement:
         self._replaced: dict[str, str] = {}
 
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as the handler is to get them. Forbidden for an app_id that is not the token's,
-        NotFound for a room of others that would be joined."""
+        """The arguments as the handler is to get them. Raises as `check_named`."""
+        if self._schema is not None:
+            check_named(self._ctx, self._access, self._schema, given)
         return {member: self._seen(member, value) for member, value in given.items()}
 
     def _seen(self, member: str, value: Any) -> Any:
         field = self._fields[member]
-        if isinstance(field, AppId) and not self._access.allows_app(value):
-            raise Forbidden(f"the token is confined to the app_id {self._access.pattern}")
-        if isinstance(field, RoomToJoin) and not all(
-            map(self._access.allows_app, app_ids_of_room(self._ctx, value))
-        ):
-            raise NotFound("room not found")
         if not isinstance(field, Id) or not value:
             return value
         if allowed(self._ctx, self._access, type(field), value):

@@ -19,7 +19,7 @@ from .schemas import MAX_ID_LENGTH, NEEDED, Label, Text
 class Id(Text):
     """The id of something that exists. Opaque; nothing that exists has a longer one than may be given.
 
-    Always needed: empty, it names nothing, which the command answers in its own words.
+    Needed, unless it is said not to be: empty, it names nothing, which the command answers in its own words.
     """
 
     noun: ClassVar[str] = ""
@@ -31,8 +31,8 @@ class Id(Text):
     part: ClassVar[bool] = False
     """It is a part of something else, which is named along with it."""
 
-    def __init__(self, *, metadata: dict[str, Any] | None = None, **more: Any) -> None:
-        said = {"description": f"The {self.noun}.", **(metadata or {}), NEEDED: True}
+    def __init__(self, *, metadata: dict[str, Any] | None = None, needed: bool = True, **more: Any) -> None:
+        said = {"description": f"The {self.noun}.", **(metadata or {}), NEEDED: needed}
         super().__init__(limit=MAX_ID_LENGTH, metadata=said, **more)
 
     @property
@@ -108,6 +108,8 @@ def _refuse_ids(schema: Schema) -> None:
         inner = field.inner if isinstance(field, fields.List) else field
         if isinstance(inner, fields.Nested):
             _refuse_ids(inner.schema)
+        elif isinstance(field, TheirId):
+            continue
         elif _is_called_an_id(name, field) or is_typed(field):
             raise ValueError(f"{name}, further in, is an id that names nothing that is known")
 

@@ -22,8 +22,7 @@ import structlog
 from ..access.tokens import OPEN, Access, Scope
 from ..errors import Invalid, NotSupported, VsiError
 from ..ops import logs
-from . import confinement, ids, replies, schemas
-from .names import COMMANDS, CONNECTION_COMMANDS
+from . import confinement, ids, names, replies, schemas
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +51,9 @@ class Rest:
 
     `path` is below /v1, its parameters are named as members of the payload. The rest of the payload is the
     body; `names` says which members are called otherwise there: {name in the body: name in the payload}.
+    With `within` the body is this one member of the payload. `group` is that of the REST document, when it is
+    not that of what the command names. `takes` is for a GET that takes away what it answers: no token that
+    only reads may send it.
     """
 
     method: str
@@ -59,6 +61,9 @@ class Rest:
     status: int = 200
     body: Body = Body.NONE
     names: Mapping[str, str] = field(default_factory=dict)
+    within: str = ""
+    group: str = ""
+    takes: bool = False
 
     @property
     def parameters(self) -> list[str]:
@@ -93,9 +98,15 @@ class Command:
         return found
 
     @property
+    def version(self) -> str:
+        """The version of the protocol that it came with."""
+        return names.version_of(self.name)
+
+    @property
     def scope(self) -> Scope:
         """What a token needs: whatever is not read is controlled."""
-        return Scope.READ if self.rest is not None and self.rest.method == "GET" else Scope.CONTROL
+        reads = self.rest is not None and self.rest.method == "GET" and not self.rest.takes
+        return Scope.READ if reads else Scope.CONTROL
 
 
 _commands: dict[str, Command] = {}
@@ -128,7 +139,7 @@ def register(
 ) -> None:
     """What `command` does. `about` is a sentence, and behind an empty line more; `reply` the type of the
     answer, when the handler's annotation is not it."""
-    if name not in COMMANDS:
+    if not names.is_command(name):
         raise ValueError(f"{name!r} is no command of the protocol")
     if name in _commands:
         raise ValueError(f"{name!r} is registered twice")
@@ -164,9 +175,10 @@ def load_commands() -> Mapping[str, Command]:
 
 
 def pending() -> list[str]:
-    """The commands of the protocol that nobody has registered, in its order."""
+    """The commands of all versions of the protocol that nobody has registered, in its order."""
+    known = names.known_commands()
     registered = load_commands()
-    return [name for name in COMMANDS if name not in registered and name not in CONNECTION_COMMANDS]
+    return [name for name in known if name not in registered and name not in names.CONNECTION_COMMANDS]
 
 
 def log_lines(name: str, request_id: str | None, payload: Any) -> AbstractContextManager[None]:
@@ -176,12 +188,13 @@ def log_lines(name: str, request_id: str | None, payload: Any) -> AbstractContex
     return logs.bind(guard=payload, **{**named, "command": name, "request_id": request_id})
 
 
-def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN) -> Any:
-    """Run a command and return its data, and count it. Raises VsiError, whatever was wrong with it."""
+def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN, *, forwarded: bool = False) -> Any:
+    """Run a command and return its data, and count it. Raises VsiError, whatever was wrong with it. One that
+    another service has `forwarded` is done here."""
     started = time.perf_counter()
     outcome = "500"
     try:
-        data = _run(ctx, name, payload, access)
+        data = _run(ctx, name, payload, access, forwarded)
         outcome = "ok"
         return data
     except VsiError as error:
@@ -189,19 +202,28 @@ def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN) -> An
         raise
     finally:
         seconds = time.perf_counter() - started
-        ctx.metrics.command(name if name in COMMANDS else UNKNOWN, outcome, seconds)
+        ctx.metrics.command(name if names.is_command(name) else UNKNOWN, outcome, seconds)
         if logs.shows(logging.DEBUG):
             log.debug("command done", code=outcome, ms=round(seconds * 1000, 2))
 
 
-def _run(ctx: Context, name: str, payload: Any, access: Access) -> Any:
+def _run(ctx: Context, name: str, payload: Any, access: Access, forwarded: bool) -> Any:
     entry = _commands.get(name)
     if entry is None:
-        if name in COMMANDS and name not in CONNECTION_COMMANDS:
-            raise NotSupported(f"{name} is not implemented by this server yet")
+        if names.is_command(name) and name not in names.CONNECTION_COMMANDS:
+            raise NotSupported(f"{name} is not implemented by this server")
         raise Invalid(f"unknown command: {name}")
     access.require(entry.scope)
     arguments = schemas.load(entry.schema, payload) if entry.schema is not None else {}
+    if ctx.elsewhere is not None and not forwarded:
+        answered = ctx.elsewhere.run(entry, payload, arguments, access)
+        if answered is not None:
+            return answered.data
+    return done_here(ctx, entry, arguments, access)
+
+
+def done_here(ctx: Context, entry: Command, arguments: dict[str, Any], access: Access) -> Any:
+    """What the command's handler answers to this client. Raises VsiError."""
     if not access.confined:
         return entry.handler(ctx, **arguments)
     confined = confinement.Confinement(ctx, access, entry)

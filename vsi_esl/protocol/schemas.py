@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, cast
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 
 from ..errors import Invalid
 from .limits import Choice, Range
@@ -38,8 +38,25 @@ class Payload(Schema):
     @cached_property
     def spellings(self) -> dict[str, str]:
         """The members as they are spelled, by their names in lower case."""
-        spelled = [field.data_key or name for name, field in self.fields.items()]
-        return {name.lower(): name for name in spelled}
+        return {key.lower(): key for key, _, _ in self._members}
+
+    @cached_property
+    def _members(self) -> list[tuple[str, str, fields.Field[Any]]]:
+        """Each member as it is spelled, as the handler calls it, and its field."""
+        return [(field.data_key or name, name, field) for name, field in self.fields.items()]
+
+    def arguments(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        """What `load` makes of these members: the schemas have no rules beyond those of their fields, and
+        `load` looks for some. ValidationError with the first problem, by the order of the fields."""
+        found: dict[str, Any] = {}
+        for key, name, field in self._members:
+            try:
+                value = field.deserialize(members.get(key, missing), key, members)
+            except ValidationError as error:
+                raise ValidationError({key: error.messages}) from None
+            if value is not missing:
+                found[name] = value
+        return found
 
 
 NEEDED = "x-needed"
@@ -283,8 +300,7 @@ def load(schema: Payload, payload: Any) -> dict[str, Any]:
     if not isinstance(payload, Mapping):
         raise Invalid("invalid payload: must be an object")
     try:
-        arguments: dict[str, Any] = schema.load(_known_members(schema, payload))
-        return arguments
+        return schema.arguments(_known_members(schema, payload))
     except ValidationError as error:
         raise Invalid(f"invalid payload: {_first_problem(error.messages)}") from None
 

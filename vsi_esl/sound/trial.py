@@ -17,8 +17,8 @@ LENGTH_S = 0.2
 ENOUGH_MS = 100
 PATIENCE_S = 3.0
 POLL_S = 0.02
-HINT = "give the switch and the service a common group: see Files in README.md"
-FOLDER_HINT = "move it, or give it to the service with mode 2770: see Files in README.md"
+HINT = "give the switch and the service a common group: see docs/deploy.md"
+FOLDER_HINT = "move it, or give it to the service with mode 2770: see docs/deploy.md"
 
 
 def attempt(

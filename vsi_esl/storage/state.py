@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,10 @@ from ..model.channel import DEFAULT_NODE
 from ..model.leg import Leg, Webhook
 from ..model.room import Room
 from .database import ExclusiveLock, StateError, open_database
-from .tables import FACTS, Row, Tables
+from .tables import FACTS, Row, Tables, Watch
 from .thread import StorageThread
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 SCHEMA = """
 CREATE TABLE rooms (
@@ -51,6 +52,11 @@ ALTER TABLE rooms ADD COLUMN node TEXT NOT NULL DEFAULT '';
 ALTER TABLE legs ADD COLUMN node TEXT NOT NULL DEFAULT 'default';
 """
 """As `model.channel.DEFAULT_NODE`: before there were names, there was one switch."""
+BESIDE = """
+ALTER TABLE legs ADD COLUMN beside TEXT NOT NULL DEFAULT '';
+"""
+NODE = {"rooms": 7, "legs": 11}
+"""In which column of these tables the switch's name is."""
 KEYS = {"rooms": ("id",), "legs": ("id",), "items": ("kind", "id"), FACTS: ("name",)}
 
 
@@ -77,6 +83,8 @@ class LegRecord:
     ending: str = ""
     end: LegEnd | None = None
     node: str = DEFAULT_NODE
+    beside: dict[str, Any] | None = None
+    """What a feature keeps of it (`StateStore.keep_beside`)."""
 
 
 class StateStore:
@@ -89,8 +97,10 @@ class StateStore:
 
     def __init__(self, path: str, thread: StorageThread) -> None:
         self._lock = ExclusiveLock(path, "state database")
-        schema = SCHEMA + ITEMS + ENDS + NODES
-        older = {2: ITEMS + ENDS + NODES, 3: ENDS + NODES, 4: NODES}
+        steps = (ITEMS, ENDS, NODES, BESIDE)
+        schema = "".join((SCHEMA, *steps))
+        older = {version: "".join(steps[version - 2 :]) for version in range(2, SCHEMA_VERSION)}
+        self._beside: Callable[[str], object | None] = lambda leg_id: None
         try:
             self._db = open_database(path, "state database", SCHEMA_VERSION, schema, older=older)
             try:
@@ -121,6 +131,22 @@ class StateStore:
     def error(self) -> str:
         """Why the disk does not take what is to be written; empty when all is well."""
         return self._tables.error
+
+    def follow(self, watch: Watch) -> None:
+        """Have `watch` told of each change: the table, the key, and the row or None."""
+        self._tables.watch = watch
+
+    def everything(self) -> Iterator[tuple[str, Row, Row]]:
+        """Table, key and row of all that is remembered."""
+        return self._tables.everything()
+
+    def replace(self, gone: Iterable[tuple[str, Row]], come: Iterable[tuple[str, Row]]) -> None:
+        """Have rows of another service in place of ours, see `Tables.replace`."""
+        self._tables.replace(gone, come)
+
+    def showing(self, only: Set[tuple[str, Row]]) -> AbstractContextManager[None]:
+        """Meanwhile this greenlet reads these only, by table and key: what is restored then is these."""
+        return self._tables.showing(only)
 
     def save_item(self, kind: str, id: str, body: object, *, needed: bool = False) -> None:
         """Remember a playback, recording or bridge, whole: a dataclass, or what JSON has."""
@@ -161,15 +187,27 @@ class StateStore:
             for id, conference, rate, app_id, url, secret, matrix, node in self._tables.rows("rooms")
         ]
 
+    def keep_beside(self, what: Callable[[str], object | None]) -> None:
+        """Have a feature's part of each leg kept in the leg's own row, whenever that is saved: one write, not
+        two. `what` has it by the leg's id: a dataclass or what JSON has, or None."""
+        self._beside = what
+
     def save_legs(self, legs: Iterable[Leg], *, needed: bool = False) -> None:
         """Remember these legs."""
         for leg in legs:
-            self._tables.put("legs", *_row(leg), needed=needed)
+            self._tables.put("legs", *self._row(leg), needed=needed)
 
     def save_end(self, leg: Leg, end: LegEnd) -> None:
         """Remember what the last event of a leg will say."""
         last = json.dumps({"cdr": end.cdr, "quality": end.quality})
-        self._tables.put("legs", *_row(leg, last))
+        self._tables.put("legs", *self._row(leg, last))
+
+    def _row(self, leg: Leg, last: str = "") -> Row:
+        hook = leg.webhook or Webhook("")
+        head = (leg.id, leg.type, leg.app_id, leg.room_id, leg.created_at, leg.answered_at, leg.state)
+        beside = self._beside(leg.id)
+        kept = orjson.dumps(beside).decode() if beside is not None else ""
+        return (*head, hook.url, hook.secret, leg.ending, last, leg.node, kept)
 
     def forget_leg(self, leg_id: str) -> None:
         self._tables.delete("legs", leg_id)
@@ -177,6 +215,11 @@ class StateStore:
     def legs(self) -> dict[str, LegRecord]:
         """The legs clients were told of and not yet told the end of."""
         return {row[0]: _record(row) for row in self._tables.rows("legs")}
+
+    def node_of_leg(self, leg_id: str) -> str:
+        """The switch of a leg that is remembered; empty for none."""
+        row = self._tables.get("legs", leg_id)
+        return str(row[NODE["legs"]]) if row else ""
 
     def fact(self, name: str) -> str | None:
         """A remembered value, such as the switch's Core-UUID."""
@@ -187,17 +230,12 @@ class StateStore:
         self._tables.put(FACTS, name, value)
 
 
-def _row(leg: Leg, last: str = "") -> tuple[Any, ...]:
-    hook = leg.webhook or Webhook("")
-    head = (leg.id, leg.type, leg.app_id, leg.room_id, leg.created_at, leg.answered_at, leg.state)
-    return (*head, hook.url, hook.secret, leg.ending, last, leg.node)
-
-
 def _record(row: Row) -> LegRecord:
-    id, type, app_id, room_id, created_at, answered_at, state, url, secret, ending, last, node = row
+    id, type, app_id, room_id, created_at, answered_at, state, url, secret, ending, last, node, kept = row
     hook = Webhook(url, secret) if url else None
     head = (id, type, app_id, room_id, created_at, answered_at, state, hook)
-    return LegRecord(*head, ending=ending, end=_end(last), node=node)
+    beside = orjson.loads(kept) if kept else None
+    return LegRecord(*head, ending=ending, end=_end(last), node=node, beside=beside)
 
 
 def _end(text: str) -> LegEnd | None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import gevent
@@ -34,6 +35,7 @@ MAX_UNWRITTEN = 200_000
 """Changes in the files, when the database takes none; each has some hundred bytes."""
 
 Row: TypeAlias = "tuple[Any, ...]"
+Watch: TypeAlias = "Callable[[str, Row, Row | None], None]"
 Changes: TypeAlias = "dict[tuple[str, Row], Row | None]"
 FACTS = "facts"
 WRITTEN = "written"
@@ -60,13 +62,16 @@ class Tables:
         self._changes: Changes = {}
         self._writing: Changes = {}
         self._segments = Segments("" if path == MEMORY else f"{path}.recent")
-        defaults = {name: _defaults(db, name) for name in keys}
+        defaults = self._defaults = {name: _defaults(db, name) for name in keys}
         for number, name, of, row in self._segments.recover(_read):
             if number > self._written:
                 self._number = number
                 # written before there were as many columns
                 whole = (*row, *defaults[name][len(row) :]) if row is not None else None
                 self._apply(name, tuple(of), whole)
+        self.watch: Watch | None = None
+        """Told of each change, with table, key and row (None: deleted). Must not wait."""
+        self._only: tuple[object, Set[tuple[str, Row]]] | None = None
         self._turn = BoundedSemaphore(1)
         self._work = Signal()
         if self._changes:
@@ -76,7 +81,36 @@ class Tables:
         self._writer = gevent.spawn(self._write_on)
 
     def rows(self, table: str) -> list[Row]:
-        return list(self._rows[table].values())
+        rows = self._rows[table]
+        if self._only is not None and self._only[0] is gevent.getcurrent():
+            return [row for key, row in rows.items() if (table, key) in self._only[1]]
+        return list(rows.values())
+
+    def everything(self) -> Iterator[tuple[str, Row, Row]]:
+        """Table, key and row of all."""
+        for table, rows in self._rows.items():
+            for key, row in list(rows.items()):
+                yield table, key, row
+
+    @contextmanager
+    def showing(self, only: Set[tuple[str, Row]]) -> Iterator[None]:
+        """Meanwhile `rows` has these for the calling greenlet, by table and key."""
+        self._only = gevent.getcurrent(), only
+        try:
+            yield
+        finally:
+            self._only = None
+
+    def replace(self, gone: Iterable[tuple[str, Row]], come: Iterable[tuple[str, Row]]) -> None:
+        """Have these rows, by table, in place of those, by table and key. The watch is not told: they are
+        another's changes, whose version may have more columns or fewer."""
+        for table, key in gone:
+            if key in self._rows[table]:
+                self._change(table, key, None, False, told=False)
+        for table, row in come:
+            defaults = self._defaults[table]
+            whole = (*row, *defaults[len(row) :])[: len(defaults)]
+            self._change(table, whole[: len(self._keys[table])], whole, False, told=False)
 
     def get(self, table: str, *key: Any) -> Row | None:
         return self._rows[table].get(key)
@@ -109,7 +143,7 @@ class Tables:
         self._thread.run(self._db.close)
         self._segments.close(0)
 
-    def _change(self, table: str, key: Row, row: Row | None, needed: bool) -> None:
+    def _change(self, table: str, key: Row, row: Row | None, needed: bool, told: bool = True) -> None:
         number = self._number + 1
         try:
             if number - self._written > MAX_UNWRITTEN:
@@ -122,6 +156,8 @@ class Tables:
         self._number = number
         self._apply(table, key, row)
         self._work.set()
+        if told and self.watch is not None:
+            self.watch(table, key, row)
 
     def _apply(self, table: str, key: Row, row: Row | None) -> None:
         if row is None:

@@ -44,6 +44,19 @@ def translated() -> list[str]:
     return list(_translators)
 
 
+UNHEARD = frozenset(
+    "conference-create conference-destroy floor-change video-floor-change mute-member unmute-member"
+    " deaf-member undeaf-member dtmf-member hold-member unhold-member kick-member play-file play-file-member"
+    " play-file-member-done start-recording stop-recording volume-in-member volume-out-member".split()
+)
+"""Actions of conference::maintenance that follow from what we did ourselves, or that nobody here needs."""
+
+
+def unheard() -> frozenset[str]:
+    """The actions of conferences that the switch need not tell: those of `UNHEARD` without a translator."""
+    return UNHEARD - _of_conferences.keys()
+
+
 def translate(ctx: Context, node: Node, event: SwitchEvent) -> None:
     """Hand an event of this switch to its translator; an event without one means nothing to us."""
     name = event.get("Event-Name")
@@ -65,6 +78,6 @@ def text_of(event: SwitchEvent, header: str) -> str:
     """A header's text; empty when absent. A caller's text that looks like an array of the switch's comes
     as one, and is put together again."""
     value = event.get(header, "")
-    if isinstance(value, list):
-        return "ARRAY::" + "|:".join(map(str, value))
-    return value if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return value
+    return "ARRAY::" + "|:".join(map(str, value)) if isinstance(value, list) else ""

@@ -9,6 +9,7 @@ import structlog
 from ..errors import VsiError
 from ..events.text import DtmfReceived
 from ..model.leg import CONNECTED, Leg
+from ..model.legtypes import may
 from ..work import clock
 from . import SwitchEvent, on_event, text_of
 
@@ -24,12 +25,14 @@ DIGITS = frozenset("0123456789*#ABCD")
 
 @on_event("DTMF")
 def dtmf(ctx: Context, node: Node, event: SwitchEvent) -> None:
-    """A digit from the peer. On an inbound leg it counts only after the answer."""
+    """A digit from the peer, by RTP, INFO or its tone. On an inbound leg it counts only after the answer."""
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     digit = text_of(event, "DTMF-Digit").upper()
     if leg is None or leg.ending or digit not in DIGITS:
         return
     if leg.inbound and leg.state != CONNECTED:
+        return
+    if not leg.presses.is_new(digit, text_of(event, "DTMF-Source"), clock.now()):
         return
     leg.dtmf_seq += 1
     remember_count(ctx, leg, "dtmf_seq")
@@ -39,7 +42,7 @@ def dtmf(ctx: Context, node: Node, event: SwitchEvent) -> None:
     if room is None:
         return
     for other in room.legs.values():
-        if other is not leg and other.accept_dtmf and other.has_media:
+        if other is not leg and other.accept_dtmf and other.has_media and may(other.type, "send_leg_dtmf"):
             ctx.workers.submit(other.id, _pass_on, ctx, other, digit)
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..calls import endings, internal, lifecycle
 from ..model.leg import CONNECTED, Leg
+from ..model.legtypes import WEBRTC, WHATSAPP_IN, WHATSAPP_OUT
 from ..switch.actions.calls import hangup_cause
 from ..work import clock
-from . import SwitchEvent, on_event, text_of
+from . import SwitchEvent, on_event, tethers, text_of
+from .legs import learn_ringing
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -33,6 +35,8 @@ SIP_REASONS = {
 """Final status of an outbound INVITE -> reason; other codes from 400 up are `sip_<code>`."""
 
 CANCELLED = "ORIGINATOR_CANCEL"
+BROWSER_GONE = ("MEDIA_TIMEOUT", "DESTINATION_OUT_OF_ORDER", "RECOVERY_ON_TIMER_EXPIRE")
+"""Nothing came of it any more; its DTLS was not that of its offer; the connection to mod_verto is gone."""
 PTIME_MS = 20.0
 
 
@@ -42,15 +46,18 @@ def channel_hangup_complete(ctx: Context, node: Node, event: SwitchEvent) -> Non
     if leg is None:
         channel = event.get("Unique-ID", "")
         internal.ended(node, channel)
+        tethers.ended(ctx, channel)
         endings.confirmed(ctx, channel)
         ctx.moments.channel_ended(ctx, channel)
         return
     ended_at = node.clock.time_of(event, "Caller-Channel-Hangup-Time") or clock.now()
     if _cancelled(leg, event):
         leg.answered_at = 0.0  # its answer never reached the caller
+    learn_ringing(node, leg, event)
+    leg.hangup_cause, leg.sip_status = text_of(event, "Hangup-Cause")[:64], sip_status(event)
     ours = leg.ending and not leg.outrun and text_of(event, "Hangup-Cause") == hangup_cause(leg.ending)
     why = leg.ending if ours else reason(leg, event)
-    lifecycle.disconnected(ctx, leg, why, ended_at, quality(event))
+    lifecycle.disconnected(ctx, leg, why, ended_at, quality(event) if leg.kind.plain else None)
 
 
 def _cancelled(leg: Leg, event: SwitchEvent) -> bool:
@@ -67,18 +74,46 @@ def reason(leg: Leg, event: SwitchEvent) -> str:
     """
     cause = text_of(event, "Hangup-Cause")
     disposition = text_of(event, "variable_sip_hangup_disposition")
+    if leg.type == WEBRTC:
+        return "ice_failure" if cause in BROWSER_GONE else "api_hangup"
     if cause == "MEDIA_TIMEOUT":
-        return "rtp_timeout"
+        return "ice_disconnected" if leg.type == WHATSAPP_IN else "rtp_timeout"
+    if leg.peer_is_ours:
+        return "api_hangup"  # its peer's end is ours to see; the switch ends it for an operator
+    if cause == "DESTINATION_OUT_OF_ORDER" and leg.kind.whatsapp and disposition == "send_bye":
+        return "ice_failed"  # DTLS: not with the certificate of the description
     if _cancelled(leg, event):
         return "caller_cancel"
+    if leg.inbound and cause == "NORMAL_UNSPECIFIED" and not (disposition or _status(event)):
+        return "connect_failed"  # no ACK to our 200
     if leg.state == CONNECTED:
-        if disposition == "" and text_of(event, "variable_sip_term_status") == "200":
+        if disposition == "" and _status(event) == "200":
             return "session_expired"
         # an operator's hangup at the switch has no VSI reason of its own
         return "api_hangup" if disposition == "send_bye" else "remote_bye"
+    if leg.inbound and disposition == "recv_bye":
+        return "remote_bye"  # answered, for the caller; not for us, who waited for its media
     if leg.inbound:
         return "connect_failed" if cause == "INCOMPATIBLE_DESTINATION" else "api_hangup"
+    if leg.type == WHATSAPP_OUT:
+        # answered, but not with opus over DTLS; of all else the protocol tells no more
+        refused = cause == "INCOMPATIBLE_DESTINATION" and disposition == "send_bye"
+        return "bad_answer" if refused else "invite_failed"
     return _outbound_failure(cause, disposition, event)
+
+
+def _status(event: SwitchEvent) -> str:
+    """The final status of the INVITE, or of what ended the call."""
+    return text_of(event, "variable_sip_term_status")
+
+
+def sip_status(event: SwitchEvent) -> int:
+    """The final status of the call, wherever the switch tells it; 0 for none, and for codes of its own."""
+    specific = text_of(event, "variable_proto_specific_hangup_cause").removeprefix("sip:")
+    for text in (_status(event), text_of(event, "variable_sip_invite_failure_status"), specific):
+        if len(text) == 3 and text.isascii() and text.isdigit() and "200" <= text <= "699":
+            return int(text)
+    return 0
 
 
 def _outbound_failure(cause: str, disposition: str, event: SwitchEvent) -> str:
@@ -91,7 +126,7 @@ def _outbound_failure(cause: str, disposition: str, event: SwitchEvent) -> str:
         return f"sip_{specific[:3]}"  # a redirect, which is never followed
     if disposition == "send_cancel" and cause != "NORMAL_UNSPECIFIED":
         return "ring_timeout" if cause == "NO_ANSWER" else "api_hangup"
-    status = text_of(event, "variable_sip_term_status")
+    status = _status(event)
     if not (status.isascii() and status.isdigit()):
         return "invite_failed"
     code = int(status[:4])

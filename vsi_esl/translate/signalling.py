@@ -1,19 +1,19 @@
-"""Hold, re-INVITE results and REFERs, from channel events and watched SIP headers."""
+"""Hold and re-INVITE results, from channel events and watched SIP headers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import structlog
 
 from ..calls import lifecycle, placement
+from ..calls.moments import Signal
 from ..errors import VsiError
-from ..events.legs import LegTransferRequested
 from ..model import codecs
 from ..model.leg import CONNECTED, Leg
 from ..work import clock
 from . import SwitchEvent, on_event, text_of
+from .legs import learn_dialog
 
 if TYPE_CHECKING:
     from ..calls.context import Context
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 CODEC_SETTLED_S = 0.2
-"""After its ACK a re-INVITE has been carried out; it takes a frame or two."""
+"""A re-INVITE has been carried out by then, and after its ACK; it takes a frame or two."""
 OWN_HOLD = ("switch_ivr_hold", "switch_ivr_unhold")
 
 
@@ -69,18 +69,39 @@ def watched_header(ctx: Context, node: Node, event: SwitchEvent) -> None:
     leg = ctx.legs.find(event.get("Unique-ID", ""))
     if leg is None or leg.ending:
         return
+    if not leg.local_tag:
+        learn_dialog(leg, event)  # neither the answer to an inbound call nor its ACK shows it yet
     message, header = text_of(event, "SIP-Message"), text_of(event, "Header-Name")
-    if message.startswith("REFER ") and header == "Refer-To":
-        _refer(ctx, leg, text_of(event, "Header-Value"), bool(event.get("variable_signal_bond")))
-    elif message.startswith("SIP/2.0 ") and header == "CSeq":
-        _response(ctx, leg, message, text_of(event, "Header-Value"))
+    value = text_of(event, "Header-Value")
+    ctx.moments.signalled(ctx, leg, Signal(message, header, value, bool(event.get("variable_signal_bond"))))
+    if not leg.local_tag:
+        learn_dialog(leg, event)
+    if message.startswith("SIP/2.0 ") and header == "CSeq":
+        number = value.partition(" ")[0]
+        if number.isascii() and number.isdigit():
+            leg.own_cseq = max(leg.own_cseq, int(number[:10]))
+        _response(ctx, leg, message, value)
     elif message.startswith("INVITE ") and header == "CSeq":
+        if not leg.inbound and leg.local_tag:
+            ctx.switch(leg).remember(leg, "local_tag")  # From and To change sides now
         leg.peer_offered = True
     elif message.startswith("ACK ") and header == "CSeq" and leg.peer_offered:
         leg.peer_offered = False
         _peer_holds(ctx, leg, _holding(event))
-        look_at = clock.now() + CODEC_SETTLED_S
-        ctx.timers.at(leg.id, "codec", look_at, ctx.workers.submit, leg.id, _look_at_codec, ctx, leg)
+        _codec_may_change(ctx, leg)
+
+
+@on_event("sofia::reinvite")
+def reinvite(ctx: Context, node: Node, event: SwitchEvent) -> None:
+    """A peer's re-INVITE, told also by a switch that shows no headers; its ACK may follow."""
+    leg = ctx.legs.find(event.get("Unique-ID", ""))
+    if leg is not None and not leg.ending:
+        _codec_may_change(ctx, leg)
+
+
+def _codec_may_change(ctx: Context, leg: Leg) -> None:
+    look_at = clock.now() + CODEC_SETTLED_S
+    ctx.timers.at(leg.id, "codec", look_at, ctx.workers.submit, leg.id, _look_at_codec, ctx, leg)
 
 
 def _look_at_codec(ctx: Context, leg: Leg) -> None:
@@ -109,22 +130,9 @@ def _response(ctx: Context, leg: Leg, message: str, cseq: str) -> None:
         ctx.node(leg).waits.fulfil("reinvite", leg.id, value=(code, phrase))
 
 
-def _refer(ctx: Context, leg: Leg, refer_to: str, held: bool) -> None:
-    """Decline: an undecided REFER leaves the peer waiting. Without the bond the switch refused it itself."""
-    target, _, parameters = refer_to.strip().strip("<>").partition("?")
-    call_id = None
-    for parameter in parameters.split("&"):
-        name, _, value = parameter.partition("=")
-        if name.lower() == "replaces":
-            call_id = unquote(value).partition(";")[0]
-    kind = "attended" if call_id else "blind"
-    if held:
-        ctx.workers.submit(leg.id, _decline, ctx, leg)
-    ctx.emit(LegTransferRequested.of(leg, kind=kind, target=target, declined=True, replaces_call_id=call_id))
-
-
-def _decline(ctx: Context, leg: Leg) -> None:
-    try:
-        ctx.switch(leg).decline_refer(leg)
-    except VsiError as error:
-        log.warning("REFER not declined", leg_id=leg.id, error=error.message)
+@on_event("sofia::gateway_add")
+@on_event("sofia::gateway_delete")
+@on_event("sofia::gateway_state")
+def gateways_changed(ctx: Context, node: Node, event: SwitchEvent) -> None:
+    """The switch has other trunks, or one of them stands otherwise."""
+    node.trunks.forget()

@@ -22,7 +22,7 @@ from . import adoption
 log = structlog.get_logger(__name__)
 
 SECOND_LOOK_S = 1.0
-"""A call or leg counts as astray when it still does after so long: the list of channels is 0.1 s behind, and
+"""A call or leg counts as astray when it still does after so long: the list of channels is behind, and
 the events of a channel that is just being made or ended are on their way."""
 PRESUMED_FOR_S = 86_400.0
 """How long a channel is not let back whose leg was reported as ended."""
@@ -61,7 +61,7 @@ def look(ctx: Context, node: Node, others: set[str] | None = None) -> set[str]:
     ]
     if legless or missing:
         gevent.sleep(SECOND_LOOK_S)
-        _take_in(ctx, node, legless)
+        adoption.take_in(ctx, node, legless)
         for leg in missing:
             _report_gone(ctx, leg)
     _forget_old(ctx)
@@ -76,18 +76,8 @@ def _legless(ctx: Context, node: Node, channels: set[str]) -> tuple[list[str], s
     # another service on the same switch has a bond of its own; callers nobody took are the dialplan's
     bond = node.bond
     ours = [channel for channel, dump in found.items() if dump.get("variable_signal_bond") == bond]
-    return [channel for channel in ours if channel not in strangers], strangers
-
-
-def _take_in(ctx: Context, node: Node, channels: list[str]) -> None:
-    members = snapshot.memberships(node) if channels else {}
-    for channel, dump in snapshot.dumps(node, channels).items():
-        if ctx.legs.find(channel) is not None or dump.get("Answer-State") == "hangup":
-            continue  # it has been noticed, or is over
-        if not endings.refuse(ctx, node, channel) and not ctx.draining:
-            log.warning("a call was up without a leg; it is one now", leg_id=channel)
-            ctx.metrics.strays.labels("adopted").inc()
-            adoption.adopt(ctx, node, dump, members.get(channel), None)
+    legs = [channel for channel in ours if channel not in strangers]
+    return [channel for channel in legs if snapshot.explains_itself(found[channel])], strangers
 
 
 def _report_gone(ctx: Context, leg: Leg) -> None:

@@ -28,3 +28,4 @@ def text(ctx: Context, node: Node, event: SwitchEvent) -> None:
     leg.rtt_seq += 1
     remember_count(ctx, leg, "rtt_seq")
     ctx.emit(RttReceived.of(leg, text=body, seq=leg.rtt_seq))
+    ctx.moments.text(ctx, leg, body)

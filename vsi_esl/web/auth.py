@@ -18,15 +18,18 @@ from ..access.tokens import OPEN, Access, Tokens
 from ..config import Config
 from ..config.loading import is_loopback
 from ..errors import Forbidden, TooMany, Unauthorized, VsiError
-from ..ops import logs
+from ..ops import privacy
+from ..protocol import pages
+from . import wshandshake
+from .forwarded import address_of, client_of, within
 
 log = structlog.get_logger(__name__)
 
 PUBLIC = frozenset(("/", "/healthz", "/readyz", "/openapi.json", "/asyncapi.json"))
 PUBLIC_FOLDER = "/docs"
 """What needs no token: it tells nothing about calls."""
-OVER_ALL = frozenset(("/metrics",))
-"""What is about all calls, and so for no token that is confined to some."""
+OVER_ALL = frozenset(("/metrics", "/switches"))
+"""What is about all calls, and what is below it: for no token that is confined to some."""
 METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 HEADERS = "Content-Type, Authorization, X-Request-Id"
 BEARER = "bearer "
@@ -44,6 +47,7 @@ class Gate:
         settings = config.access
         self._networks = settings.allowed_ips
         self._trust_proxy = settings.trust_proxy_headers
+        self._proxies = settings.trusted_proxies
         self._tokens = self._tokens.renewed(settings.tokens, settings.rate_limit)
         self._hosts = frozenset(name.lower() for name in (*settings.allowed_hosts, config.http.host))
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
@@ -68,9 +72,11 @@ class Gate:
         path = environ.get("PATH_INFO", "") if route is None else route
         if path in PUBLIC or path == PUBLIC_FOLDER or path.startswith(f"{PUBLIC_FOLDER}/"):
             return OPEN
+        if route is not None and pages.is_public(route):
+            return OPEN
         self.check_host(environ)
         access = self._token_of(environ)
-        if path in OVER_ALL and access.confined:
+        if access.confined and any(path == one or path.startswith(f"{one}/") for one in OVER_ALL):
             raise Forbidden("not for a token that is confined to an app_id")
         access.spend()
         return access
@@ -79,20 +85,23 @@ class Gate:
         """Forbidden for an address that is not on the list."""
         if not self._networks:
             return
-        try:
-            address = ipaddress.ip_address(self.sender(environ).partition("%")[0])
-        except ValueError:
-            raise Forbidden("forbidden") from None
-        address = getattr(address, "ipv4_mapped", None) or address
-        if not any(address in network for network in self._networks):
+        if not within(address_of(self.sender(environ)), self._networks):
             raise Forbidden("forbidden")
 
     def sender(self, environ: dict[str, Any]) -> str:
-        """The address that a request comes from. The leftmost X-Forwarded-For counts when proxies are
-        trusted, as in the reference server."""
+        """The address that a request comes from. With a list of trusted proxies it is who asked the first of
+        them; with `trust_proxy_headers` alone the leftmost X-Forwarded-For, as in the reference server."""
+        peer = str(environ.get("REMOTE_ADDR", ""))
+        forwarded = str(environ.get("HTTP_X_FORWARDED_FOR", ""))
+        if self._proxies:
+            return client_of(peer, forwarded, self._proxies)
         if self._trust_proxy and "HTTP_X_FORWARDED_FOR" in environ:
-            return str(environ["HTTP_X_FORWARDED_FOR"]).partition(",")[0].strip()
-        return str(environ.get("REMOTE_ADDR", ""))
+            return forwarded.partition(",")[0].strip()
+        return peer
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether it is a trusted proxy's, whose connections are those of many clients."""
+        return within(address_of(address), self._proxies)
 
     def check_host(self, environ: dict[str, Any]) -> None:
         """Forbidden, without tokens, for a name that is not known to lead here.
@@ -149,8 +158,10 @@ class Gate:
         header = environ.get("HTTP_AUTHORIZATION", "")
         token = header[len(BEARER) :].strip() if header[: len(BEARER)].lower() == BEARER else ""
         if not header and "HTTP_UPGRADE" in environ:
-            # a browser's WebSocket cannot send headers
-            token = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32).get("token", [""])[0]
+            # a browser's WebSocket cannot send headers but this one; URLs are in the logs of proxies
+            token = wshandshake.token_offered(environ)
+            if not token:
+                token = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32).get("token", [""])[0]
         if not token:
             raise Unauthorized("a bearer token is required")
         access = self._tokens.find(token)
@@ -174,7 +185,7 @@ def _reached_by_loopback(environ: dict[str, Any]) -> bool:
 def log_refusal(address: str, error: VsiError) -> None:
     """One line for what was not let in. Who asks too often is not to fill the log as well."""
     tell = log.debug if isinstance(error, TooMany) else log.info
-    tell("connection refused", address=logs.short(address), reason=error.message, code=error.code)
+    tell("connection refused", address=privacy.short(address), reason=error.message, code=error.code)
 
 
 def headers_of(error: VsiError) -> dict[str, str]:

@@ -12,6 +12,7 @@ import resource
 import socket
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -29,7 +30,8 @@ class Connection:
     """One connection of the listener. `waiting` and `busy` say what it does."""
 
     def __init__(self, sock: socket.socket, address: Any, table: Connections | None = None) -> None:
-        self.home = home(address[0]) if isinstance(address, tuple) else ""
+        self.address = str(address[0]) if isinstance(address, tuple) else ""
+        self.home = home(self.address)
         self.evicted = False
         self._writing = False
         self._socket = sock
@@ -60,10 +62,13 @@ class Connection:
 
 
 class Connections:
-    """Those that are no WebSockets: at most `limit`, and `per_address` (0: no limit) of one address."""
+    """Those that are no WebSockets: at most `limit`, and `per_address` (0: no limit) of one address, unless
+    `is_shared` says of it that it stands for many clients."""
 
-    def __init__(self, limit: int, per_address: int = 0) -> None:
-        self._limit, self._per_address = limit, per_address
+    def __init__(
+        self, limit: int, per_address: int = 0, is_shared: Callable[[str], bool] = lambda address: False
+    ) -> None:
+        self._limit, self._per_address, self._is_shared = limit, per_address, is_shared
         self._by_home: dict[str, set[Connection]] = {}
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
         self._count = 0
@@ -77,7 +82,7 @@ class Connections:
     def enter(self, connection: Connection) -> bool:
         """Let one in, for which another may have to go. False when there is no room."""
         beside = self._by_home.get(connection.home, set())
-        crowded = 0 < self._per_address <= len(beside)
+        crowded = 0 < self._per_address <= len(beside) and not self._is_shared(connection.address)
         if crowded or self._count >= self._limit:
             oldest = next((one for one in self._waiting if not crowded or one in beside), None)
             if oldest is None:

@@ -258,6 +258,8 @@ class HardenedHandler(WebSocketHandler):
         self.environ["wsgi.websocket_version"] = wshandshake.VERSION
         accept = wshandshake.accept(self.environ["HTTP_SEC_WEBSOCKET_KEY"])
         headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
+        if spoken := wshandshake.subprotocol(self.environ):
+            headers.append(("Sec-WebSocket-Protocol", spoken))
         self.start_response("101 Switching Protocols", headers)
 
     def run_websocket(self) -> None:

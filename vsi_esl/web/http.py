@@ -10,20 +10,19 @@ from urllib.parse import parse_qs
 import gevent
 import orjson
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from gevent.pywsgi import WSGIServer
 from werkzeug.http import HTTP_STATUS_CODES
 
 from ..calls.context import Context
-from ..calls.nodes import Node
 from ..config import Config
 from ..delivery.filters import ConfinedFilter
 from ..documents import routes as documents
-from ..errors import Invalid, SwitchUnavailable, VsiError
+from ..errors import Invalid, NotFound, SwitchUnavailable, VsiError
 from ..ops import metrics
-from ..protocol import streams
+from ..protocol import pages, streams
 from ..protocol.routes import BASE
-from . import auth, connections, replay, rest
+from . import auth, connections, replay, rest, switches
 from .connections import Connection, Connections
 from .handler import HardenedHandler, last_answer
 from .streams import Streams
@@ -69,7 +68,9 @@ class HttpFace:
             log=None,
             error_log=_ErrorLog(),
         )
-        self.server.connections = Connections(requests, ctx.config.access.connections_per_address)
+        self.server.connections = Connections(
+            requests, ctx.config.access.connections_per_address, self._access.is_proxy
+        )
         self.server.error_body = lambda text: self._body({"error": text})
         self.server.request_timeout = REQUEST_TIMEOUT_S
         self.server.ws_gate = self.gate
@@ -111,7 +112,7 @@ class HttpFace:
             access = environ["vsi_esl.access.tokens"] = self._access.admit(environ)
             path = rest.raw_path(environ)
             if path != VSI_PATH and streams.find(path.removeprefix(BASE)) is None:
-                raise rest.no_websocket(path)
+                raise NotFound("no WebSocket here")
             if self._ctx.draining:
                 raise SwitchUnavailable("the service is shutting down")
             if len(self._sessions) + len(self._streams) >= self._max_sessions:
@@ -120,7 +121,7 @@ class HttpFace:
             if self._streams.admit(environ, path, query, access):
                 return None
             environ["vsi_esl.app_filter"] = ConfinedFilter(query.get("app_id", [""])[0], access)
-            environ["vsi_esl.since"] = replay.since(self._ctx.history, query.get("since", [""])[0])
+            environ["vsi_esl.since"] = replay.since(self._ctx, query.get("since", [""])[0])
         except VsiError as error:
             return self._refuse(environ, error)
         except ValueError:
@@ -174,9 +175,28 @@ class HttpFace:
         def readyz() -> Response:
             return self._readiness()
 
+        switches.register(app, self._ctx)
+        for route in pages.registered().values():
+            app.add_url_rule(route.rule, f"page {route.path}", self._page(route), methods=["GET"])
         documents.register(app)
         metrics.register(app, self._ctx, self._ctx.metrics, lambda: self.clients, self._ctx.webhooks)
         return app
+
+    def _page(self, route: pages.Route) -> Callable[..., Response]:
+        def view(**parameters: str) -> Response:
+            found = pages.answer(self._ctx, route, g.access, parameters)
+            if isinstance(found, dict):
+                return rest.reply(self._ctx, found)
+            if isinstance(found, pages.Moved):
+                return Response(status=308, headers={"Location": found.to})
+            response = Response(found.body, 200, content_type=found.content_type)
+            response.headers.update(found.headers)
+            if found.tag:
+                response.set_etag(found.tag)
+                response.make_conditional(request)
+            return response
+
+        return view
 
     def _serve(self, environ: dict[str, Any]) -> None:
         # before the first frame, so that no event after the upgrade is missed
@@ -194,14 +214,18 @@ class HttpFace:
     def _readiness(self) -> Response:
         nodes = self._ctx.nodes
         storage = self._ctx.state.error
-        ready = nodes.ready and not self._ctx.draining and not storage
+        cluster = self._ctx.cluster
+        able = nodes.ready if cluster is None else cluster.ready
+        ready = able and not self._ctx.draining and not storage
         members: dict[str, Any] = {
             "status": "ready" if ready else "shutting down" if self._ctx.draining else "not ready",
             "storage": {"ready": not storage, "error": storage},
-            "switch": _shown(nodes.default),
+            "switch": switches.health(nodes.default),
         }
         if len(nodes) > 1:
-            members["switches"] = {node.name: _shown(node) for node in nodes}
+            members["switches"] = {node.name: switches.health(node) for node in nodes}
+        if cluster is not None:
+            members["cluster"] = cluster.health()
         if not self._access.needs_token:  # everybody may ask this
             members |= {
                 "legs": len(self._ctx.legs),
@@ -209,19 +233,6 @@ class HttpFace:
                 "vsi_clients": self.clients,
             }
         return Response(self._body(members), 200 if ready else 503, content_type="application/json")
-
-
-def _shown(node: Node) -> dict[str, Any]:
-    """What /readyz says of one switch."""
-    error = "" if node.ready else node.last_error
-    lacking = sorted(node.facts.missing_modules)
-    return {
-        "ready": node.ready,
-        "version": node.facts.version,
-        "error": error,
-        "legs_heard_by": "fork" if node.facts.forks else "loopback",
-        **({"missing_modules": lacking} if lacking else {}),
-    }
 
 
 class Listener(WSGIServer):

@@ -15,26 +15,23 @@ from gevent.lock import BoundedSemaphore
 from ..calls.context import Context
 from ..delivery.bus import Subscription
 from ..delivery.filters import AppFilter
-from ..delivery.history import History
+from ..delivery.history import Past
 from ..errors import Invalid
-
-BEFORE_ALL = -1
-"""The id was given out by another history (its file is gone): all that is kept is after it."""
 
 PATIENCE_S = 0.02
 """How long a page of the past gives way to everything else, so that it is sent at last."""
 
 
-def since(history: History, event_id: str) -> int | None:
-    """The cursor to begin after; None when the client did not ask. Invalid for what is no event id."""
+def since(ctx: Context, event_id: str) -> Past | None:
+    """What came after this event; None when the client did not ask. Invalid for what is no event id, and
+    Unavailable when what there is of the past cannot be had now."""
     if not event_id:
         return None
     try:
         uuid.UUID(event_id)
     except ValueError:
         raise Invalid("invalid since: not an event id") from None
-    cursor = history.cursor_of(event_id)
-    return BEFORE_ALL if cursor is None else cursor
+    return ctx.history.past(event_id) if ctx.elsewhere is None else ctx.elsewhere.past(event_id)
 
 
 def dropped_frame(count: int) -> bytes:
@@ -59,12 +56,12 @@ class EventStream:
     """What is to be sent to one client, in order. Until it has caught up it reads from the history, at its
     own pace; then it has a queue of its own."""
 
-    def __init__(self, ctx: Context, app_filter: AppFilter, cursor: int | None, turns: Turns) -> None:
+    def __init__(self, ctx: Context, app_filter: AppFilter, past: Past | None, turns: Turns) -> None:
         self._ctx = ctx
         self._turns = turns
         self._filter = app_filter
-        self._cursor = cursor
-        self._live: Subscription | None = None if cursor is not None else self._subscribe()
+        self._past = past
+        self._live: Subscription | None = None if past is not None else self._subscribe()
         self._lost_before = 0
 
     @property
@@ -75,13 +72,7 @@ class EventStream:
     def take(self, limit: int) -> list[bytes]:
         """The next frames, about `limit` at most; waits until there is one."""
         while True:
-            if self._live is None:
-                frames = self._replayed()
-            else:
-                self._live.ready.wait()
-                lost, frames = self._live.take(limit)
-                if lost:
-                    frames.insert(0, dropped_frame(lost))
+            frames = self._current(self._live, limit) if self._live is not None else self._replayed()
             if frames:
                 return frames
 
@@ -93,21 +84,26 @@ class EventStream:
     def _subscribe(self) -> Subscription:
         return self._ctx.bus.subscribe(self._ctx.config.vsi.event_buffer_size, self._filter)
 
+    def _current(self, live: Subscription, limit: int) -> list[bytes]:
+        live.ready.wait()
+        lost, frames = live.take(limit)
+        if lost:
+            frames.insert(0, dropped_frame(lost))
+        return frames
+
     def _replayed(self) -> list[bytes]:
         """A page of the past; at its end the live events begin, with nothing in between."""
-        unknown = self._cursor == BEFORE_ALL
-        page = self._ctx.history.after(0 if unknown else self._cursor or 0)
+        page = self._past.next() if self._past is not None else None
         if page is None or not page.events:
             # no event can be published between this answer and the subscription: nothing waits here
-            self._live = self._subscribe()
+            self._live, self._past = self._subscribe(), None
+        if page is None:
+            return []
         frames = []
-        lost = 1 if unknown else page.lost if page else 0  # at least 1: nobody knows how many there were
-        if lost:
-            frames.append(dropped_frame(lost))
-            self._lost_before += lost
-        if page is not None:
-            frames += [kept.frame for kept in page.events if self._filter.passes(kept.app_id)]
-            self._cursor = page.last
+        if page.lost:
+            frames.append(dropped_frame(page.lost))
+            self._lost_before += page.lost
+        frames += [kept.frame for kept in page.events if self._filter.passes(kept.app_id)]
         if self._live is None:
             self._turns.wait()
         return frames

@@ -16,10 +16,11 @@ import orjson
 import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.routing import Rule
 
 from ..calls.context import Context
-from ..errors import Invalid, NotFound, NotSupported, VsiError
-from ..protocol import registry, streams
+from ..errors import Invalid, VsiError
+from ..protocol import registry
 from ..protocol.registry import Body, Rest
 from ..protocol.routes import BASE, routes
 from . import jsontext
@@ -27,6 +28,18 @@ from . import jsontext
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
+
+
+class Route(Rule):
+    """A rule that is only matched. werkzeug compiles two functions for each that make URLs of it, which
+    nothing here asks for: three quarters of what it took to make a service."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return _no_url
+
+
+def _no_url(*_: Any, **__: Any) -> tuple[str, str]:
+    raise LookupError("no URL is made of a route")
 
 
 def register(app: Flask, ctx: Context) -> None:
@@ -37,16 +50,16 @@ def register(app: Flask, ctx: Context) -> None:
     app.url_map.strict_slashes = True
     app.before_request(_give_request_id)
     app.after_request(_show_request_id)
+    app.url_rule_class = Route
+    commands = registry.load_commands()
     for name, rest in routes().items():
         app.add_url_rule(
             rule_of(rest.path),
             name,
-            _view(ctx, name, rest),
+            _view(ctx, name, rest, implemented=name in commands),
             methods=[rest.method],
             provide_automatic_options=False,
         )
-    for pattern in streams.PLANNED.keys() - streams.registered().keys():
-        app.add_url_rule(rule_of(pattern), pattern, _no_stream, methods=["GET"])
     app.register_error_handler(VsiError, lambda error: error_reply(ctx, error.code, error.message))
     app.register_error_handler(HTTPException, lambda error: _http_error(ctx, error))
     app.register_error_handler(Exception, lambda error: _failed(ctx, error))
@@ -55,17 +68,6 @@ def register(app: Flask, ctx: Context) -> None:
 def rule_of(path: str) -> str:
     """A path below /v1 as Flask writes it."""
     return BASE + re.sub(r"\{(\w+)\}", r"<\1>", path)
-
-
-def no_websocket(path: str) -> VsiError:
-    """Why there is none at this path."""
-    if what := streams.planned(path.removeprefix(BASE)):
-        return NotSupported(f"{what} are not implemented by this server yet")
-    return NotFound("no WebSocket here")
-
-
-def _no_stream(**_: str) -> Response:
-    raise no_websocket(request.path)
 
 
 def raw_path(environ: dict[str, Any]) -> str:
@@ -108,9 +110,7 @@ def error_reply(ctx: Context, code: int, message: str) -> Response:
     return reply(ctx, {"error": message}, code)
 
 
-def _view(ctx: Context, name: str, rest: Rest) -> Callable[..., Response]:
-    implemented = name in registry.load_commands()
-
+def _view(ctx: Context, name: str, rest: Rest, *, implemented: bool) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         payload = {key: unquote(value) for key, value in path.items()}
         if implemented:
@@ -131,9 +131,12 @@ def _body(rest: Rest, path: dict[str, str]) -> dict[str, Any]:
     """The members of the body under their names in the payload; those that the path gives are left out."""
     if rest.body is Body.NONE:
         return {}
+    members = jsontext.members_of(_read(rest.body))
+    if rest.within:
+        return {rest.within: members}
     renamed = set(rest.names.values()) | set(path)
     found: dict[str, Any] = {}
-    for key, value in jsontext.members_of(_read(rest.body)).items():
+    for key, value in members.items():
         if key in rest.names:
             found[rest.names[key]] = value
         elif key not in renamed:

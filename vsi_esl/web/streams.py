@@ -42,7 +42,10 @@ class Streams:
         if one is None:
             return False
         first = {name: values[0] for name, values in query.items()}
-        environ[SERVE] = one.path, streams.begin(self._ctx, one, below, first, access)
+        environ[SERVE] = (
+            one.path,
+            streams.begin(self._ctx, one, below, first, access, headers=_headers(environ)),
+        )
         return True
 
     def serve(self, environ: dict[str, Any], access: Access, address: str) -> None:
@@ -50,14 +53,14 @@ class Streams:
         path, serve = environ[SERVE]
         socket: HardenedWebSocket = environ["wsgi.websocket"]
         self._open[socket] = access
-        log.info("stream opened", path=path, client=access.name or None, address=address)
+        log.debug("stream opened", path=path, client=access.name or None, address=address)
         try:
             serve(socket)
         except WebSocketClosed:
             pass  # the client went away
         finally:
             del self._open[socket]
-            log.info("stream closed", path=path, client=access.name or None, address=address)
+            log.debug("stream closed", path=path, client=access.name or None, address=address)
 
     def close(
         self, code: int, text: str, *, all_but: Callable[[Access], bool] | None = None
@@ -65,3 +68,12 @@ class Streams:
         """Close them, but for those with an access that `all_but` lets stay; what does it."""
         gone = [socket for socket, access in self._open.items() if all_but is None or not all_but(access)]
         return [gevent.spawn(socket.close, code, text) for socket in gone]
+
+
+def _headers(environ: dict[str, Any]) -> dict[str, str]:
+    """Those of the request, spelled as usual: X-Tenant."""
+    return {
+        key[5:].replace("_", "-").title(): str(value)
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }

@@ -16,7 +16,7 @@ import structlog
 from ..access.tokens import OPEN, Access
 from ..calls.context import Context
 from ..errors import Invalid, VsiError
-from ..protocol.names import COMMANDS
+from ..protocol.names import is_command
 from ..protocol.registry import dispatch, log_lines
 from . import jsontext
 from .replay import EventStream
@@ -99,7 +99,7 @@ class VsiSession:
         except VsiError as error:
             return error_frame(request_id, error.code, error.message)
         except Exception:
-            log.exception("command failed", known=name in COMMANDS)
+            log.exception("command failed", known=is_command(name))
             return error_frame(request_id, 500, "internal error")
 
     def _send_events(self) -> None:

@@ -8,6 +8,7 @@ framing is in `wsframes`, the upgrade in `handler`.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -62,6 +63,9 @@ class HardenedWebSocket(WebSocket):
         self._closing = False
         self._peer_done = False  # nothing more is expected from the peer
         self._reaper: gevent.Greenlet | None = None
+        self._rfile = handler.rfile
+        self._elsewhere: Callable[[], None] | None = None
+        """Closes it where it has been handed over to."""
         self.close_code = wsframes.ABNORMAL
         self.close_reason = ""
         sockets.tune(self._socket)
@@ -144,6 +148,12 @@ class HardenedWebSocket(WebSocket):
     def _write(self, data: bytes, *, final: bool = False) -> None:
         """Write whole frames, under the lock and one deadline; after a `final` write nothing follows."""
         unsent = memoryview(data)
+        if not (self._lock.locked() or self.closed or self._closing):
+            # what the socket takes at once, which is nearly all there is, needs neither
+            with suppress(OSError):
+                unsent = unsent[self._socket.send(unsent, 0, 0.0) :]
+            if not unsent:
+                return
         deadline = gevent.Timeout(self._write_timeout)
         try:
             with deadline, self._lock:
@@ -168,6 +178,8 @@ class HardenedWebSocket(WebSocket):
         after two seconds. May be called again, and from any greenlet. ValueError for a reserved code."""
         reason = message.decode("utf-8", "replace") if isinstance(message, bytes) else message or ""
         frame = wsframes.encode_close(code, reason)
+        if self._elsewhere is not None:
+            self._elsewhere()
         if self.closed or self._closing:
             return
         self._closing = True
@@ -178,6 +190,22 @@ class HardenedWebSocket(WebSocket):
         finally:
             if not self.closed:
                 self._reaper = gevent.spawn_later(CLOSE_HANDSHAKE_S, self._hang_up, "closed")
+
+    def hand_over(self, give: Callable[[int, bytes], None], close: Callable[[], None]) -> None:
+        """Have somebody else go on with the connection: `give` gets the descriptor, of which it makes one of
+        its own, and what has been read beyond the request. Nothing can be read or sent here afterwards, and
+        closing calls `close`. What `give` raises is raised; then nothing has happened. OSError as well when
+        it was closed meanwhile, as of a token that is withdrawn: whoever ignores the close frame is not to go
+        on."""
+        if self.closed or self._closing:
+            raise OSError("the connection has been closed")
+        give(self._socket.fileno(), self._parser.rest())
+        self._elsewhere = close
+        self._peer_done = True
+        self._end("handed over")
+        # the peer is to notice when the other one closes its descriptor
+        self._rfile.close()
+        self._socket.close()
 
     def abort(self, reason: str = "closed") -> None:
         """End the TCP connection at once; what is not sent yet is lost. A reader that waits wakes up."""

@@ -91,6 +91,10 @@ class Parser:
         """Take bytes from the socket."""
         self._buffer += data
 
+    def rest(self) -> bytes:
+        """What has been fed and not been taken as a message; for who goes on in place of this parser."""
+        return bytes(self._buffer)
+
     def next_message(self) -> Message | None:
         """The next message, or None until more bytes come. FrameError ends the connection."""
         while True:

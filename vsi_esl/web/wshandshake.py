@@ -9,6 +9,9 @@ from typing import Any
 
 VERSION = "13"
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+SUBPROTOCOL = "vsi"
+BEARER = "bearer."
+"""In front of a token among the subprotocols, where browsers can put one that is in no URL."""
 
 Refusal = tuple[str, list[tuple[str, str]], bytes]
 """Status line, headers and body of the answer that is sent instead of 101."""
@@ -47,6 +50,24 @@ def accept(key: str) -> str:
     """The Sec-WebSocket-Accept value that answers a key."""
     digest = hashlib.sha1((key + GUID).encode("latin-1"), usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
+
+
+def subprotocol(environ: dict[str, Any]) -> str:
+    """The one of the offered subprotocols that is spoken here; empty for none. A browser that has offered
+    some wants one of them named in the answer."""
+    return SUBPROTOCOL if SUBPROTOCOL in _offered(environ) else ""
+
+
+def token_offered(environ: dict[str, Any]) -> str:
+    """The bearer token that stands among the subprotocols, behind the one that is spoken; empty for none."""
+    offered = _offered(environ)
+    if SUBPROTOCOL not in offered:
+        return ""
+    return next((one[len(BEARER) :] for one in offered if one.startswith(BEARER)), "")
+
+
+def _offered(environ: dict[str, Any]) -> list[str]:
+    return [one.strip() for one in environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")]
 
 
 def _tokens(header: str) -> set[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -29,6 +30,13 @@ class Facts(Protocol):
 def now() -> float:
     """Unix time in seconds, without the steps of the wall clock."""
     return time.monotonic() + _begun["offset"]
+
+
+@lru_cache(maxsize=1024)
+def second(at: int) -> str:
+    """A second of the wall clock (Unix time) as ISO 8601 has it, in UTC and without a zone. What is shown
+    together is of few seconds, and putting one into words takes longer than all else of a timestamp."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
 def carry_on(facts: Facts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,6 @@ import structlog
 from gevent.event import AsyncResult
 
 from ..errors import SwitchUnavailable, VsiError
-from ..ops import logs
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +24,8 @@ class Job:
     """Work that waits for its turn, and where its outcome goes."""
 
     result: AsyncResult[Any]
+    context: Context
+    """The ids on the lines of the log, and what is kept out of them, of whoever asked for it."""
     work: Callable[..., Any]
     arguments: tuple[Any, ...]
 
@@ -60,7 +62,7 @@ class Workers:
             raise SwitchUnavailable(f"not done within {timeout:g} s") from None
 
     def _queue(self, key: str, work: Callable[..., Any], args: tuple[Any, ...]) -> Job:
-        job = Job(AsyncResult(), logs.carry(work), args)
+        job = Job(AsyncResult(), copy_context(), work, args)
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = deque()
@@ -89,7 +91,7 @@ class Workers:
             while queue:
                 job = queue.popleft()
                 try:
-                    job.result.set(job.work(*job.arguments))
+                    job.result.set(job.context.run(job.work, *job.arguments))
                 except VsiError as error:
                     job.result.set_exception(error)
                 except Exception as error:

@@ -11,6 +11,7 @@ from gevent.event import Event as Signal
 from ...work import clock
 from .counts import Counts
 from .failure import Undelivered
+from .outbox import Listing
 from .post import Poster
 from .targets import Target
 
@@ -48,6 +49,10 @@ class BestEffort:
         self._queue.append((target, event_id, kind, frame, clock.now()))
         self._changed()
         self._there.set()
+
+    def listing(self, limit: int) -> Listing | None:
+        """They are in memory, and in no order that would tell anybody something."""
+        return None
 
     def stop(self, timeout: float) -> None:
         """Go on for so many seconds, as long as there is something; the rest is lost."""

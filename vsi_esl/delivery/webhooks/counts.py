@@ -24,6 +24,9 @@ class Counts:
     oldest: float = 0.0
     """When the oldest event that waits was published (Unix time); 0 for none."""
 
+    bytes: int = 0
+    """What the outbox's file holds."""
+
     @property
     def oldest_age(self) -> float:
         """Seconds since the oldest event that waits was published; 0 when none does."""

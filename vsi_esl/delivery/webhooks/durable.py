@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 
 import gevent
 import structlog
@@ -20,7 +21,7 @@ from ...config.web import WebhookSettings
 from ...work import clock
 from .breaker import Backoff, Breaker
 from .counts import Counts
-from .outbox import Waiting
+from .outbox import Listing, Outbox, Waiting
 from .outbox_client import OutboxClient
 from .post import Poster
 from .sender import Sender
@@ -68,6 +69,20 @@ class Durable:
 
     def offer(self, target: Target, event_id: str, kind: str, frame: bytes) -> None:
         self._outbox.take(target, event_id, kind, frame)
+
+    @property
+    def outbox(self) -> OutboxClient:
+        """Where the events are that wait."""
+        return self._outbox
+
+    def drop(self, ids: Sequence[int]) -> None:
+        """Send these no more: somebody else does. One whose attempt is under way may be sent twice."""
+        self._outbox.drop(ids)
+        for sender, _ in list(self._senders.values()):
+            sender.look_anew()
+
+    def listing(self, limit: int) -> Listing | None:
+        return self._outbox.run(Outbox.shown, limit)
 
     def stop(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout

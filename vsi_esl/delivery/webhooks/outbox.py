@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from ...storage.database import StateError, open_database
 from ...work import clock
@@ -71,6 +71,15 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.added or self.delivered or self.failed or self.dead)
+
+
+class Listing(TypedDict):
+    """What an operator sees of the outbox: how many there are, and the oldest (`Outbox.listing`)."""
+
+    pending_total: int
+    dead_total: int
+    pending: list[dict[str, Any]]
+    dead: list[dict[str, Any]]
 
 
 class Outbox:
@@ -213,6 +222,21 @@ class Outbox:
         row = self._db.execute("SELECT at FROM events ORDER BY id LIMIT 1").fetchone()
         return float(row[0]) if row else 0.0
 
+    def waiting_ids(self) -> list[tuple[int, str, bool]]:
+        """Of all events that wait: their id here, the event's, and whether they were given up once and are
+        to be delivered after all."""
+        rows = self._db.execute("SELECT id, event_id, since != at FROM events ORDER BY id")
+        return [(id, event, bool(replayed)) for id, event, replayed in rows]
+
+    def some(self, ids: Sequence[int]) -> list[Waiting]:
+        """These events, as far as they wait."""
+        return [row for id in ids for row in self._select("id = ?", id)]
+
+    def drop(self, ids: Sequence[int]) -> int:
+        """Forget events that wait: somebody else delivers them. How many there were."""
+        with self._transaction() as db:
+            return sum(db.execute("DELETE FROM events WHERE id = ?", (id,)).rowcount for id in ids)
+
     def changed_by_others(self) -> bool:
         """Whether another process has written to the file since this was last asked."""
         before, self._seen = self._seen, self._data_version()
@@ -229,19 +253,30 @@ class Outbox:
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def replay(self, ids: Sequence[int] | None) -> int:
-        """Have dead letters delivered again, behind what waits; None for all of them. How many there were.
+    def shown(self, limit: int) -> Listing:
+        """The oldest `limit` of those that wait, and of the dead letters."""
+        pending, dead = self.counts()
+        return {
+            "pending_total": pending,
+            "dead_total": dead,
+            "pending": self.listing("events", limit),
+            "dead": self.listing("dead", limit),
+        }
 
-        Their age counts anew. A service that runs on the file notices within a second.
+    def dead_ids(self) -> list[int]:
+        """Of all dead letters, the oldest first; at most `MAX_DEAD`."""
+        return [id for (id,) in self._db.execute("SELECT id FROM dead ORDER BY id")]
+
+    def replay(self, ids: Sequence[int]) -> int:
+        """Have dead letters delivered again, behind what waits. How many there were.
+
+        Their age counts anew. A service that runs on the file notices within a second, and cannot write to it
+        meanwhile.
         """
         now = clock.now()
         columns = COLUMNS.replace("since, attempts", f"{now}, 0")
         copy = f"INSERT INTO events ({COLUMNS}) SELECT {columns} FROM dead"  # noqa: S608
         with self._transaction() as db:
-            if ids is None:
-                count = db.execute(f"{copy} ORDER BY id").rowcount
-                db.execute("DELETE FROM dead")
-                return count
             count = 0
             for id in sorted(set(ids)):
                 count += db.execute(f"{copy} WHERE id = ?", (id,)).rowcount

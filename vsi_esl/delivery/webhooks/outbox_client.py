@@ -1,12 +1,13 @@
 """The outbox as seen from the event loop: taking events never waits, and SQLite runs in a native thread.
 
 An event is in a file of arrivals when `take` returns, and in the outbox, on the disk, before it is sent.
+One that a full disk does not take waits in memory for the outbox: only the end of the process loses it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 MAX_UNWRITTEN = 20_000
 """Events that the outbox has not taken yet; only a disk that fails or hangs lets them become so many."""
+MAX_UNWRITTEN_BYTES = 64 << 20
+"""What they take, once they are in no file of arrivals either."""
 GATHER_S = 0.02
 """How long outcomes of deliveries are gathered before they are written; a crash repeats those."""
 LOOK_EVERY_S = 1.0
@@ -52,6 +55,10 @@ class OutboxClient:
         self.counts = counts
         self._max_pending, self._max_bytes = limits
         self._on_waiting = on_waiting
+        self.on_taken: Callable[[Arrival], None] | None = None
+        """Told of each event that was taken, and ..."""
+        self.on_done: Callable[[str], None] | None = None
+        """... of each, by its id, that is delivered or given up, as soon as its attempt is over."""
         self._changes = Changes()
         with ExitStack() as opened:
             self._lock = ExclusiveLock(path, "webhook outbox")
@@ -67,7 +74,8 @@ class OutboxClient:
         self._thread = StorageThread()
         self._turn = BoundedSemaphore(1)
         self._work, self._arrived = Signal(), Signal()
-        self._refusing = ""
+        self._refusing = self._unkept = ""
+        """Why events are dropped, and why they are in memory only; empty when they are not."""
         self._greenlets: list[gevent.Greenlet] = []
 
     def _take_over(self) -> None:
@@ -75,6 +83,7 @@ class OutboxClient:
         self._outbox.write(Changes(added=list(self._write_ahead.recover())))
         self._used, self._unwritten = self._outbox.used(), 0
         """Bytes of the outbox's file that hold something, and of events that are not in it yet."""
+        self.counts.bytes = self._used
         self._number = self._committed = self._outbox.taken
         self._write_ahead.committed(self._committed)
         self.counts.pending = self._outbox.counts()[0]
@@ -115,8 +124,14 @@ class OutboxClient:
         arrival = Arrival(self._number + 1, target, event_id, kind, clock.now(), frame)
         try:
             self._write_ahead.append(arrival)
+            self._unkept = ""
         except OSError as error:
-            return self._refuse(error.strerror or str(error))
+            reason = error.strerror or str(error)
+            if self._unwritten + len(frame) > MAX_UNWRITTEN_BYTES:
+                return self._refuse(reason)
+            if reason != self._unkept:
+                self._unkept = reason
+                log.error("webhook events are kept in memory only", reason=reason)
         self._number += 1
         self._refusing = ""
         counts.enqueued += 1
@@ -126,6 +141,8 @@ class OutboxClient:
         self._unwritten += len(frame)
         self._work.set()
         self._arrived.set()
+        if self.on_taken is not None:
+            self.on_taken(arrival)
         return True
 
     def _refuse(self, reason: str) -> bool:
@@ -135,21 +152,29 @@ class OutboxClient:
             log.error("webhook events are dropped", reason=reason, pending=self.counts.pending)
         return False
 
-    def delivered(self, id: int) -> None:
+    def delivered(self, id: int, event_id: str) -> None:
         """An event arrived where it should; it will be forgotten."""
+        if self.on_done is not None:
+            self.on_done(event_id)
         self.counts.delivered += 1
         self.counts.pending -= 1
         self._changes.delivered.append(id)
         self._work.set()
 
-    def failed(self, id: int, reason: str, *, final: bool) -> None:
+    def failed(self, id: int, event_id: str, reason: str, *, final: bool) -> None:
         """An attempt failed; with `final` the event becomes a dead letter."""
+        if final and self.on_done is not None:
+            self.on_done(event_id)
         self.counts.failed_attempts += 1
         if final:
             self.counts.dead += 1
             self.counts.pending -= 1
         (self._changes.dead if final else self._changes.failed).append((id, reason))
         self._work.set()
+
+    def drop(self, ids: Sequence[int]) -> None:
+        """Forget events that wait: somebody else delivers them."""
+        self.counts.pending -= self.run(Outbox.drop, ids)
 
     def expire(self, endpoint: str, before: float) -> None:
         """Give up an endpoint's events that are older than a time."""
@@ -171,6 +196,7 @@ class OutboxClient:
                 raise
             result: T
             result, forgotten, self.counts.oldest, self._used = written
+            self.counts.bytes = self._used
             self.counts.forgotten += forgotten
             self._unwritten = sum(len(one.frame) for one in self._changes.added)
             if changes.added:

@@ -112,6 +112,11 @@ class Sender:
         self._more = True
         self._wake.set()
 
+    def look_anew(self) -> None:
+        """The outbox has lost some that may be in the window."""
+        self.stop()
+        self._wake.set()
+
     def stop(self) -> None:
         """Send nothing more; what is under way goes on."""
         self._forget_window()
@@ -306,9 +311,9 @@ class Sender:
 
     def _report(self, row: Waiting, failure: Undelivered | None, expired: bool) -> None:
         if failure is None:
-            self._outbox.delivered(row.id)
+            self._outbox.delivered(row.id, row.event_id)
             return
-        self._outbox.failed(row.id, str(failure), final=expired)
+        self._outbox.failed(row.id, row.event_id, str(failure), final=expired)
         tell = log.error if expired else log.info
         tell(
             "webhook given up" if expired else "webhook not delivered",

@@ -17,6 +17,7 @@ from ...net.guard import AddressGuard
 from .best_effort import BestEffort
 from .counts import Counts
 from .durable import Durable
+from .outbox import Listing
 from .post import Poster
 from .targets import Router, Target
 
@@ -28,6 +29,7 @@ class Delivery(Protocol):
 
     def start(self) -> None: ...
     def offer(self, target: Target, event_id: str, kind: str, frame: bytes) -> None: ...
+    def listing(self, limit: int) -> Listing | None: ...
     def stop(self, timeout: float) -> None: ...
     def abandon(self) -> None: ...
 
@@ -52,6 +54,11 @@ class Webhooks(Counts):
         else:
             self._delivery = BestEffort(self._poster, self)
 
+    @property
+    def durable(self) -> Durable | None:
+        """The delivery from an outbox; None for one from memory."""
+        return self._delivery if isinstance(self._delivery, Durable) else None
+
     def start(self) -> None:
         """Begin to deliver."""
         self._delivery.start()
@@ -67,6 +74,11 @@ class Webhooks(Counts):
         target = self._router.target(event)
         if target is not None and not self._stopped:
             self._delivery.offer(target, event_id, event.type, frame)
+
+    def listing(self, limit: int) -> Listing | None:
+        """What waits, and what was given up; None when they are in no file. Waits for the disk. Raises
+        sqlite3.Error."""
+        return self._delivery.listing(limit)
 
     def stop(self, timeout: float) -> None:
         """Stop within so many seconds. In durable mode what is undelivered waits for the next start."""

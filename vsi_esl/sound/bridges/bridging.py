@@ -1,7 +1,8 @@
 """Bridges between rooms: a pair of internal channels, one end in each room's conference.
 
 The pair makes both conferences exist, so that a bridge carries sound from the first leg on. It is made anew
-when the switch, or somebody at it, ended it.
+when the switch, or somebody at it, ended it. Of rooms on two switches the two ends are those of a call
+between them (`calls.tethering`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from ...calls import internal
+from ...calls import internal, tethering
 from ...calls.context import Context
 from ...calls.nodes import Node
 from ...errors import Conflict, NotFound, VsiError
@@ -54,7 +55,15 @@ def _check_present(ctx: Context, bridge: Bridge) -> None:
 
 
 def _open(ctx: Context, bridge: Bridge) -> None:
-    room_a, room_b = ctx.rooms.get(bridge.room_a), ctx.rooms.get(bridge.room_b)
+    """Raises SwitchUnavailable, and NotSupported where there can be no call between the rooms' switches."""
+    room_a, room_b = ctx.rooms.lasting(bridge.room_a), ctx.rooms.lasting(bridge.room_b)
+
+    if tethering.needed_between(ctx, room_a, room_b):
+        channel, member_id = tethering.between_rooms(ctx, bridge, room_a, room_b)
+        bridge.channel = channel
+        if _exists(ctx, bridge):
+            bridge.member_id = member_id
+        return
 
     def make(channel: str) -> None:
         bridge.channel = channel
@@ -148,6 +157,7 @@ def restore(ctx: Context) -> None:
         bridge.member_id, bridge.announced = "", True
         try:
             ctx.get(Bridges).add(bridge)
+            tethering.know_bridge(ctx, bridge)
         except Conflict as error:
             log.error("bridge not restored", bridge_id=bridge.id, error=error.message)
             ctx.state.forget_item(KIND, bridge.id)
@@ -173,3 +183,11 @@ def _apply_again(ctx: Context, bridge: Bridge) -> None:
         _apply(ctx, bridge)
     except VsiError as error:
         log.warning("bridge direction not set", bridge_id=bridge.id, error=error.message)
+
+
+def released(ctx: Context, node: Node) -> None:
+    """The switch is another service's now, and the pairs on it with it."""
+    for bridge in ctx.get(Bridges):
+        if ctx.node(bridge) is node:
+            ctx.get(Bridges).remove(bridge)
+            ctx.timers.cancel(_worker(bridge))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Literal
 
-from ...calls import lifecycle
+from ...calls import lifecycle, tethering
 from ...calls.context import Context
 from ...calls.nodes import Node
-from ...errors import Invalid, NotFound, NotSupported
+from ...errors import Invalid, NotFound
 from ...model.bridge import BIDIRECTIONAL, DIRECTIONS, Bridge, BridgeView
 from ...model.room import Room
 from ...model.sound_stores import Bridges
@@ -94,11 +94,16 @@ def bridge_create(
 
 
 def _node(ctx: Context, here: Room, there: Room) -> Node:
-    """The switch of both rooms. NotSupported when they are on different ones."""
+    """The switch of both rooms, or that of the first when a call between two can connect them. NotSupported
+    when none can."""
+    if here.node and there.node and ctx.node(here) is not ctx.node(there):
+        free = [room for room in (here, there) if lifecycle.unused(ctx, room)]
+        if not free:
+            what = f"rooms {here.id} and {there.id} are on different switches"
+            tethering.require_between(ctx.node(here), ctx.node(there), what)
+            return ctx.node(here)
+        lifecycle.room_off(free[0])
     node = ctx.node(here if here.node else there)
-    for room in (here, there):
-        if room.node and ctx.node(room) is not node:
-            raise NotSupported(f"rooms {here.id} and {there.id} are on different switches")
     for room in (here, there):
         lifecycle.room_on(ctx, room, node.name)
     return node

@@ -29,6 +29,7 @@ def register(ctx: Context) -> None:
     moments = ctx.moments
     moments.restore.subscribe(bridging.restore)
     moments.adopt.subscribe(_adopt)
+    moments.released.subscribe(bridging.released)
     moments.room_deleted.subscribe(_delete_with_room)
     moments.room_wanted.subscribe(_wanted)
     moments.channel_ended.subscribe(bridging.ended)

@@ -70,7 +70,9 @@ def play_start(ctx: Context, owner: Owner, **what: str | int) -> PlaybackStart:
         raise Conflict("leg has no audio writer")
     if isinstance(listener, Room) and not listener.legs:
         raise Conflict("room has no participants")
-    ctx.node(listener).require("mod_sndfile", "mod_loopback")
+    node = ctx.node(listener)
+    node.require("mod_sndfile", "mod_loopback")
+    node.host.require()
     if int(what["repeat"]) > MAX_REPEAT:
         what["repeat"] = -1
     playback = player.start(ctx, listener, **what)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -17,14 +17,18 @@ from .settings import PlaybackSettings
 
 
 @switch_check("playback")
-def playback(config: Config, ask: Ask) -> Iterator[Check]:
+def playback(config: Config, ask: Ask) -> Iterable[Check]:
     """A file of the spool is played."""
+    if config.all_elsewhere:
+        return ()  # `sound.host.doctor` has it done there
     return attempt(ask, "playback", config.section(PlaybackSettings).spool_dir, _play)
 
 
 @machine_check("audio spool")
 def spool(config: Config) -> Iterator[Check]:
     """The spool can be written, and by nobody else."""
+    if config.all_elsewhere:
+        return
     directory = config.section(PlaybackSettings).spool_dir
     yield writable("audio spool", directory, FAIL)
     yield from folder("audio spool", directory)

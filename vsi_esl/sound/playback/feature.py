@@ -33,7 +33,8 @@ need("mod_loopback", "playback")
 
 def register(ctx: Context) -> None:
     """Make playbacks a part of the service."""
-    folders.warn(ctx.config.section(PlaybackSettings).spool_dir)
+    if any(node.share.companion is None for node in ctx.nodes):
+        folders.warn(ctx.config.section(PlaybackSettings).spool_dir)
     playbacks, heard = Playbacks(), Heard()
     heard.add(Kind(playbacks.find, player.stop, player.set_volume))
     ctx.provide(playbacks)
@@ -48,6 +49,7 @@ def register(ctx: Context) -> None:
     moments.room_deleted.subscribe(_stop_in_room)
     moments.ended.subscribe(_stop_with_leg)
     moments.adopt.subscribe(_adopt)
+    moments.released.subscribe(player.released)
     moments.stop.subscribe(_stop)
 
 

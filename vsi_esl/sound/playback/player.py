@@ -94,6 +94,7 @@ def _begin(ctx: Context, playback: Playback) -> None:
     if playback.total_ms is not None and played >= playback.total_ms:
         finish(ctx, playback, COMPLETED)
         return
+    losses = ctx.node(playback).losses
     try:
         conference = _open(ctx, playback)
         if not conference:
@@ -105,7 +106,7 @@ def _begin(ctx: Context, playback: Playback) -> None:
         volume = playback.volume
         ctx.sound(playback).play(playback, conference, played % playback.file_ms if playback.file_ms else 0)
     except VsiError as error:
-        _failed_to_begin(ctx, playback, error)
+        _failed_to_begin(ctx, playback, error, losses)
         return
     if playback.conference:
         playback.playing_since = clock.now()
@@ -130,7 +131,8 @@ def _announce(ctx: Context, playback: Playback) -> None:
     _arm_end(ctx, playback)
 
 
-def _failed_to_begin(ctx: Context, playback: Playback, error: VsiError) -> None:
+def _failed_to_begin(ctx: Context, playback: Playback, error: VsiError, losses: int) -> None:
+    """`losses` of the switch's connection there had been before."""
     if playback.ended:
         _dismiss(ctx, playback)  # its bot may have come after it was dismissed
         return
@@ -141,6 +143,13 @@ def _failed_to_begin(ctx: Context, playback: Playback, error: VsiError) -> None:
         return
     if isinstance(error, SwitchUnavailable):
         _silence(ctx, playback, conference)  # it may have begun all the same
+        node = ctx.node(playback)
+        if node.lost_since(losses):
+            _dismiss(ctx, playback)
+            playback.channel = ""
+            if node.ready:  # it is back already; else `readopt` comes to it
+                begin_soon(ctx, playback)
+            return
     elif leg is not None and not conference and not playback.bot:
         return  # the leg went elsewhere, and `follow` goes on there
     fail(ctx, playback, error.message, "play")
@@ -159,7 +168,7 @@ def _open(ctx: Context, playback: Playback) -> str:
     if leg.channel.conference == leg.solo_conference and not _busy(ctx, playback, leg.channel.conference):
         playback.bot = False
         return leg.channel.conference
-    if not leg.channel.conference:
+    if not leg.seat.conference:
         if leg.state != EARLY_MEDIA and not (leg.channel.parked and leg.held):
             return ""  # on its way; `follow` comes when it is there
         if leg.state == EARLY_MEDIA and not leg.sends_silence:
@@ -343,7 +352,7 @@ def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
             _time_up(ctx, playback)
         elif playback.playing_since and playback.conference in snapshot.conferences:
             _arm_end(ctx, playback)
-        else:
+        elif playback.playing_since or not playback.conference:  # else the switch is just being told
             playback.suspend(now)
             begin_soon(ctx, playback)
 
@@ -357,3 +366,16 @@ def _restore(ctx: Context, playback: Playback) -> None:
             finish(ctx, playback, STOPPED)
     else:
         fail(ctx, playback, "fetch audio: interrupted by a restart of the service")
+
+
+def released(ctx: Context, node: Node) -> None:
+    """The switch is another service's now, which goes on with what plays there."""
+    playbacks = ctx.get(Playbacks)
+    playbacks.strays.pop(node.name, None)
+    for playback in playbacks:
+        if ctx.node(playback) is node:
+            playback.ended = True
+            playbacks.remove(playback)
+            ctx.timers.cancel(playback.id)
+            if playback.path:
+                ctx.host(playback).release(playback.path)

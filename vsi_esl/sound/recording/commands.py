@@ -76,6 +76,7 @@ def record_start(
     ctx: Context, owner: Owner, filename: str, multi_channel: bool, **storage: str
 ) -> RecordingStart:
     node = ctx.node(find(ctx, owner))
+    node.host.require()
     target = _target(ctx, node, owner, storage)
     _recordable(ctx, owner)
     file = naming.place(ctx, node.host, owner, filename)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ...audio.wav import read_info
 from ...config import Config
@@ -23,14 +23,18 @@ PROBE_S = 10.0
 
 
 @switch_check("recording")
-def recording(config: Config, ask: Ask) -> Iterator[Check]:
+def recording(config: Config, ask: Ask) -> Iterable[Check]:
     """Silence is recorded and published."""
+    if config.all_elsewhere:
+        return ()  # `sound.host.doctor` has it done there
     return attempt(ask, "recording", config.section(RecordingSettings).dir, _record)
 
 
 @machine_check("recording directory")
 def directory(config: Config) -> Iterator[Check]:
     """It can be written, and by nobody else."""
+    if config.all_elsewhere:
+        return
     path = config.section(RecordingSettings).dir
     yield writable("recording directory", path, WARN)
     yield from folder("recording directory", path)

@@ -34,7 +34,8 @@ STATES = (ARMED, RUNNING, PAUSED, CLOSING, REPORTED, UNPUBLISHED)
 
 def register(ctx: Context) -> None:
     """Make recordings a part of the service."""
-    folders.warn(ctx.config.section(RecordingSettings).dir)
+    if any(node.share.companion is None for node in ctx.nodes):
+        folders.warn(ctx.config.section(RecordingSettings).dir)
     ctx.provide(Recordings())
     ctx.provide(Publisher())
     ctx.provide(Failures(ctx.metrics))
@@ -43,11 +44,15 @@ def register(ctx: Context) -> None:
     moments.media_up.subscribe(recorder.media_up)
     moments.joined.subscribe(tracks.joined)
     moments.left.subscribe(recorder.left_room)
+    moments.unseated.subscribe(tracks.unseated)
+    moments.reseated.subscribe(tracks.joined)
     moments.held.subscribe(holds.changed)
     moments.whispered.subscribe(recorder.renew)
     moments.ended.subscribe(_ended)
     moments.room_deleting.subscribe(recorder.finish_room)
     moments.adopt.subscribe(_adopt)
+    moments.released.subscribe(_released)
+    moments.host_back.subscribe(_host_back)
     moments.stop.subscribe(_stop)
 
 
@@ -59,6 +64,21 @@ def _ended(ctx: Context, leg: Leg, room_id: str) -> Iterable[Awaited]:
 def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:
     recorder.readopt(ctx, node, snapshot)
     return [recording.recorder for recording in ctx.get(Recordings) if ctx.node(recording) is node]
+
+
+def _host_back(ctx: Context, node: Node) -> None:
+    """What could not be published while the files were out of reach."""
+    for recording in ctx.get(Recordings):
+        if recording.state == UNPUBLISHED and ctx.node(recording) is node:
+            ctx.get(Publisher).publish(ctx, recording)
+
+
+def _released(ctx: Context, node: Node) -> None:
+    for recording in ctx.get(Recordings):
+        if ctx.node(recording) is node:
+            ctx.get(Recordings).remove(recording)
+            ctx.timers.cancel(recording.id)
+            ctx.get(Publisher).let_go(recording)
 
 
 def _stop(ctx: Context) -> None:

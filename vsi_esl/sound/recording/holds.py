@@ -24,7 +24,7 @@ def changed(ctx: Context, leg: Leg) -> None:
         persistence.save(ctx, recording)
     recording = ctx.get(Recordings).running(of_room(leg.room_id)) if leg.room_id else None
     track = recording.track_of(leg.id) if recording is not None else None
-    if recording is not None and track is not None:
+    if recording is not None and track is not None and not track.member:
         note(track.held, leg.held, recording.elapsed_ms(now))
         persistence.save(ctx, recording)
 

@@ -20,7 +20,6 @@ from ...model.room import Room
 from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target
 from .failures import Failures
-from .settings import RecordingSettings
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +36,7 @@ def place(ctx: Context, host: Host, owner: Owner, name: str) -> str:
     be; Internal when the disk does not take it. What `owner` names may be gone afterwards.
     """
     _free(ctx, owner)
-    directory = ctx.config.section(RecordingSettings).dir
+    directory = host.recordings
     file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
     try:
         with gevent.Timeout(DISK_TIMEOUT_S, Internal("create recording dir: the disk does not answer")):

@@ -18,7 +18,7 @@ from gevent.event import AsyncResult
 from gevent.pool import Group
 
 from ...calls.context import Context
-from ...errors import Internal, VsiError
+from ...errors import Internal, SwitchUnavailable, VsiError
 from ...model.recording import CLOSING, REPORTED, UNPUBLISHED, Recording
 from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target, UploadError
@@ -42,7 +42,7 @@ class Publisher:
 
     def __init__(self) -> None:
         self._reports: dict[str, AsyncResult[Recording]] = {}
-        self._working: set[str] = set()
+        self._working: dict[str, gevent.Greenlet] = {}
         self._greenlets = Group()
 
     def __len__(self) -> int:
@@ -62,8 +62,14 @@ class Publisher:
         """See the recording out. Returns at once; a second call changes nothing."""
         known = ctx.get(Recordings).find(recording.id) is recording
         if known and recording.id not in self._working:
-            self._working.add(recording.id)
-            self._greenlets.spawn(self._run, ctx, recording)
+            self._working[recording.id] = self._greenlets.spawn(self._run, ctx, recording)
+
+    def let_go(self, recording: Recording) -> None:
+        """Another service sees it out, as it has its switch now."""
+        working = self._working.pop(recording.id, None)
+        if working is not None:
+            working.kill(block=False)
+        self.postpone(recording, SwitchUnavailable("another service has the switch of this recording"))
 
     def discard(self, ctx: Context, recording: Recording) -> None:
         """Delete the files of a recording that will never be published. Returns at once."""
@@ -91,7 +97,8 @@ class Publisher:
             # its row stays, and the next process or the next resync tries again
             log.exception("recording not seen out", recording=recording.id)
         finally:
-            self._working.discard(recording.id)
+            if self._working.get(recording.id) is gevent.getcurrent():
+                del self._working[recording.id]
             report = self._reports.pop(recording.id, None)
             if report is not None:
                 report.set_exception(Internal("the recording was not published; see the log"))

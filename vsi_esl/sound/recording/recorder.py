@@ -170,7 +170,8 @@ def _begin_room(ctx: Context, recording: Recording, room: Room) -> None:
     mix = recording.open(recording.recorder, recording.part)
     legs = list(room.legs.values()) if recording.multi_file else []
     files = [(leg.id, tracks.new_file(recording, leg)) for leg in legs]
-    began = ctx.sound(recording).record_room(recording.recorder, mix, files, recording.rate)
+    members = recording.opened[-len(files) :] if files else []
+    began = ctx.sound(recording).record_room(recording.recorder, mix, members, recording.rate)
     _began(recording, began[0])
     tracks.add(recording, room, files, began[1:], from_the_start=True)
     tracks.end_of_leavers(ctx, recording, room)
@@ -200,7 +201,7 @@ def _running_files(recording: Recording) -> list[tuple[str, str]]:
     if recording.state != RUNNING:
         return []
     channel = recording.leg_id or recording.recorder
-    tracks = [(track.leg_id, track.path) for track in recording.tracks if track.end_ms < 0]
+    tracks = [(track.recorded, track.path) for track in recording.tracks if track.end_ms < 0]
     return [(channel, recording.part), *tracks]
 
 
@@ -336,10 +337,12 @@ def stopped_by_switch(ctx: Context, node: Node, file: str) -> None:
 
 def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
     """Know again what is being recorded, and finish what ended, or was to be ended, meanwhile."""
+    of_before = set()
     for body in ctx.state.items(persistence.KIND):
         known = Recording.from_dict(body)
         if ctx.node(known) is node and ctx.get(Recordings).find(known.id) is None:
             ctx.get(Recordings).add(known)
+            of_before.add(known.id)
     for recording in ctx.get(Recordings):
         if ctx.node(recording) is not node:
             continue
@@ -351,7 +354,7 @@ def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
             ctx.workers.submit(recording.id, _abandon, ctx, recording)
         elif recording.leg_id:
             _readopt_leg(ctx, recording)
-        else:
+        elif recording.state != ARMED or recording.id in of_before:  # else it is being begun
             _readopt_room(ctx, recording, snapshot)
 
 

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 def new_file(recording: Recording, leg: Leg) -> str:
     """A hidden file for a leg that is about to get a track."""
     number = len(recording.opened)
-    return recording.open(leg.id, os.path.abspath(recording.part_of(f"track{number}")))
+    return recording.open(leg.member_channel, os.path.abspath(recording.part_of(f"track{number}")))
 
 
 def add(
@@ -39,8 +39,11 @@ def add(
             start = recording.elapsed_ms(when)
             track = Track(leg_id, recording.channel_of(leg_id), file, start)
             track.joined_ms = 0 if from_the_start else start
+            channel = next(channel for channel, path in recording.opened if path == file)
+            if channel != leg_id:
+                track.member = channel
             leg = room.legs.get(leg_id)
-            holds.note(track.held, leg is not None and leg.held, start)
+            holds.note(track.held, leg is not None and leg.held and not track.member, start)
             recording.tracks.append(track)
 
 
@@ -62,13 +65,23 @@ def joined(ctx: Context, room: Room, leg: Leg) -> None:
 def _join(ctx: Context, recording: Recording, room: Room, leg: Leg) -> None:
     if recording.state != RUNNING or leg.id not in room.legs or recording.track_of(leg.id) is not None:
         return
-    files = [(leg.id, new_file(recording, leg))]
-    began = ctx.sound(recording).record_room("", "", files, recording.rate)
+    channel = leg.member_channel
+    file = new_file(recording, leg)
+    began = ctx.sound(recording).record_room("", "", [(channel, file)], recording.rate)
     if recording.paused:
-        ctx.sound(recording).mask_recording(files, True)
-    add(recording, room, files, began)
+        ctx.sound(recording).mask_recording([(channel, file)], True)
+    add(recording, room, [(leg.id, file)], began)
     end_of_leavers(ctx, recording, room)
     persistence.save(ctx, recording)
+
+
+def unseated(ctx: Context, room: Room, leg: Leg) -> None:
+    """A participant has lost its member in the room, and its track with it; it gets another with another."""
+    recording = ctx.get(Recordings).running(of_room(room.id))
+    track = recording.track_of(leg.id) if recording is not None else None
+    if recording is not None and track is not None:
+        track.end_ms = recording.elapsed_ms(clock.now())
+        persistence.save(ctx, recording)
 
 
 def stop(ctx: Context, recording: Recording, track: Track) -> None:
@@ -77,6 +90,6 @@ def stop(ctx: Context, recording: Recording, track: Track) -> None:
         return  # all files are about to be closed
     persistence.save(ctx, recording)
     try:
-        ctx.sound(recording).stop_recording([(track.leg_id, track.path)])
+        ctx.sound(recording).stop_recording([(track.recorded, track.path)])
     except SwitchUnavailable as error:
         log.warning("track not stopped", leg_id=track.leg_id, error=error.message)
