@@ -1,7 +1,7 @@
 """`python -m tests`: every test, part by part, some parts at a time.
 
 Each part is a process of its own, since one process uses one core at most. Names of parts choose them; what
-is behind `--` goes to each pytest: `python -m tests unit contract -- -x`.
+is behind `--` goes to each pytest: `python -m tests unit-1 unit-2 -- -x`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,25 @@ import tempfile
 import time
 
 BOTH = sorted(glob.glob("tests/conformance/test_*.py") + glob.glob("tests/service/test_*.py"))
+UNIT = sorted(glob.glob("tests/unit/**/test_*.py", recursive=True))
 PARTS = {  # the longest first
     "freeswitch": ["tests/freeswitch"],
     "service-1": BOTH[::2],
     "service-2": BOTH[1::2],
-    "unit": ["tests/unit"],
+    "unit-1": UNIT[::2],
+    "unit-2": UNIT[1::2],
     # what a command does is in tests/conformance; of what is ours the face that asked for it is no part
     "rest": ["tests/conformance", "--face=rest"],
     "contract": ["tests/contract"],
+    "chaos": ["tests/chaos"],
+    # what is beside the package: documents, packages, roles; one version of Python is enough
+    "operations": ["tests/operations"],
 }
 AT_ONCE = os.cpu_count() or 1
 """Parts at a time. With one more already the figures of sound and time that some tests measure suffer."""
+BESIDE = ("rest", "contract")
+"""Parts that measure nothing: one of them runs beside the others, in what these leave of the machine, from
+when the first of them has ended; until then continuous integration has another Python's units there."""
 POLL_S = 0.1
 NO_TESTS = 5
 """pytest's exit code when there was nothing to run, as with `-- -k name` in most parts."""
@@ -36,7 +44,11 @@ class Run:
     def __init__(self, part: str, options: list[str]) -> None:
         self.part = part
         self.started = time.monotonic()
-        command = [sys.executable, "-m", "pytest", *PARTS[part], *options]
+        # its plugin takes a second or two to be imported
+        without = () if part == "contract" else ("-p", "no:schemathesis")
+        command = [sys.executable, "-m", "pytest", *without, *PARTS[part], *options]
+        if part in BESIDE:
+            command = ["nice", *command]
         self._output = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 - read at the end
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT
@@ -62,12 +74,18 @@ def main(arguments: list[str]) -> int:
     if unknown := set(waiting) - set(PARTS):
         print(f"no such part: {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
         return 2
+    beside = [part for part in waiting if part in BESIDE]
+    waiting = [part for part in waiting if part not in BESIDE]
+    parts = len(waiting)
     running: list[Run] = []
     passed = True
     try:
-        while waiting or running:
-            while waiting and len(running) < AT_ONCE:
+        while waiting or running or beside:
+            others = sum(run.part not in BESIDE for run in running)
+            if waiting and others < AT_ONCE:
                 running.append(Run(waiting.pop(0), options))
+            elif beside and others == len(running) and (others + len(waiting) < parts or not parts):
+                running.append(Run(beside.pop(0), options))
             for run in [run for run in running if run.done()]:
                 running.remove(run)
                 passed = run.finish() and passed

@@ -131,8 +131,6 @@ def states(peer: SandboxPeer, client: Recorder, leg: str) -> None:
     peer.type("hello")
     client.event("rtt.received")
     client.ok("send_leg_rtt", id=leg, text="How can we help?")
-    peer.refer("sip:sales@example.com")
-    client.event("leg.transfer_requested")
 
 
 def sound(client: Recorder, leg: str) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from tests.bench import (  # noqa: E402
+    cluster,
     commands,
     events,
     faces,
@@ -23,7 +24,10 @@ from tests.bench import (  # noqa: E402
     restart,
     rooms,
     sound,
+    streams,
+    tethers,
     webhooks,
+    webrtc,
 )
 from vsi_esl.ops import logs  # noqa: E402
 
@@ -31,19 +35,23 @@ BENCHMARKS = {
     "decode": events.decode_and_translate,
     "end-to-end": events.end_to_end,
     "burst": events.burst,
+    "cluster": cluster.cluster,
     "mute": commands.mute,
     "command-path": path.command_path,
     "restart": restart.readopt,
     "restart-many": restart.readopt_many,
     "media": media.media,
     "sound": sound.sound,
+    "streams": streams.streams,
     "rooms": rooms.rooms,
+    "tethers": tethers.tethers,
     "rest": faces.rest,
     "fan-out": faces.fan_out,
     "replay": faces.replay,
     "replays": fairness.replays,
     "stalled": fairness.stalled,
     "webhooks": webhooks.delivered,
+    "webrtc": webrtc.webrtc,
 }
 
 

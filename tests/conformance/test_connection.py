@@ -161,9 +161,9 @@ def test_a_bad_filter_is_refused_before_the_upgrade(server, pattern):
 @pytest.mark.beyond("the reference says 400 to a plain GET")
 def test_other_paths_and_plain_gets_are_no_websocket(server):
     with pytest.raises(websocket.WebSocketBadStatusException) as refused:
-        websocket.create_connection(f"ws://{server.address}/v1/other", timeout=5)
+        websocket.create_connection(f"ws://{server.address}/v1/other", timeout=20)
     assert refused.value.status_code == 404
     with pytest.raises(urllib.error.HTTPError) as plain:
-        urllib.request.urlopen(f"http://{server.address}/v1/vsi", timeout=5)
+        urllib.request.urlopen(f"http://{server.address}/v1/vsi", timeout=20)
     assert plain.value.code == 426
     plain.value.close()

@@ -161,3 +161,53 @@ def test_answering_twice(switch, client):
     client.ok("answer_leg", id=leg)
     client.event("leg.connected")
     assert client.error("answer_leg", id=leg) == (409, "leg is connected, expected ringing or early_media")
+
+
+@pytest.mark.beyond("X- headers only in the reference")
+def test_what_the_network_says_of_the_caller(switch, client):
+    identity = '"Bob B" <sip:+4930@carrier.example;user=phone>'
+    diverted = "<sip:+49301@carrier.example>;reason=unconditional"
+    switch.call(headers={"P-Asserted-Identity": identity, "Diversion": diverted, "X-Custom": "1"})
+    event = client.event("leg.ringing")
+    expected = {"P-Asserted-Identity": identity, "Diversion": diverted, "X-Custom": "1"}
+    assert event["sip_headers"] == expected
+    assert event["from"] == "+15550100"
+    view = client.ok("get_leg", id=event["leg_id"])
+    assert view["sip_headers"] == view["headers"] == expected
+
+
+@pytest.mark.beyond("the reference refuses an INVITE without an offer")
+@pytest.mark.parametrize(
+    ("answer", "codec"), [({"codec": "PCMA"}, "PCMA"), ({}, None), ({"room_id": "r"}, None)]
+)
+def test_a_call_without_an_offer_gets_ours(switch, client, answer, codec):
+    peer = switch.call(offer=False)
+    ringing = client.event("leg.ringing")
+    leg = ringing["leg_id"]
+    assert "offered_codecs" not in ringing
+    client.ok("leg_ring", id=leg)
+    peer.wait("180")
+    if "room_id" in answer:
+        client.ok("add_leg_to_room", leg_id=leg, **answer)
+    else:
+        client.ok("answer_leg", id=leg, **answer)
+    client.event("leg.connected", leg_id=leg)
+    if "room_id" in answer:
+        client.event("leg.joined_room", leg_id=leg)
+    assert codec is None or peer.codec == codec
+    peer.dtmf("7")
+    assert client.event("dtmf.received", leg_id=leg)["digit"] == "7"
+    peer.hang_up()
+    assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "remote_bye"
+
+
+@pytest.mark.beyond("the reference refuses an INVITE without an offer")
+def test_what_a_call_without_an_offer_cannot_have(switch, client):
+    peer = switch.call(offer=False)
+    leg = client.event("leg.ringing")["leg_id"]
+    client.ok("leg_early_media", id=leg)
+    failed = client.event("leg.command_failed", leg_id=leg)
+    assert failed["error"] == "the call came without an offer: its media begins with the answer"
+    assert client.error("answer_leg", id=leg, codec="G729") == (400, 'unknown codec "G729"')
+    client.ok("delete_leg", id=leg, reason="busy")
+    peer.wait("486")

@@ -153,7 +153,7 @@ def test_ids_with_slashes_and_more(http):
 @pytest.mark.beyond("it counts as empty in the reference")
 def test_a_body_that_breaks_off(http):
     host, _, port = http.address.partition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as sock:
+    with socket.create_connection((host, int(port)), timeout=20) as sock:
         sock.sendall(
             b"POST /v1/rooms HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{"
         )

@@ -24,12 +24,13 @@ BESIDE = "document beside it"
 FRAMES = {"connected", "ping", "events_dropped", "error", "pong", "stop", "frame_error"}
 
 
-def of_openapi(document: Document) -> Facts:
-    """`METHOD /path` -> statuses of success, members of the body and of the answer."""
+def of_openapi(document: Document, version: str = VERSIONS[-1]) -> Facts:
+    """`METHOD /path` -> statuses of success, members of the body and of the answer. What is marked as of a
+    later version than this is left out."""
     found: Facts = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            if method not in METHODS:
+            if method not in METHODS or operation.get("x-version", "") > version:
                 continue
             if operation.get("x-pending"):
                 found[_route(method, path)] = PENDING
@@ -47,13 +48,13 @@ def _route(method: str, path: str) -> str:
     return f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path.removeprefix('/v1'))}"
 
 
-def of_asyncapi(document: Document) -> Facts:
-    """Message name -> the members of its payload or data; for events, their own."""
+def of_asyncapi(document: Document, version: str = VERSIONS[-1]) -> Facts:
+    """Message name -> the members of its payload or data; for events, their own. `version` as above."""
     found: Facts = {}
     for kind, reference in document["channels"]["vsi"]["messages"].items():
         message = _resolved(document, reference)
         properties = _properties(document, message["payload"])
-        if kind in FRAMES:
+        if kind in FRAMES or message.get("x-version", "") > version:
             continue
         if message.get("x-pending"):
             found[kind] = PENDING

@@ -21,13 +21,31 @@ BROKEN_URL = "http://127.0.0.1:1/private.wav"
 """Of an address that the service does not fetch from."""
 MACHINE = {"greeting_duration": 200, "beep_timeout": 5000}
 """A short greeting will do, and a beep is wanted."""
+OFFER = """\
+v=0
+o=- 1 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=ice-ufrag:Ss0j
+a=ice-pwd:nqQE9wuuYYYVtiUYxuu21zIB
+a=fingerprint:sha-256 1A:E9:31:59:DE:9B:98:F2
+a=setup:actpass
+a=mid:0
+a=sendrecv
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+"""
+"""What a browser could say."""
+CANDIDATE = "candidate:1 1 udp 2113937151 192.0.2.2 39378 typ host"
 HANDLES = {"leg", "room"}
 """Methods that ask nothing of the server, and are not awaited on either side."""
 
 
 def sandbox(port: int, request: dict[str, Any]) -> str:
     """Have the sandbox's people do something; its answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
         stream = sock.makefile("rwb")
         stream.write(f"auth ClueCon\n\napi sandbox {json.dumps(request)}\n\n".encode())
         stream.flush()
@@ -38,7 +56,7 @@ def sandbox(port: int, request: dict[str, Any]) -> str:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -136,9 +154,6 @@ async def rarer_events(
     for on, kind in ((True, "speaking.started"), (False, "speaking.stopped")):
         sandbox(port, {"do": "talk", "uuid": leg, "on": on})
         await events.wait(kind, leg_id=leg)
-    sandbox(port, {"do": "refer", "uuid": leg, "to": "sip:bob@example.com"})
-    refer = await events.wait("leg.transfer_requested", leg_id=leg)
-    assert (refer.kind, refer.target, refer.declined) == ("blind", "sip:bob@example.com", True)
     playing = await play
     failed = await events.wait("playback.error", playback_id=playing.playback_id)
     assert failed.error
@@ -146,6 +161,67 @@ async def rarer_events(
     await hold
     refused = await events.wait("leg.command_failed", leg_id=leg)
     assert refused.command == "hold"
+
+
+async def transfers(
+    port: int,
+    events: Events,
+    *,
+    answer: Callable[[str], Awaitable[Any]],
+    transfer: Callable[[str, str | None], Awaitable[Any]],
+) -> None:
+    """One to TARGET that succeeds, in the place of another leg, and one that fails."""
+    legs = []
+    for _ in range(3):
+        legs.append(sandbox(port, {"do": "call"}).split()[1])
+        await events.wait("leg.ringing", leg_id=legs[-1])
+        await answer(legs[-1])
+        await events.wait("leg.connected", leg_id=legs[-1])
+    for leg, other, code, phrase, kind in (
+        (legs[0], legs[1], 200, "OK", "leg.transfer_completed"),
+        (legs[2], None, 486, "Busy Here", "leg.transfer_failed"),
+    ):
+        assert (await transfer(leg, other)).status == "transfer_initiated"
+        begun = await events.wait("leg.transfer_initiated", leg_id=leg)
+        assert (begun.target, begun.replaces_leg_id) == (TARGET, other)
+        await until(lambda: json.loads(sandbox(port, {"do": "far", "uuid": leg}))["referred"])  # noqa: B023
+        sandbox(port, {"do": "notify", "uuid": leg, "line": "SIP/2.0 180 Ringing", "state": "active"})
+        progress = await events.wait("leg.transfer_progress", leg_id=leg)
+        assert (progress.status_code, progress.reason) == (180, "Ringing")
+        sandbox(
+            port, {"do": "notify", "uuid": leg, "line": f"SIP/2.0 {code} {phrase}", "state": "terminated"}
+        )
+        over = await events.wait(kind, leg_id=leg)
+        assert (over.status_code, over.reason) == (code, phrase)
+        for ended in (leg, other) if other else (leg,):
+            await events.wait("leg.disconnected", leg_id=ended)
+
+
+async def decisions(
+    leg: str,
+    port: int,
+    events: Events,
+    *,
+    accept: Callable[[], Awaitable[Any]],
+    progress: Callable[[], Awaitable[Any]],
+    complete: Callable[[], Awaitable[Any]],
+    decline: Callable[[], Awaitable[Any]],
+) -> None:
+    """On two REFERs of a leg's peer: one is accepted and carried out, the other one declined with 486."""
+    refer = {"do": "refer", "uuid": leg, "to": "sip:bob@example.com"}
+    sandbox(port, refer)
+    asked = await events.wait("leg.transfer_requested", leg_id=leg)
+    assert (asked.kind, asked.target, asked.declined) == ("blind", "sip:bob@example.com", False)
+    assert (await accept()).status == "accepting"
+    assert (await progress()).status == "progress"
+    assert (await complete()).status == "completing"
+    completed = await events.wait("leg.transfer_completed", leg_id=leg)
+    assert (completed.status_code, completed.reason) == (200, "OK")
+    sandbox(port, refer)
+    await until(lambda: sum(event.type == "leg.transfer_requested" for event in events.all) == 2)
+    assert (await decline()).status == "declining"
+    failed = await events.wait("leg.transfer_failed", leg_id=leg)
+    assert (failed.status_code, failed.reason) == (486, "Busy Here")
 
 
 async def machine(leg: str, port: int, events: Events, *, start: Awaitable[Any]) -> None:
@@ -197,6 +273,7 @@ async def conversations(
         await events.wait("agent.disconnected", **about)
 
 
+TARGET = "sip:sales@127.0.0.1"
 STT = {"language": "en", "partial": False, "provider": "deepgram"}
 
 

@@ -11,8 +11,15 @@ from functools import partial
 from typing import Any
 
 from voiceblender._errors import VSIError
-from voiceblender._requests import CreateLegRequest, CreateRoomRequest, RoutingRowUpdate
+from voiceblender._requests import (
+    CreateLegRequest,
+    CreateRoomRequest,
+    ICECandidateInit,
+    RoutingRowUpdate,
+    WebRTCOfferRequest,
+)
 from voiceblender._vsi import (
+    AcceptTransferPayload,
     AddLegPayload,
     AgentDeepgramPayload,
     AgentElevenLabsPayload,
@@ -24,6 +31,8 @@ from voiceblender._vsi import (
     BridgeListPayload,
     BridgeRefPayload,
     BridgeUpdatePayload,
+    CompleteTransferPayload,
+    DeclineTransferPayload,
     DeleteLegPayload,
     DTMFPayload,
     EarlyMediaPayload,
@@ -32,6 +41,7 @@ from voiceblender._vsi import (
     PlaybackStartPayload,
     PlaybackTargetPayload,
     PlaybackVolumePayload,
+    ProgressTransferPayload,
     RecordStartPayload,
     RoomLegPayload,
     RoomRoutingSetPayload,
@@ -39,22 +49,30 @@ from voiceblender._vsi import (
     RTTPayload,
     SetLegRolePayload,
     STTStartPayload,
+    TransferLegPayload,
     TTSStartPayload,
+    VSIWebRTCAddCandidatePayload,
 )
+from websockets.asyncio.server import serve
 
 from .published import (
     BROKEN_URL,
+    CANDIDATE,
     MACHINE,
+    OFFER,
     STT,
+    TARGET,
     Events,
     connected,
     conversations,
+    decisions,
     machine,
     main,
     rarer_events,
     sandbox,
     speech,
     transcript,
+    transfers,
     until,
 )
 
@@ -69,7 +87,27 @@ AGENT_PAYLOADS = {
 async def scenario(address: str, port: int, side: str) -> Events:
     async with connected(address, side) as (_, stream, events):
         await commands(stream, port, events)
+        await the_transfers(stream, port, events)
+        await whatsapp(stream, port, events)
+        await browser(stream, port, events)
+        await over_websocket(stream, events)
     return events
+
+
+async def rarer(stream: Any, leg: str, port: int, events: Events) -> None:
+    broken = PlaybackStartPayload(id=leg, url=BROKEN_URL, tone="", mime_type="", repeat=0, volume=0)
+    hold, play = stream.hold_leg(IDPayload(id=leg)), stream.leg_play_start(broken)
+    await rarer_events(leg, port, events, hold=hold, play=play)
+    await decisions(
+        leg,
+        port,
+        events,
+        accept=lambda: stream.accept_transfer(AcceptTransferPayload(id=leg)),
+        progress=lambda: stream.progress_transfer(ProgressTransferPayload(id=leg, status_code=180)),
+        complete=lambda: stream.complete_transfer(CompleteTransferPayload(id=leg, success=True)),
+        decline=lambda: stream.decline_transfer(DeclineTransferPayload(id=leg, code=486, reason="Busy Here")),
+    )
+    await machine(leg, port, events, start=stream.leg_amd_start(LegAMDStartPayload(id=leg, **MACHINE)))
 
 
 async def commands(stream: Any, port: int, events: Events) -> None:
@@ -107,10 +145,7 @@ async def commands(stream: Any, port: int, events: Events) -> None:
     await sound(stream, leg, seen)
     await routing_and_text(stream, leg, port, seen)
     await bridges(stream, leg, events)
-    broken = PlaybackStartPayload(id=leg, url=BROKEN_URL, tone="", mime_type="", repeat=0, volume=0)
-    hold, play = stream.hold_leg(IDPayload(id=leg)), stream.leg_play_start(broken)
-    await rarer_events(leg, port, events, hold=hold, play=play)
-    await machine(leg, port, events, start=stream.leg_amd_start(LegAMDStartPayload(id=leg, **MACHINE)))
+    await rarer(stream, leg, port, events)
     out = await stream.create_leg(CreateLegRequest(type="sip", to="sip:early-answer@127.0.0.1", room_id="r"))
     await until(lambda: count("leg.connected") == 2)
     room = await stream.get_room(IDPayload(id="r"))
@@ -130,6 +165,73 @@ async def commands(stream: Any, port: int, events: Events) -> None:
     await until(seen("leg.disconnected"))
     assert (await stream.delete_room(IDPayload(id="r"))).status == "deleted"
     await until(lambda: count("leg.disconnected") == 2)
+
+
+async def the_transfers(stream: Any, port: int, events: Events) -> None:
+    def answer(leg: str) -> Awaitable[Any]:
+        return stream.answer_leg(AnswerLegPayload(id=leg))
+
+    def transfer(leg: str, other: str | None) -> Awaitable[Any]:
+        return stream.leg_transfer(TransferLegPayload(id=leg, target=TARGET, replaces_leg_id=other))
+
+    await transfers(port, events, answer=answer, transfer=transfer)
+
+
+async def whatsapp(stream: Any, port: int, events: Events) -> None:
+    """A user of WhatsApp calls, and is called: the sandbox has no way to Meta."""
+    leg = sandbox(port, {"do": "call", "whatsapp": True, "from": "+15559999"}).split()[1]
+    ringing = await events.wait("leg.ringing", leg_id=leg)
+    assert (ringing.leg_type, ringing.from_) == ("whatsapp_in", "+15559999")
+    await stream.answer_leg(AnswerLegPayload(id=leg))
+    await events.wait("leg.connected", leg_id=leg, leg_type="whatsapp_in")
+    assert (await stream.get_leg(IDPayload(id=leg))).type == "whatsapp_in"
+    auth = {"password": "secret"}
+    request = CreateLegRequest(type="whatsapp", to="+15550001", from_="+15550100", auth=auth)
+    out = await stream.create_leg(request)
+    assert (out.type, out.state) == ("whatsapp_out", "ringing")
+    await events.wait("leg.disconnected", leg_id=out.id)
+    await stream.delete_leg(DeleteLegPayload(id=leg))
+    await events.wait("leg.disconnected", leg_id=leg)
+
+
+async def over_websocket(stream: Any, events: Events) -> None:
+    """A leg whose peer waits here for a WebSocket."""
+    came: list[str] = []
+
+    async def peer(connection: Any) -> None:
+        await connection.send('{"type":"text","text":"hello"}')
+        async for message in connection:
+            if isinstance(message, str):
+                came.append(message)
+
+    async with serve(peer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        given = {"sample_rate": 16000, "wire_format": "binary", "sample_format": "s16le", "rtt": True}
+        request = CreateLegRequest(type="websocket", url=f"ws://127.0.0.1:{port}/", room_id="r", **given)
+        out = await stream.create_leg(request)
+        assert (out.type, out.state) == ("websocket_out", "ringing")
+        await events.wait("leg.connected", leg_id=out.id, leg_type="websocket_out")
+        assert (await events.wait("rtt.received", leg_id=out.id)).text == "hello"
+        assert (await stream.send_leg_rtt(RTTPayload(id=out.id, text="you"))).status == "sent"
+        await until(lambda: came == ['{"type":"text","text":"you"}'])
+        assert (await stream.get_leg(IDPayload(id=out.id))).type == "websocket_out"
+        await stream.delete_leg(DeleteLegPayload(id=out.id))
+        await events.wait("leg.disconnected", leg_id=out.id)
+
+
+async def browser(stream: Any, port: int, events: Events) -> None:
+    """An offer, candidates both ways, and media."""
+    made = await stream.webrtc_offer(WebRTCOfferRequest(sdp=OFFER))
+    assert made.sdp.startswith("v=0")
+    candidate = ICECandidateInit(candidate=CANDIDATE, sdp_mid="0", sdp_m_line_index=0)
+    payload = VSIWebRTCAddCandidatePayload(id=made.leg_id, candidate=candidate)
+    assert (await stream.webrtc_add_candidate(payload)).status == "added"
+    told = await stream.webrtc_get_candidates(IDPayload(id=made.leg_id))
+    assert told.done and told.candidates[0].sdp_mid == "0"
+    sandbox(port, {"do": "connect", "uuid": made.leg_id})
+    await events.wait("leg.connected", leg_id=made.leg_id)
+    await stream.delete_leg(DeleteLegPayload(id=made.leg_id))
+    await events.wait("leg.disconnected", leg_id=made.leg_id)
 
 
 async def sound(stream: Any, leg: str, seen: Callable[[str], Callable[[], bool]]) -> None:

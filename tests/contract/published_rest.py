@@ -32,6 +32,10 @@ from voiceblender import (
     RTTRequest,
     SetLegRoleRequest,
     STTRequest,
+    TransferCompleteRequest,
+    TransferDeclineRequest,
+    TransferProgressRequest,
+    TransferRequest,
     TTSRequest,
     UpdateRoomBridgeRequest,
     VAPIAgentRequest,
@@ -41,20 +45,27 @@ from voiceblender import (
     play_tone,
     play_url,
 )
+from voiceblender._requests import ICECandidateInit, WebRTCOfferRequest
+from voiceblender._responses_extra import ICECandidatesResponse
 
 from .published import (
     BROKEN_URL,
+    CANDIDATE,
     MACHINE,
+    OFFER,
     STT,
+    TARGET,
     Events,
     connected,
     conversations,
+    decisions,
     machine,
     main,
     rarer_events,
     sandbox,
     speech,
     transcript,
+    transfers,
     until,
 )
 
@@ -79,8 +90,19 @@ async def scenario(address: str, port: int, side: str) -> Events:
             await speech(events, about, partial(say, owner))
         play = leg.play(play_url(BROKEN_URL))
         await rarer_events(leg.id, port, events, hold=leg.hold(), play=play)
+        await decisions(
+            leg.id,
+            port,
+            events,
+            accept=leg.accept_transfer,
+            progress=lambda: leg.transfer_progress(TransferProgressRequest(status_code=180)),
+            complete=lambda: leg.complete_transfer(TransferCompleteRequest(success=True)),
+            decline=lambda: leg.decline_transfer(TransferDeclineRequest(code=486, reason="Busy Here")),
+        )
         await machine(leg.id, port, events, start=leg.start_amd(AMDParams(**MACHINE)))
+        await the_transfers(client, port, events)
         await the_end(client, leg, events)
+        await the_browser(client, port, events)
     return events
 
 
@@ -197,6 +219,34 @@ async def the_bridge(client: Any, events: Events) -> None:
     assert (await room.delete_room_bridge(bridge.id)).status == "deleted"
     for kind in ("room.bridged", "room.bridge_updated", "room.unbridged"):
         await events.wait(kind, bridge_id=bridge.id)
+
+
+async def the_transfers(client: Any, port: int, events: Events) -> None:
+    async def answer(leg: str) -> None:
+        await (await client.get_leg(leg)).answer(AnswerLegRequest())
+
+    async def transfer(leg: str, other: str | None) -> Any:
+        request = TransferRequest(target=TARGET, replaces_leg_id=other)
+        return await (await client.get_leg(leg)).transfer(request)
+
+    await transfers(port, events, answer=answer, transfer=transfer)
+
+
+async def the_browser(client: Any, port: int, events: Events) -> None:
+    # this release of the client leaves the model incomplete, and could take no candidates at all
+    ICECandidatesResponse.model_rebuild(_types_namespace={"ICECandidateInit": ICECandidateInit})
+    made = await client.webrtc_offer(WebRTCOfferRequest(sdp=OFFER))
+    assert made.sdp.startswith("v=0")
+    leg = await client.get_leg(made.leg_id)
+    assert (leg.type, leg.state) == ("webrtc", "connected")
+    candidate = ICECandidateInit(candidate=CANDIDATE, sdp_mid="0", sdp_m_line_index=0)
+    assert (await leg.add_ice_candidate(candidate)).status == "added"
+    told = await leg.get_ice_candidates()
+    assert told.done and told.candidates[0].sdp_mid == "0"
+    sandbox(port, {"do": "connect", "uuid": leg.id})
+    await events.wait("leg.connected", leg_id=leg.id)
+    await leg.hangup(DeleteLegRequest())
+    await events.wait("leg.disconnected", leg_id=leg.id)
 
 
 async def the_end(client: Any, leg: Any, events: Events) -> None:

@@ -22,7 +22,7 @@ from tests.support.http import HttpClient
 from vsi_esl.audio.tones import TONES
 from vsi_esl.cli import cli
 from vsi_esl.documents import asyncapi, glossary, openapi, pages
-from vsi_esl.protocol import registry, streams
+from vsi_esl.protocol import names, registry
 from vsi_esl.switch.actions.calls import HANGUP_CAUSES
 from vsi_esl.translate import adoption
 from vsi_esl.translate.hangup import SIP_REASONS
@@ -34,34 +34,18 @@ LISTED = Path(__file__).parents[2] / "docs" / "api-differences.yaml"
 
 @pytest.fixture(scope="module")
 def ours() -> dict[str, facts.Facts]:
-    return {
-        "openapi": facts.of_openapi(openapi.build()),
-        "asyncapi": facts.of_asyncapi(asyncapi.build()),
-    }
+    """As each of the pinned versions has it: without what came later."""
+    found: dict[str, facts.Facts] = {}
+    for version in facts.VERSIONS:
+        found[f"openapi {version}"] = facts.of_openapi(openapi.build(), version)
+        found[f"asyncapi {version}"] = facts.of_asyncapi(asyncapi.build(), version)
+    return found
 
 
 @pytest.fixture(scope="module")
 def found(ours: dict[str, facts.Facts]) -> list[str]:
     pinned = json.loads(facts.PINNED.read_text())
-    return [
-        f"{line.removesuffix('missing')}not implemented" if is_to_come(line) else line
-        for name, there in pinned.items()
-        for line in facts.differences(name, there, ours[name.partition(" ")[0]])
-    ]
-
-
-def is_to_come(line: str) -> bool:
-    """Whether what is missing is an event of a command that is not implemented yet, or such a WebSocket."""
-    match = re.fullmatch(r"(openapi|asyncapi) \S+: (.*): missing", line)
-    if match is None:
-        return False
-    document, entry = match.groups()
-    if document == "openapi":
-        planned = streams.PLANNED.keys() - streams.registered().keys()
-        return entry in {f"GET {re.sub(r'{[^}]+}', '{}', path)}" for path in planned}
-    subject, _, what = entry.partition(".")
-    word = what.partition("_")[0] if subject in ("leg", "room") else subject
-    return bool(what) and any(word in command.split("_") for command in registry.pending())
+    return [line for name, there in pinned.items() for line in facts.differences(name, there, ours[name])]
 
 
 def test_every_difference_is_listed(found):
@@ -85,15 +69,44 @@ def test_the_facts_are_those_of_the_pinned_documents():
     }
 
 
+def test_later_versions_are_those_of_the_pinned_documents():
+    """What the names of the protocol say of a version is what its documents have more than those before."""
+    known = json.loads(facts.PINNED.read_text())
+    assert (
+        (names.VERSION, *names.LATER) == tuple(sorted((names.VERSION, *names.LATER_EVENTS))) == facts.VERSIONS
+    )
+    for before, version in itertools.pairwise(facts.VERSIONS):
+        added = set(known[f"asyncapi {version}"]) - set(known[f"asyncapi {before}"])
+        assert {name for name in added if "." not in name} == set(names.LATER[version])
+        events = {name for name in added if "." in name and not name.endswith(".result")}
+        assert events == set(names.LATER_EVENTS[version])
+
+
+def test_what_came_with_a_later_version_is_marked():
+    document = asyncapi.build()
+    marks = {name: one.get("x-version") for name, one in document["components"]["messages"].items()}
+    later = {*names.LATER["2026-08-20"], *names.LATER_EVENTS["2026-08-20"]}
+    assert {name for name, mark in marks.items() if mark == "2026-08-20"} >= later
+    assert {name.removesuffix(".result") for name, mark in marks.items() if mark} == later
+    operations = [one for path in openapi.build()["paths"].values() for one in path.values()]
+    marked = {one["operationId"] for one in operations if one.get("x-version") == "2026-08-20"}
+    assert marked == set(names.LATER["2026-08-20"])
+    page, markdown = pages.vsi_page(), pages.commands_markdown()
+    assert "accept_transfer</code> (version 2026-08-20)" in page
+    first, _, second = markdown.partition("## Of the version 2026-08-20")
+    assert "`list_legs`" in first and "`accept_transfer`" in second and "`accept_transfer`" not in first
+
+
 def test_the_documents_hold_together():
     for document in (openapi.build(), asyncapi.build()):
         for reference in _references(document):
             target: Any = document
             for step in reference.removeprefix("#/").split("/"):
                 target = target[step.replace("~1", "/")]
+    operations, vsi_page, rest_page = asyncapi.build()["operations"], pages.vsi_page(), pages.rest_page()
     for name, entry in registry.load_commands().items():
-        assert name in json.dumps(asyncapi.build()["operations"])
-        assert f'id="{name}"' in pages.vsi_page() and f'id="{name}"' in pages.rest_page()
+        assert f"recv_{name}" in operations
+        assert f'id="{name}"' in vsi_page and f'id="{name}"' in rest_page
         assert entry.summary
 
 

@@ -87,12 +87,12 @@ def test_a_caller_who_hangs_up_is_no_error(switch, watcher, ivr):
     watcher.event("playback.started", leg_id=leg)
     assert watcher.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "api_hangup"
     process.terminate()
-    output = process.communicate(timeout=10)[0]
+    output = process.communicate(timeout=60)[0]
     assert "remote_bye" in output
     assert "Traceback" not in output
 
 
 def test_without_its_token_it_says_what_is_wrong(guarded, ivr):
-    output = ivr().communicate(timeout=20)[0]
+    output = ivr().communicate(timeout=60)[0]
     assert "cannot connect" in output and "401" in output
     assert "Traceback" not in output

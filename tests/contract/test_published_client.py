@@ -33,6 +33,7 @@ def test_every_command_and_event_through_the_published_client(face, side, tmp_pa
         RECORDING_DIR=str(tmp_path / "rec"),
         VSI_ESL_DEEPGRAM_URL=recognition.url,
         VSI_ESL_OPENAI_TTS_URL=f"{voices.http}/v1",
+        VSI_ESL_STREAMS_ALLOW_PRIVATE_URLS="true",
         **agents.environment,
     )
     try:
@@ -46,7 +47,7 @@ def test_every_command_and_event_through_the_published_client(face, side, tmp_pa
             env={**os.environ, "VSI_ESL_TEST_AGENTS": agents.http},
             check=False,
         )
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as answer:
             metrics = answer.read().decode()
     finally:
         running.stop()

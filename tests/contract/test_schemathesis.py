@@ -5,7 +5,6 @@ No answer that is not documented, and no server error but 501: a command or a ki
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import gevent
 import pytest
 
 from tests.support.program import Running
+from tests.support.vsi import VsiClient
 
 CHECKS = ",".join(
     """
@@ -72,7 +72,7 @@ def service(tmp_path):
     reading = gevent.spawn(deque, running.process.stdout, 0)
     yield running
     running.process.terminate()
-    assert running.process.wait(12) == 0
+    assert running.process.wait(60) == 0
     reading.join(5)
     running.process.stdout.close()
 
@@ -83,12 +83,14 @@ def test_ids_that_nothing_has(service, tmp_path):
 
 def test_a_leg_and_a_room_that_there_are(service, tmp_path):
     address = service.url.removeprefix("ws://").partition("/")[0]
-    assert service.call("create_room", "id=r").returncode == 0
-    assert service.call("create_room", "id=other").returncode == 0
-    assert service.call("bridge_create", "room_id=r", "bridge_id=b", "peer_room_id=other").returncode == 0
-    made = service.call("create_leg", "type=sip", "to=sip:instant@127.0.0.1", "room_id=r")
-    leg = json.loads(made.stdout)["id"]
-    playing = json.loads(service.call("room_play_start", "id=r", "tone=dial").stdout)
+    client = VsiClient(address)
+    client.ok("create_room", id="r")
+    client.ok("create_room", id="other")
+    client.ok("bridge_create", room_id="r", bridge_id="b", peer_room_id="other")
+    leg = client.ok("create_leg", type="sip", to="sip:instant@127.0.0.1", room_id="r")["id"]
+    client.event("leg.joined_room", leg_id=leg)
+    playing = client.ok("room_play_start", id="r", tone="dial")
+    client.close()
     live = LIVE.replace("LEG", leg).replace("PLAYBACK", playing["playback_id"])
     run(
         address,

@@ -14,16 +14,21 @@ import pytest
 from tests.support.drivers import eventually
 from tests.support.ending import ended_on_error
 from tests.support.freeswitch import PrivateSwitch, find_binary
+from tests.support.liveservice import one_worker
 from tests.support.ports import free_port
 from tests.support.sipua import UserAgent
 from tests.support.vsi import VsiClient
+from vsi_esl.app import Service
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("markexpr")
     here = Path(__file__).parent
     for item in items:
         if here in Path(item.fspath).parents:
             item.add_marker(pytest.mark.real_switch)
+            if item.get_closest_marker("slow") and "slow" not in wanted:
+                item.add_marker(pytest.mark.skip(reason="takes minutes: -m slow"))
             if find_binary() is None:
                 item.add_marker(
                     pytest.mark.skip(reason="no FreeSWITCH on this machine (set FREESWITCH_HOME)")
@@ -37,7 +42,7 @@ START_TIMEOUT_S = 60
 class ServiceProcess:
     """`vsi-esl serve` against a switch. Starting it again finds its state."""
 
-    def __init__(self, switch: PrivateSwitch, directory: Path) -> None:
+    def __init__(self, switch: PrivateSwitch, directory: Path, **environ: str) -> None:
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         self._environ = {
@@ -51,12 +56,14 @@ class ServiceProcess:
             "RECORDING_DIR": str(directory / "recordings"),
             "VSI_ESL_SPOOL_DIR": str(directory / "spool"),
             "VSI_ESL_ALLOW_PRIVATE_URLS": "true",
+            **environ,
         }
         self._log = directory / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start, and wait until the calls of the switch are re-adopted."""
+    def start(self, **environ: str) -> None:
+        """Start, and wait until the calls of the switch are re-adopted; `environ` changes what it is told."""
+        self._environ |= environ
         before = self.log().count("switch ready")
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "vsi_esl", "serve"]
@@ -71,6 +78,11 @@ class ServiceProcess:
 
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What it is told."""
+        return dict(self._environ)
 
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
@@ -127,3 +139,18 @@ def connect() -> Iterator[Callable[[ServiceProcess], VsiClient]]:
 @pytest.fixture
 def client(service: ServiceProcess, connect: Callable[[ServiceProcess], VsiClient]) -> VsiClient:
     return connect(service)
+
+
+@pytest.fixture
+def start(switch: PrivateSwitch, tmp_path: Path) -> Iterator[Callable[[], Service]]:
+    """Starts services in this process, with one media worker each."""
+    running: list[Service] = []
+
+    def start_service() -> Service:
+        running.append(one_worker(tmp_path, switch.esl_port))
+        return running[-1]
+
+    yield start_service
+    for service in running:
+        if not service.stopped:
+            service.stop()

@@ -140,7 +140,7 @@ def test_a_terminated_service_leaves_the_calls_up(agent, service, connect):
     client = connect(service)
     first, one = in_room(client, agent, 440)
     service.end(signal.SIGTERM)
-    assert client.closed.wait(5)
+    assert client.closed.wait(20)
     assert client.close_code == 1001
     service.start()
     client = connect(service)

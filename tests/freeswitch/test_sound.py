@@ -41,7 +41,7 @@ def collect(call, seconds: float) -> np.ndarray:
     """What a peer receives from now on, for so long."""
     call.rtp.kept = []
     wanted = round(seconds * 50)
-    eventually(lambda: len(call.rtp.kept) >= wanted, f"{wanted} packets", seconds + 5)
+    eventually(lambda: len(call.rtp.kept) >= wanted, f"{wanted} packets", seconds + 20)
     packets, call.rtp.kept = call.rtp.kept[:wanted], None
     return listen.heard(packets)
 
@@ -58,10 +58,10 @@ class When(NamedTuple):
     answered: float
 
 
-def done(client, command: str, leg: str) -> tuple[dict[str, Any], When]:
-    """Have a command done: what it answers, and when that was."""
+def done(client, command: str, of: str, **more: Any) -> tuple[dict[str, Any], When]:
+    """Have a command done to a leg or room: what it answers, and when that was."""
     sent = time.monotonic()
-    answer = client.ok(command, id=leg)
+    answer = client.ok(command, id=of, **more)
     return answer, When(sent, time.monotonic())
 
 
@@ -111,12 +111,12 @@ def test_a_playback_goes_on_where_it_was_when_its_leg_enters_a_room(client, agen
     client.event("leg.connected", leg_id=leg)
     client.ok("leg_play_start", id=leg, url=url)
     client.event("playback.started")
-    begun = time.monotonic()
     hears(call, 600, True)
     client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    call.rtp.kept = []
     hears(call, 800, True)
-    at = time.monotonic() - begun
-    assert 3.0 < at < 4.6, f"the fourth second is heard after {at:.1f} s"
+    heard, call.rtp.kept = listen.heard(call.rtp.kept), None
+    assert (listen.levels(heard, 8000, 500, 100) > HEARD).sum() <= 1, "it does not begin anew"
     call.bye()
 
 
@@ -275,6 +275,11 @@ def has(samples: np.ndarray, rate: int, frequency: float) -> np.ndarray:
     return listen.levels(samples, rate, frequency) > HEARD
 
 
+def steady(frames: np.ndarray) -> bool:
+    """Whether it is there all the time. A busy machine may cost a frame."""
+    return int((~frames).sum()) <= 1
+
+
 def test_a_leg_recording_left_and_right(client, agent, web):
     first, one = in_room(client, agent, 440)
     # the switch itself keeps time, which a peer in this process does not on a busy machine
@@ -292,8 +297,8 @@ def test_a_leg_recording_left_and_right(client, agent, web):
     assert (~left).sum() <= FLUSHED, f"left: what the muted leg says: {listen.spans(left)}"
     assert not has(said, rate, 700).any() and not has(said, rate, 1500).any()
     right = has(heard, rate, 700)
-    assert right[LEAD:-2].all(), f"right: what it hears, all the time: {listen.spans(right)}"
-    assert has(heard, rate, 1500)[-10:-2].all(), "right: what it is played"
+    assert steady(right[LEAD:-2]), f"right: what it hears, all the time: {listen.spans(right)}"
+    assert steady(has(heard, rate, 1500)[-10:-2]), "right: what it is played"
     assert not has(heard, rate, 440).any()
     first.bye()
 
@@ -328,11 +333,9 @@ def test_a_rooms_mix(client, agent):
     hears(second, 440, True)
     client.ok("room_record_start", id="r")
     elapse(first, 0.4)
-    paused = time.monotonic()
-    client.ok("room_record_pause", id="r")
+    _, pause = done(client, "room_record_pause", "r")
     elapse(first, 0.5)
-    client.ok("room_record_resume", id="r")
-    pause = time.monotonic() - paused
+    _, resume = done(client, "room_record_resume", "r")
     client.ok("mute_leg", id=two)
     elapse(first, 0.5)
     rate, file = listen.read(client.ok("room_record_stop", id="r")["file"])
@@ -342,8 +345,8 @@ def test_a_rooms_mix(client, agent):
     assert both[5:15].sum() >= 9, listen.spans(both)  # a busy machine may cost a frame
     runs = listen.runs(listen.loudness(mix, rate) > QUIET, 60)
     assert [loud for loud, _ in runs] == [True, False, True]
-    assert abs(runs[1][1] - 1000 * pause) <= 60
-    assert has(mix, rate, 440)[-10:-2].all() and not has(mix, rate, 700)[-10:-2].any()
+    assert off(runs[1][1], pause, resume) <= 60
+    assert steady(has(mix, rate, 440)[-10:-2]) and not has(mix, rate, 700)[-10:-2].any()
     for call in (first, second):
         call.bye()
 
@@ -352,8 +355,7 @@ def test_tracks_are_aligned(client, agent):
     """Three peers make the same sounds at the same time; one joins late, one leaves early."""
     first, one = in_room(client, agent, 0)
     second, two = in_room(client, agent, 0)
-    client.ok("room_record_start", id="r", multi_channel=True)
-    begun = time.monotonic()
+    _, start = done(client, "room_record_start", "r", multi_channel=True)
     third, three = in_room(client, agent, 0)
     calls = (first, second, third)
     elapse(first, 0.4)
@@ -373,12 +375,11 @@ def test_tracks_are_aligned(client, agent):
     burst(0.3)
     client.ok("remove_leg_from_room", room_id="r", leg_id=two)
     burst(0.3)
-    done = client.ok("room_record_stop", id="r")
-    length = time.monotonic() - begun
-    rate, file = listen.read(done["multi_channel_file"])
-    channels = done["channels"]
+    stopped, stop = done(client, "room_record_stop", "r")
+    rate, file = listen.read(stopped["multi_channel_file"])
+    channels = stopped["channels"]
     assert file.shape[1] == 3
-    assert abs(len(file) / rate - length) <= 0.1
+    assert off(len(file) / rate * 1000, start, stop) <= 100
     onsets = {}
     for leg, bursts in ((one, 3), (two, 2), (three, 3)):
         track = file[:, channels[leg]["channel"]]
@@ -415,7 +416,7 @@ def test_a_switch_that_is_killed_leaves_what_was_heard(client, agent, switch, se
     assert reason == "switch_restarted"
     rate, samples = listen.read(file)
     assert len(samples) / rate > 1.7
-    assert has(samples[:, 0], rate, 440)[5:].all()
+    assert steady(has(samples[:, 0], rate, 440)[5:])
     rate, samples = listen.read(room_file)
     assert len(samples) / rate > 1.5
 
@@ -457,8 +458,8 @@ def test_a_full_disk(small_disk, client, agent):
 def test_what_is_said_before_and_after_a_hold_is_where_it_belongs(client, agent, who):
     """440 Hz, then two seconds on hold, then 880 Hz. Held, the switch writes nothing."""
     call, leg = in_room(client, agent, 440)
-    client.ok("leg_record_start", id=leg)
-    began = time.monotonic()
+    _, start = done(client, "leg_record_start", leg)
+    began = start.answered
     elapse(call, 1.5)
     if who == "us":
         client.ok("hold_leg", id=leg)
@@ -470,6 +471,7 @@ def test_what_is_said_before_and_after_a_hold_is_where_it_belongs(client, agent,
     eventually(lambda: time.monotonic() - began > held + 2, "time passes")
     call.rtp.frequency = 880.0
     call.rtp.muted = False
+    unholding = time.monotonic() - began
     if who == "us":
         client.ok("unhold_leg", id=leg)
     else:
@@ -485,7 +487,7 @@ def test_what_is_said_before_and_after_a_hold_is_where_it_belongs(client, agent,
     # where a tone is cut, its last frame has a little of every frequency
     longest = max((at for at, (on, _) in enumerate(second) if on), key=lambda at: second[at][1])
     begin_880 = sum(length for _, length in second[:longest])
-    assert sum(heard_440) == pytest.approx(1500, abs=350)
-    assert begin_880 == pytest.approx(unheld * 1000, abs=350)
+    assert 1150 <= sum(heard_440) <= held * 1000 + 350
+    assert unholding * 1000 - 350 <= begin_880 <= (unheld + start.answered - start.sent) * 1000 + 350
     between = listen.loudness(said[round((held + 0.3) * rate) : round((unheld - 0.5) * rate)], rate)
     assert between.max() < QUIET

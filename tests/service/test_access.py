@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
+import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import websocket
 
 from tests.support.calls import answered
+from tests.support.drivers import eventually
 from tests.support.http import HttpClient
 from tests.support.service import address, http
 from tests.support.vsi import VsiClient
@@ -56,7 +59,7 @@ def refused(service, query: str = "", **headers: str) -> tuple[int, Any, Any]:
             header={name: value for name, value in headers.items() if name != "Origin"},
             origin=headers.get("Origin"),
             suppress_origin="Origin" not in headers,
-            timeout=5,
+            timeout=20,
         )
     return caught.value.status_code, caught.value.resp_body, caught.value.resp_headers
 
@@ -251,6 +254,21 @@ def test_a_tenant_works_with_its_own(switch, guarded, vsi):
     assert rest("DELETE", "/v1/rooms/foreign").error == (404, "room foreign not found")
 
 
+def test_a_leg_on_its_way_into_a_room_does_not_come_into_anothers_of_that_name(switch, guarded, vsi):
+    """It was let into its own, which is gone when it answers; whenever that is, is its peer's to say."""
+    acme, other = vsi(ACME), vsi(OTHER)
+    call = {"type": "sip", "to": switch.uri("ring"), "app_id": "other", "room_id": "standup"}
+    leg = other.ok("create_leg", **call)["id"]
+    peer = switch.callee()
+    other.ok("delete_room", id="standup")
+    acme.ok("create_room", id="standup", app_id="acme")
+    peer.answer()
+    other.event("leg.connected", leg_id=leg)
+    eventually(lambda: guarded.ctx.legs.get(leg).channel.parked, "it is in no room")
+    assert acme.ok("get_room", id="standup")["participants"] == []
+    assert other.types(leg_id=leg, room_id="standup") == []
+
+
 def test_replayed_events_are_the_tenants_own(guarded, vsi):
     operator = vsi(CONTROL)
     operator.ok("create_room", id="x", app_id="acme")
@@ -302,6 +320,42 @@ def test_addresses_behind_a_proxy(start, forwarded, status):
     assert http(service)("GET", "/v1/legs").status == 403
     direct = start(access={"allowed_ips": networks("127.0.0.0/8")})
     assert http(direct, X_Forwarded_For=forwarded)("GET", "/v1/legs").status == 200, "not trusted, not read"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "status"),
+    [
+        ("192.0.2.7", 200),
+        ("203.0.113.1, 192.0.2.7", 200),  # the client has written the first
+        ("192.0.2.7, 203.0.113.1", 403),
+        ("192.0.2.7, 203.0.113.1, 127.0.0.5", 403),
+        ("192.0.2.7, 127.0.0.5", 200),
+        ("192.0.2.7, nonsense", 403),
+        ("", 403),
+    ],
+)
+def test_addresses_behind_a_trusted_proxy(start, forwarded, status):
+    access = {"allowed_ips": networks("192.0.2.0/24"), "trusted_proxies": networks("127.0.0.0/8")}
+    service = start(access=access)
+    assert http(service, X_Forwarded_For=forwarded)("GET", "/v1/legs").status == status
+    if status == 403:
+        assert refused(service, **{"X-Forwarded-For": forwarded})[0] == 403
+
+
+def test_only_trusted_proxies_may_say_who_asks(start):
+    access = {"allowed_ips": networks("127.0.0.1"), "trust_proxy_headers": True}
+    service = start(access={**access, "trusted_proxies": networks("192.0.2.1")})
+    assert http(service, X_Forwarded_For="203.0.113.1")("GET", "/v1/legs").status == 200, "not read"
+
+
+def test_a_trusted_proxy_may_hold_more_connections_than_one_client(start):
+    access = {"connections_per_address": 2, "trusted_proxies": networks("127.0.0.1")}
+    port = int(address(start(access=access)).rpartition(":")[2])
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(5)]
+        for one in reversed(held):
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert one.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(

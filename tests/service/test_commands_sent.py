@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.calls import answered, in_room
+from tests.support.calls import answered, dial, in_room
 from tests.support.drivers import eventually
 from tests.support.vsi import VsiClient
 from vsi_esl.switch.esl import pulse
@@ -19,6 +19,8 @@ KIND = re.compile(r"(?:bg)?api (?:conference \S+ \S+|uuid_record \S+ \S+|\S+)")
 BY_THE_CLOCK = frozenset({pulse.QUESTION, f"api {builder.exists('vsi-bond')}"})
 PAIR = [["global_setvar", "originate"], ["conference play"]]
 """A playback with a conference of its own: it has to be there before anything is played into it."""
+
+TALK = ("start-talking", "stop-talking")
 
 
 class Wire:
@@ -131,6 +133,28 @@ def test_what_the_channel_is_to_remember_goes_along(switch, client, wire, name, 
     assert wire.during(lambda: client.ok(f"{name}_leg", id=leg)) == [[f"conference {sent}"]]
     back = [[f"conference {opposite}", "uuid_setvar"]]
     assert wire.during(lambda: client.ok(f"{opposite}_leg", id=leg)) == back
+
+
+def test_a_leg_that_is_dialled_into_its_room_is_one_command_and_so_is_its_end(switch, client, wire):
+    dialled = wire.during(lambda: (dial(switch, client, room_id="r"), client.event("leg.joined_room")))
+    assert dialled == [["originate"]]
+    ended = wire.during(lambda: (client.ok("delete_room", id="r"), client.event("leg.disconnected")))
+    assert ended == [["uuid_kill"]]
+
+
+def test_of_what_happens_in_a_conference_the_switch_tells_who_is_in_it_alone(
+    switch, client, service, monkeypatch
+):
+    node, told = service.ctx.nodes.default, []
+    handle = node._on_event
+    monkeypatch.setattr(node, "_on_event", lambda event: told.append(event.get("Action")) or handle(event))
+    _, leg = in_room(switch, client)
+    for command in ("mute_leg", "unmute_leg", "deaf_leg", "undeaf_leg"):
+        client.ok(command, id=leg)
+    client.ok("delete_leg", id=leg)
+    client.event("leg.disconnected", leg_id=leg)
+    found = set(told)
+    assert {"add-member", "del-member"} <= found <= {"add-member", "del-member", None, *TALK}
 
 
 def test_an_empty_line_has_events_come_and_nothing_else(switch, client, service, monkeypatch):

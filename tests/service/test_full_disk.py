@@ -52,7 +52,7 @@ class Filler:
 def readiness(service: Service) -> tuple[int, dict]:
     url = f"http://127.0.0.1:{service.http.server.server_port}/readyz"
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=20) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         with refused:
@@ -93,6 +93,7 @@ def test_what_is_answered_has_happened_and_nothing_else(switch, start, connect, 
         "add_leg_to_room": {"room_id": new, "leg_id": leg, "mute": True},
         "room_play_start": {"id": "one", "tone": "us_dial"},
         "leg_record_start": {"id": leg},
+        "leg_transfer": {"id": leg, "target": "sip:" + new},
         "bridge_create": {"room_id": "one", "bridge_id": "b", "peer_room_id": "two"},
     }.items():
         assert client.error(command, **payload) == NO_SPACE, command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_leg_deleted_before_its_channel_is_there_does_not_ring_on(switch, clie
 def test_a_leg_deleted_while_its_channel_is_being_made_is_hung_up_when_it_is_there(switch, service, client):
     with held(service.ctx.nodes.default.switch, "originate", before=True) as hold:
         leg = dial(switch, client, "ring")
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         client.ok("delete_leg", id=leg)
         assert client.ok("list_legs") == []
         hold.release()
@@ -155,6 +156,16 @@ def test_a_call_whose_leg_was_reported_as_ended_does_not_come_back_with_the_next
     eventually(lambda: not exists(switch, leg), "the call is ended")
     assert client.types(leg_id=leg) == []
     assert strays(service, "ended") == 1
+
+
+def test_an_internal_channel_made_just_before_the_process_died_is_ended(switch, start):
+    service = start(switch={"sweep_interval": 0.0})
+    bot = f"pb-{secrets.token_hex(4)}"  # one that was used before might not be listed at all
+    switch.esl(f"originate {{origination_uuid={bot},vsi_internal=true,signal_bond=vsi-bond}}null/bot &park()")
+    crash(service)
+    assert exists(switch, bot)
+    start(switch={"sweep_interval": 0.0})
+    eventually(lambda: not exists(switch, bot), "it is ended")
 
 
 def test_a_call_that_comes_after_its_leg_was_reported_as_ended_is_ended_at_once(switch, start, connect):

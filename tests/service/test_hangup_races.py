@@ -36,7 +36,7 @@ def test_two_clients_add_one_leg_to_one_room_at_once(switch, service, connect):
     _, leg = answered(switch, first)
     with held(service.ctx.nodes.default.switch, "enter") as hold:
         one = first.send("add_leg_to_room", room_id="r", leg_id=leg)
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         two = second.send("add_leg_to_room", room_id="r", leg_id=leg)
         second.ok("list_legs")  # behind it
         hold.release()
@@ -51,7 +51,7 @@ def test_two_clients_add_one_leg_to_two_rooms_at_once(switch, service, connect):
     _, leg = answered(switch, first)
     with held(service.ctx.nodes.default.switch, "enter", before=True) as hold:
         one = first.send("add_leg_to_room", room_id="a", leg_id=leg)
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         two = second.send("add_leg_to_room", room_id="b", leg_id=leg)
         eventually(lambda: len(service.ctx.workers) == 1, "it waits for the first")
         hold.release()
@@ -91,7 +91,7 @@ def test_a_cancel_that_crosses_the_answer(switch, client, service, answered_firs
         peer, leg = ring(switch, client)
         with crossing(service.ctx.nodes.default.switch, peer.cancel, answered_first) as done:
             client.ok("answer_leg", id=leg)
-            assert done.wait(5)
+            assert done.wait(20)
             eventually(lambda peer=peer: {"200", "487"} & set(peer.seen), "the INVITE is answered")
         cancelled = "487" in peer.seen
         if not cancelled:

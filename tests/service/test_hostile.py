@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.support.calls import answered
+from tests.support.calls import answered, dial
 from tests.support.drivers import eventually
 from tests.support.vsi import VsiClient
 from vsi_esl.protocol import registry, schemas
@@ -179,3 +179,12 @@ def test_an_id_of_900_kilobytes_is_not_told_to_everybody(service):
     assert other.types() == ["room.created", "room.deleted"]
     client.close()
     other.close()
+
+
+def test_a_plain_call_has_neither_ice_nor_dtls(switch, client):
+    """The switch is not to look at what a peer says of them, in any of its descriptions."""
+    _, leg = answered(switch, client)
+    other = dial(switch, client)
+    client.event("leg.connected", leg_id=other)
+    for one in (leg, other):
+        assert switch.esl(f"uuid_getvar {one} ignore_sdp_ice").strip() == "true"

@@ -82,12 +82,3 @@ def test_names_of_a_callers_headers_have_no_case(switch, client):
 def test_a_secret_that_is_there_twice_is_not_shown(switch, client):
     switch.call(headers={"X-Webhook-Secret": "s", "X-WEBHOOK-SECRET": "t", "X-Webhook-Secret-Name": "n"})
     assert client.event("leg.ringing")["sip_headers"] == {"X-Webhook-Secret-Name": "n"}
-
-
-def test_a_declined_refer_is_reported(switch, client):
-    peer, leg = answered(switch, client)
-    peer.refer("sip:bob@example.com")
-    event = client.event("leg.transfer_requested", leg_id=leg)
-    assert (event["kind"], event["target"], event["declined"]) == ("blind", "sip:bob@example.com", True)
-    peer.wait("603")
-    assert client.ok("get_leg", id=leg)["state"] == "connected"

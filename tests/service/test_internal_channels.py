@@ -112,7 +112,7 @@ def test_a_leg_hangs_up_while_its_bot_is_made(switch, client, service):
     peer, leg = in_room(switch, client)
     with held(service.ctx.nodes.default.sound, "whisper_bot", before=True) as hold:
         playback = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         peer.hang_up()
         client.event("playback.finished", playback_id=playback, reason="stopped")
         client.event("leg.disconnected", leg_id=leg)

@@ -169,7 +169,8 @@ def test_a_refer_of_a_leg_that_was_dialled_into_a_room_is_declined(switch, clien
     client.event("leg.joined_room", leg_id=leg)
     peer = switch.callee()
     peer.refer("sip:bob@example.com")
-    client.event("leg.transfer_requested", leg_id=leg, declined=True)
+    client.event("leg.transfer_requested", leg_id=leg, declined=False)
+    client.ok("decline_transfer", id=leg)
     peer.wait("603")
 
 

@@ -16,7 +16,7 @@ from vsi_esl.web import http as http_face
 
 CONFINED, CONTROL = new_token(), new_token()
 LINES = (line_of("acme", "control", CONFINED, "acme"), line_of("operator", "control", CONTROL))
-TIMEOUT_S = 8.0
+TIMEOUT_S = 20.0
 
 
 def address(service) -> tuple[str, int]:

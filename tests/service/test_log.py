@@ -24,7 +24,7 @@ def test_every_event_is_a_line_with_its_ids(switch, log, service, connect, reque
     client.event("leg.joined_room", leg_id=leg)
     client.ok("delete_leg", id=leg)
     client.event("leg.disconnected", leg_id=leg)
-    lines = log.named("vsi event")
+    lines = [line for line in log.lines if line["event"] == "vsi event"]
     assert [told(line, "type", "event_id") for line in lines] == [
         [event["type"], event["event_id"]] for event in client.events
     ]
@@ -32,7 +32,7 @@ def test_every_event_is_a_line_with_its_ids(switch, log, service, connect, reque
     assert told(by_type["leg.joined_room"], "leg_id", "room_id") == [leg, "r"]
     assert told(by_type["leg.disconnected"], "leg_id", "reason") == [leg, "api_hangup"]
     assert by_type["room.created"]["command"] == "add_leg_to_room"
-    assert {line["level"] for line in lines} == {"info"}
+    assert {line["level"] for line in lines} == {"debug"}
 
 
 def test_each_command_is_a_debug_line_with_its_outcome(log, service, connect):
@@ -50,7 +50,7 @@ def test_a_connection_says_whose_it_is_when_it_opens_and_closes(log, start):
     service = start(access={"tokens": (line_of("crm", "control", secret),)})
     client = VsiClient(address(service), f"?token={secret}")
     client.send("stop")
-    assert client.closed.wait(5)
+    assert client.closed.wait(20)
     client.close()
     eventually(lambda: log.named("vsi connection closed") != [], "it is told")
     (opened,), (closed,) = log.named("vsi connection opened"), log.named("vsi connection closed")
@@ -63,7 +63,7 @@ def test_a_connection_says_whose_it_is_when_it_opens_and_closes(log, start):
 def test_who_is_not_let_in_is_a_line_with_address_and_reason(log, start, query):
     service = start(access={"tokens": (line_of("crm", "control", new_token()),)})
     with pytest.raises(websocket.WebSocketBadStatusException):
-        websocket.create_connection(f"ws://{address(service)}/v1/vsi{query}", timeout=5)
+        websocket.create_connection(f"ws://{address(service)}/v1/vsi{query}", timeout=20)
     (line,) = log.named("connection refused")
     assert told(line, "address", "code", "level") == ["127.0.0.1", 401, "info"]
     assert "bearer token" in line["reason"]

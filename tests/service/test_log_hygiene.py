@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.calls import answered
+from tests.support.calls import answered, ring
 from tests.support.drivers import eventually
 from tests.support.log import Log, recorded_log
 from tests.support.vsi import VsiClient
 from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.app import Service
-from vsi_esl.ops import logs
+from vsi_esl.ops import privacy
 from vsi_esl.protocol import registry
 from vsi_esl.switch.esl.writer import Command, Writer
 
@@ -31,6 +31,8 @@ AUTH_USER = "trunk-user-77"
 AUTH_PASSWORD = "sip-pass-Zx81"
 WEBHOOK_SECRET = "whsec-Qq12"
 S3_ACCESS, S3_SECRET = "AKIAHYGIENE0", "s3-secret-Yy34"
+CALLER, CALLED, PERSON = "5557310001", "5557310002", "Grete Meyer"
+URL_LOGIN, URL_KEY = "hook-login-Rr78", "key-in-query-Tt90"
 HEADER_AUTHORIZATION = "Basic aHlnaWVuZTpoeWdpZW5l"
 HEADER_SECRET = "x-secret-Ww56"
 SECRETS = (
@@ -63,8 +65,8 @@ def _as_it_is(_: Any, __: str, event: Any) -> Any:
 def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """With the parameter "bare", nothing is taken out of the lines."""
     if getattr(request, "param", "") == "bare":
-        monkeypatch.setattr(logs, "hide_private", _as_it_is)
-        monkeypatch.setattr(logs, "scrub", _as_it_is)
+        monkeypatch.setattr(privacy, "hide_private", _as_it_is)
+        monkeypatch.setattr(privacy, "scrub", _as_it_is)
     with recorded_log() as log:
         yield log
 
@@ -293,9 +295,68 @@ def test_the_name_of_a_token_is_no_secret(log, start):
     service = start(access={"tokens": (line_of("crm", "control", secret),)})
     client = VsiClient(f"127.0.0.1:{service.http.server.server_port}", f"?token={secret}")
     client.send("stop")
-    assert client.closed.wait(5)
+    assert client.closed.wait(20)
     client.close()
     eventually(lambda: log.named("vsi connection closed"), "the line is there")
     (line,) = log.named("vsi connection closed")
     assert line["client"] == "crm"
     assert secret not in log.stream.getvalue()
+
+
+def _with_everybody_named(switch, service, client) -> None:
+    """Calls that go well and calls that do not, with whoever is in them named everywhere."""
+    hidden = f"http://{URL_LOGIN}:x@127.0.0.1:1/p?key={URL_KEY}"
+    headers = {"X-Customer": PERSON, "Diversion": f"<sip:{CALLED}@example.com>"}
+    peer, leg = answered(switch, client, from_=f"+{CALLER}", to=f"+{CALLED}", headers=headers)
+    playback = client.ok("leg_play_start", id=leg, url=hidden)["playback_id"]
+    client.event("playback.error", playback_id=playback)
+    client.ok("leg_transfer", id=leg, target=f"sip:+{CALLED}@127.0.0.1:1")
+    client.event("leg.transfer_initiated", leg_id=leg)
+    peer.refer(f"sip:+{CALLED}@[::bad")
+    peer.refer(f"<tel:+{CALLED}>")
+    client.error("leg_transfer", id=leg, target=f"sip:+{CALLED}@ bad {CALLED}")
+    from_ = f'"{PERSON}" <sip:+{CALLER}@example.com>'
+    for to in (f"sip:+{CALLED}@127.0.0.1:1", f"sips:+{CALLED}@127.0.0.1:1"):
+        request = {"type": "sip", "to": to, "from": from_, "webhook_url": hidden}
+        dialled = client.send("create_leg", **request)
+        frame = client.reply(dialled)
+        if leg_id := frame.get("payload", {}).get("id"):
+            client.event("leg.disconnected", leg_id=leg_id)
+    for to in (f"+{CALLED}", f"sip:+{CALLED}@", f"sip:{CALLED}@127.0.0.1:99999", f"sip:+{CALLED}@x\r\ny"):
+        client.error("create_leg", type="sip", to=to, **{"from": from_})
+    client.error("create_leg", type="sip", to=f"sip:{CALLED}@127.0.0.1", trunk=f"of-{CALLED}")
+    client.error("create_leg", type="whatsapp", to=f"+{CALLED}", **{"from": f"+{CALLER}"})
+    client.error("create_room", id="r", webhook_url=f"nonsense://{URL_LOGIN}@x?key={URL_KEY}")
+    stream = f"ws://{URL_LOGIN}:x@127.0.0.1:1/s?key={URL_KEY}"
+    failing = client.reply(client.send("create_leg", type="websocket", url=stream)).get("payload", {})
+    if failing.get("id"):
+        client.event("leg.disconnected", leg_id=failing["id"])
+    other, ringing = ring(switch, client, from_=f"+{CALLER}", to=CALLED)
+    other.hang_up()
+    client.event("leg.disconnected", leg_id=ringing)
+    peer.hang_up()
+    client.event("leg.disconnected", leg_id=leg)
+
+
+@both
+@pytest.mark.parametrize("auto_dial", [False, True])
+def test_who_called_whom(log, switch, start, connect, auto_dial):
+    service = start(
+        transfers={"auto_dial": auto_dial, "consult_timeout_ms": 100},
+        webhooks={"url": f"http://{URL_LOGIN}:x@127.0.0.1:1/w?key={URL_KEY}", "allow_private_urls": True},
+    )
+    _with_everybody_named(switch, service, connect(service))
+    service.stop()
+    assert len(log.named("call")) >= 4
+    check(log, CALLER, CALLED, PERSON, PERSON.partition(" ")[0], URL_LOGIN, URL_KEY)
+
+
+def test_who_called_whom_is_said_when_that_is_set(switch, start, connect):
+    with recorded_log(numbers=True) as log:
+        service = start()
+        client = connect(service)
+        _with_everybody_named(switch, service, client)
+        service.stop()
+        lines = [json.dumps(line, ensure_ascii=False) for line in log.named("call")]
+        assert any(CALLER in line and CALLED in line for line in lines)
+        check(log, URL_LOGIN, URL_KEY)

@@ -135,7 +135,7 @@ def test_requests_that_cannot_be_dialled(client, request_, code, message):
     assert client.types() == []
 
 
-@pytest.mark.parametrize("kind", ["websocket", "whatsapp", "livekit_room"])
+@pytest.mark.parametrize("kind", ["livekit_room"])
 def test_other_leg_types_say_what_is_missing(client, kind):
     code, message = client.error("create_leg", type=kind, to="+1555", url="ws://x")
     assert code == 501

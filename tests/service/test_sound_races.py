@@ -52,7 +52,7 @@ def test_a_recording_is_stopped_while_it_starts(switch, client, service, other):
     _, leg = answered(switch, client)
     with held(service.ctx.nodes.default.sound, "record_leg", before=True) as hold:
         start = client.send("leg_record_start", id=leg)
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         stop = other.send("leg_record_stop", id=leg)
         eventually(lambda: not service.ctx.get(Recordings).running(of_leg(leg)), "the stop was taken")
         hold.release()
@@ -71,7 +71,7 @@ def test_a_room_empties_while_its_recording_starts(switch, client, service, othe
     peer, leg = in_room(switch, client)
     with held(service.ctx.nodes.default.sound, "record_room") as hold:
         start = client.send("room_record_start", id="r", multi_channel=True)
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         if how == "delete":
             deletion = other.send("delete_room", id="r")
         elif how == "leave":
@@ -96,7 +96,7 @@ def test_a_leg_hangs_up_while_its_recording_starts(switch, client, service):
     peer, leg = answered(switch, client)
     with held(service.ctx.nodes.default.sound, "record_leg") as hold:
         start = client.send("leg_record_start", id=leg)
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         peer.hang_up()
         eventually(lambda: service.ctx.legs.find(leg) is None, "it is gone")
         hold.release()
@@ -114,7 +114,7 @@ def test_a_room_recording_stops_while_a_participant_joins(switch, client, servic
     client.ok("room_record_start", id="r", multi_channel=True)
     with held(service.ctx.nodes.default.sound, "record_room", before=True) as hold:
         _, late = in_room(switch, client)
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         stop = client.send("room_record_stop", id="r")
         eventually(lambda: not service.ctx.get(Recordings).running(of_room("r")), "the stop was taken")
         hold.release()
@@ -129,7 +129,7 @@ def test_a_recording_stops_while_it_goes_on_in_another_file(switch, client, serv
     client.ok("leg_record_start", id=leg)
     with held(service.ctx.nodes.default.sound, "record_leg_on", before=True) as hold:
         client.ok("leg_play_start", id=leg, tone="dial")
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         stop = client.send("leg_record_stop", id=leg)
         eventually(lambda: not service.ctx.get(Recordings).running(of_leg(leg)), "the stop was taken")
         hold.release()
@@ -225,7 +225,7 @@ def test_one_finished_although_the_connection_is_lost_meanwhile(switch, client, 
 
     monkeypatch.setattr(files, "publish", slow)
     peer.hang_up()
-    assert started.wait(5)
+    assert started.wait(20)
     switch.drop_connections()
     eventually(lambda: not service.ctx.nodes.default.ready, "lost")
     eventually(lambda: service.ctx.nodes.default.ready, "back")
@@ -244,7 +244,7 @@ def test_a_playback_of_a_leg_that_hangs_up_as_it_begins(switch, client, service)
     peer, leg = answered(switch, client)
     with held(service.ctx.nodes.default.sound, "play", before=True) as hold:
         playback = client.ok("leg_play_start", id=leg, tone="dial")["playback_id"]
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         peer.hang_up()
         eventually(lambda: service.ctx.legs.find(leg) is None, "it is gone")
         hold.release()
@@ -259,7 +259,7 @@ def test_a_volume_set_as_the_playback_stops(switch, client, service, other):
     client.event("playback.started", playback_id=playback)
     with held(service.ctx.nodes.default.sound, "play_volume") as hold:
         volume = client.send("leg_play_volume", id=leg, playback_id=playback, volume=2)
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         other.ok("leg_play_stop", id=leg, playback_id=playback)
         hold.release()
         client.reply(volume)
@@ -311,7 +311,7 @@ def test_a_bridge_is_deleted_while_it_is_made(switch, client, service, other, st
     in_room(switch, client, "b")
     with held(service.ctx.nodes.default.sound, "bridge", before=True) as hold:
         create = client.send("bridge_create", room_id="a", bridge_id="x", peer_room_id="b")
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         other.ok("bridge_delete", room_id="a", bridge_id="x")
         hold.release()
         reply = client.reply(create)
@@ -329,7 +329,7 @@ def test_a_bridge_is_deleted_while_its_direction_changes(switch, client, service
     client.ok("bridge_create", room_id="a", bridge_id="x", peer_room_id="b")
     with held(service.ctx.nodes.default.sound, "bridge_direction") as hold:
         update = client.send("bridge_update", room_id="a", bridge_id="x", direction="send")
-        hold.entered.wait(5)
+        hold.entered.wait(20)
         other.ok("bridge_delete", room_id="a", bridge_id="x")
         hold.release()
         assert client.reply(update)["data"]["code"] == 404
@@ -349,7 +349,7 @@ def test_a_leg_hangs_up_while_its_bucket_is_looked_at(switch, client, service, m
     peer, leg = answered(switch, client)
     bucket = {"storage": "s3", "s3_bucket": "bucket", "s3_access_key": "k", "s3_secret_key": "k"}
     start = client.send("leg_record_start", id=leg, **bucket)
-    assert probing.wait(5)
+    assert probing.wait(20)
     peer.hang_up()
     client.event("leg.disconnected", leg_id=leg)
     looked.set()
@@ -359,13 +359,13 @@ def test_a_leg_hangs_up_while_its_bucket_is_looked_at(switch, client, service, m
 
 def test_what_was_not_watched_is_as_long_as_its_file(switch, client, service, start, connect):
     peer, leg = in_room(switch, client)
+    began = time.monotonic()
     client.ok("room_record_start", id="r", multi_channel=True)
     (recording,) = service.ctx.get(Recordings)
-    time_of_end = time.time()
     service.stop()
     peer.hang_up()
     switch.esl(f"uuid_kill {recording.recorder}")
     again = connect(start(wait=False))
     finished = again.event("recording.finished", room_id="r")
     assert "error" not in finished
-    assert finished["channels"][leg]["end_ms"] < (time.time() - time_of_end) * 1000 + 1000
+    assert finished["channels"][leg]["end_ms"] <= (time.monotonic() - began) * 1000

@@ -187,10 +187,11 @@ def test_a_restart_during_the_upload(switch, connect, start, server):
     eventually(lambda: os.path.exists(file), "the recording is published")
     first.stop()
     assert not client.seen("recording.finished")
+    last = client.events[-1]["event_id"]
     server.start()
     server.call("create_bucket", Bucket="recordings")
     second = start(wait=False, s3=settings(server.url, upload_timeout=20.0))
-    client = connect(second)
+    client = connect(second, f"?since={last}")
     done = client.event("recording.finished", 30)
     assert (done["leg_id"], done["file"]) == (leg, f"s3://recordings/{os.path.basename(file)}")
     client.event("leg.disconnected", leg_id=leg)

@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 KEY = "good-key"
-WAIT_S = 5.0
+WAIT_S = 20.0
 
 
 class Refused(Exception):

@@ -54,7 +54,7 @@ class ForkedTo:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
-    def wait_for(self, frames: int, timeout: float = 5.0) -> None:
+    def wait_for(self, frames: int, timeout: float = 20.0) -> None:
         seen = len(self.messages)
         eventually(lambda: len(self.messages) >= seen + frames, f"{frames} more frames", timeout)
 
@@ -116,7 +116,7 @@ class ForkServer:
     def url(self, path: str = "/fork") -> str:
         return f"ws://127.0.0.1:{self.port}{path}"
 
-    def connection(self, number: int = 0, timeout: float = 5.0) -> ForkedTo:
+    def connection(self, number: int = 0, timeout: float = 20.0) -> ForkedTo:
         eventually(lambda: len(self.connections) > number, "the switch has connected", timeout)
         return self.connections[number]
 
@@ -180,7 +180,7 @@ class UnicastEnd:
     def samples(self) -> np.ndarray:
         return np.frombuffer(b"".join(self.received), dtype=np.int16)
 
-    def wait_for(self, frames: int, timeout: float = 5.0) -> None:
+    def wait_for(self, frames: int, timeout: float = 20.0) -> None:
         seen = len(self.received)
         eventually(lambda: len(self.received) >= seen + frames, f"{frames} more frames", timeout)
 

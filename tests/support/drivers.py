@@ -14,15 +14,20 @@ import numpy as np
 import numpy.typing as npt
 from greenswitch.esl import NotConnectedError
 
-from vsi_esl.sandbox import SandboxSwitch, api, invite
+from vsi_esl.sandbox import SandboxSwitch, api, farend, invite, meta
 from vsi_esl.sandbox.channels import Channel, now_us
 from vsi_esl.sandbox.live import Ear
 from vsi_esl.sandbox.samples import Voice, tone
+from vsi_esl.sandbox.sofia import PROFILE_WHATSAPP, Gateway
 
-from . import hearing, listen
+from . import certs, hearing, listen
 from .freeswitch import PrivateSwitch
+from .metapeer import MetaPeer
+from .rtp import RATE, key_tone
 from .server import Server
-from .sipua import Call, UserAgent
+from .sipmessage import bracketed
+from .sipua import TRUNK, Call, UserAgent
+from .sipwire import Wire
 from .waiting import eventually
 
 
@@ -50,7 +55,7 @@ class SandboxPeer:
 
     @property
     def digits(self) -> str:
-        return self._channel.far.digits
+        return self._channel.far.digits if self._channel.far.rfc4733 else ""
 
     @property
     def codec(self) -> str:
@@ -63,7 +68,7 @@ class SandboxPeer:
         running = (now_us() - channel.rtp_since) / 20_000 if channel.rtp_since else 0
         return channel.packets_before + running
 
-    def wait(self, what: str, timeout: float = 5.0) -> None:
+    def wait(self, what: str, timeout: float = 20.0) -> None:
         eventually(lambda: any(one.startswith(what) for one in self.seen), f"{what} in {self.seen}", timeout)
 
     def _act(self, action: Callable[..., Any], *args: Any) -> None:
@@ -77,9 +82,20 @@ class SandboxPeer:
         self._act(self._switch.far_ends.cancel, self._channel)
 
     def dtmf(self, digits: str) -> None:
-        for digit in digits:
-            self._switch.calls.fire("DTMF", self._channel, DTMF_Digit=digit, DTMF_Source="RTP")
-        self._switch.flush()
+        self._act(self._switch.calls.dtmf, self._channel, digits)
+
+    def info(self, digits: str) -> None:
+        """Digits by INFO."""
+        self._act(self._switch.calls.dtmf, self._channel, digits, "ENDPOINT")
+
+    def tones(self, digits: str) -> None:
+        """Digits as they sound."""
+        self._act(self._switch.calls.dtmf, self._channel, digits, "INBAND_AUDIO")
+
+    @property
+    def infos(self) -> str:
+        """The digits it was sent by INFO."""
+        return "" if self._channel.far.rfc4733 else self._channel.far.digits
 
     def talk(self, on: bool) -> None:
         self._channel.far.voice = None
@@ -119,7 +135,54 @@ class SandboxPeer:
         self._act(self._switch.calls.peer_hold, self._channel, "sendrecv")
 
     def refer(self, target: str) -> None:
-        self._act(self._switch.far_ends.refer, self._channel, target, "")
+        self._act(self._switch.far_ends.refer, self._channel, target)
+
+    def hangs_up_at_report(self) -> None:
+        """Its BYE crosses the next interim report on its REFER."""
+        self._channel.far.bye_at_report = True
+
+    def answers_reports(self, code: int) -> None:
+        """On its REFERs."""
+        self._channel.far.report_code = code
+
+    def answers_refer(self, code: int, challenge: bool = False) -> None:
+        """Answer REFERs so; 0 is not at all."""
+        self._channel.far.refer_code, self._channel.far.refer_challenge = code, challenge
+
+    def answer_refer(self, code: int) -> None:
+        """Answer the last REFER, which has not been answered."""
+        self._act(self._switch.refers.answer, self._channel, code, self._channel.cseq)
+
+    @property
+    def referred(self) -> list[str]:
+        """The Refer-To of each REFER that came."""
+        return self._channel.far.referred
+
+    @property
+    def identity(self) -> str:
+        """The dialog as Replaces has it, for whoever is to call this end."""
+        channel = self._channel
+        return f"{channel.uuid}@sandbox;to-tag={channel.far_tag};from-tag={channel.own_tag}"
+
+    def notify(self, line: str, state: str = "active;expires=60", event: str = "refer") -> None:
+        """Report how far what a REFER asked for is; without `line` there is no body."""
+        self._act(self._switch.refers.notify, self._channel, line, state, event)
+
+    @property
+    def reports(self) -> list[str]:
+        """What it was told of its REFERs: status line and state of the subscription."""
+        return self._channel.far.reports
+
+    @property
+    def wrongs(self) -> list[str]:
+        """What it was sent that a strict peer does not take."""
+        return self._channel.far.wrongs
+
+    @property
+    def dialog(self) -> tuple[str, str, str]:
+        """Call-ID, its own tag, and the switch's."""
+        channel = self._channel
+        return channel.variables["sip_call_id"], channel.far_tag, channel.own_tag
 
     def type(self, line: str) -> None:
         self._act(self._switch.calls.text, self._channel, f"{line}\r\n")
@@ -149,6 +212,44 @@ class SandboxPeer:
     def header(self, name: str) -> str:
         return invite.headers(self._channel).get(name.lower(), "")
 
+    @property
+    def request_uri(self) -> str:
+        assert self._channel.dialled is not None
+        return self._channel.dialled.uri
+
+
+class SandboxMeta:
+    """Meta's gateway, as the sandbox has it."""
+
+    target = "127.0.0.1;transport=tls"
+
+    def __init__(self, switch: SandboxSwitch) -> None:
+        self._switch = switch
+
+    def call(self, to: str = "+15550100", from_: str = "15559999", **more: Any) -> SandboxPeer:
+        """A WhatsApp user calls: `headers`, `host`, `offer` and `lite` as `MetaPeer.call` has them."""
+        request = {
+            "to": to,
+            "from": f"+{from_}",
+            **{name: one for name, one in more.items() if one is not None},
+        }
+        channel = meta.calls(self._switch, request)
+        self._switch.flush()
+        return SandboxPeer(self._switch, channel)
+
+    def called(self) -> SandboxPeer:
+        """The last call of a business."""
+        eventually(lambda: bool(self._outbound()), "somebody calls")
+        return SandboxPeer(self._switch, self._outbound()[-1])
+
+    def _outbound(self) -> list[Channel]:
+        there = self._switch.channels.values()
+        return [
+            one
+            for one in there
+            if one.name.startswith(f"sofia/{PROFILE_WHATSAPP}") and one.direction == "outbound"
+        ]
+
 
 class SandboxDriver:
     """A sandbox of its own, within the test process."""
@@ -156,12 +257,13 @@ class SandboxDriver:
     name = "sandbox"
     missing_codecs: frozenset[str] = frozenset()
 
-    def __init__(self) -> None:
-        self.switch = SandboxSwitch(heartbeat_s=1.0)
+    def __init__(self, tether: str = "") -> None:
+        self.switch = SandboxSwitch(heartbeat_s=1.0, tether=tether)
         self.switch.start()
         self.host, self.port = self.switch.address
         self.password = self.switch.password
         self.version = "sandbox"
+        self.meta = SandboxMeta(self.switch)
 
     def call(self, to: str = "+15550199", from_: str = "+15550100", **more: Any) -> SandboxPeer:
         request = {"to": to, "from": from_, **more}
@@ -169,11 +271,21 @@ class SandboxDriver:
         self.switch.flush()
         return SandboxPeer(self.switch, channel)
 
-    def uri(self, behaviour: str) -> str:
-        return f"sip:{behaviour}@127.0.0.1"
+    def uri(self, behaviour: str, transport: str = "", host: str = "127.0.0.1") -> str:
+        return f"sip:{behaviour}@{bracketed(host)}" + (f";transport={transport}" if transport else "")
+
+    def trunk(self, name: str, host: str) -> None:
+        """A trunk of the operator's to the callees, which speaks for trunk@host and knows the password."""
+        user, password = farend.TRUNK
+        self.switch.sofia.add(Gateway(name, user, password, host))
+        self.switch.flush()
 
     def unreachable(self) -> str:
         return "sip:nobody@127.0.0.1:1"
+
+    def elsewhere(self) -> tuple[str, str, str]:
+        """The dialog of a call that somebody has with others than the switch: Call-ID, own tag, theirs."""
+        return "abc@elsewhere", "t-1", "f-1"
 
     def callee(self) -> SandboxPeer:
         outbound = [
@@ -230,7 +342,7 @@ class SipPeer:
     def codec(self) -> str:
         return self._call.codec
 
-    def wait(self, what: str, timeout: float = 5.0) -> None:
+    def wait(self, what: str, timeout: float = 20.0) -> None:
         self._call.wait(lambda call: any(one.startswith(what) for one in call.seen), timeout)
 
     def hang_up(self) -> None:
@@ -241,6 +353,19 @@ class SipPeer:
 
     def dtmf(self, digits: str) -> None:
         self._call.dtmf(digits)
+
+    def info(self, digits: str) -> None:
+        for digit in digits:
+            self._call.info(digit)
+
+    def tones(self, digits: str) -> None:
+        for digit in digits:
+            self._call.rtp.say(key_tone(digit), RATE)
+
+    @property
+    def infos(self) -> str:
+        bodies = [one.body for one in self._call.messages if one.start.startswith("INFO ")]
+        return "".join(body.partition("Signal=")[2][:1] for body in bodies)
 
     def talk(self, on: bool) -> None:
         self.says(440.0 if on else 0.0)
@@ -275,6 +400,48 @@ class SipPeer:
     def refer(self, target: str) -> None:
         self._call.refer(target)
 
+    def hangs_up_at_report(self) -> None:
+        self._call.bye_at_report = True
+
+    def answers_reports(self, code: int) -> None:
+        self._call.report_code = code
+
+    def answers_refer(self, code: int, challenge: bool = False) -> None:
+        self._call.refer_code = code
+        header = "www-authenticate" if code == 401 else "proxy-authenticate"
+        self._call.refer_headers = {header: 'Digest realm="test", nonce="n"'} if challenge else {}
+
+    def answer_refer(self, code: int) -> None:
+        self._call.answer_refer(code)
+
+    @property
+    def referred(self) -> list[str]:
+        return self._call.referred
+
+    @property
+    def identity(self) -> str:
+        return self._call.identity
+
+    @property
+    def wrongs(self) -> list[str]:
+        return self._call.wrongs
+
+    def notify(self, line: str, state: str = "active;expires=60", event: str = "refer") -> None:
+        self._call.notify(line, state, event)
+
+    @property
+    def reports(self) -> list[str]:
+        notifies = (one for one in self._call.messages if one.start.startswith("NOTIFY "))
+        return [
+            f"{one.body.strip()} {one.get('subscription-state')}"
+            for one in notifies
+            if one.get("event").startswith("refer")
+        ]
+
+    @property
+    def dialog(self) -> tuple[str, str, str]:
+        return self._call.call_id, self._call.tag, self._call.remote.rpartition("tag=")[2]
+
     def type(self, line: str) -> None:
         text = self._call.text
         assert text is not None
@@ -305,12 +472,21 @@ class SipPeer:
         assert self._call.invite is not None
         return self._call.invite.get(name)
 
+    @property
+    def request_uri(self) -> str:
+        """Whom the INVITE is for."""
+        assert self._call.invite is not None
+        return self._call.invite.start.split()[1]
+
 
 class SipDriver:
     """A SIP user agent as everybody else."""
 
     def __init__(self, host: str, port: int) -> None:
         self.agent = UserAgent((host, port))
+        self._agents = {("udp", "127.0.0.1"): self.agent}
+        self.trust: Path | None = None
+        """Where the certificates of the callees are."""
 
     def call(self, to: str = "+15550199", from_: str = "+15550100", **more: Any) -> SipPeer:
         talk = more.pop("talk", False)
@@ -320,20 +496,48 @@ class SipDriver:
         peer.talk(talk)
         return peer
 
-    def uri(self, behaviour: str) -> str:
-        return f"sip:{behaviour}@127.0.0.1:{self.agent.address[1]}"
+    def uri(self, behaviour: str, transport: str = "", host: str = "127.0.0.1") -> str:
+        """Whom to call; over TCP, TLS or IPv6 it is another agent that answers."""
+        way = (transport or "udp", host)
+        if way not in self._agents:
+            self._agents[way] = UserAgent(self.agent.switch, Wire(*way, trust=self.trust))
+        suffix = f";transport={transport}" if transport else ""
+        return f"sip:{behaviour}@{self._agents[way].at}{suffix}"
 
     def unreachable(self) -> str:
         return "sip:nobody@127.0.0.1:1"
 
+    def elsewhere(self) -> tuple[str, str, str]:
+        call = Call(self.agent, "abc@elsewhere")
+        call.local, call.remote, call.target = (
+            "<sip:test@127.0.0.1>",
+            "<sip:other@127.0.0.1>;tag=f-1",
+            "sip:a@b",
+        )
+        self.agent.calls[call.call_id] = call
+        return call.call_id, call.tag, "f-1"
+
     def callee(self) -> SipPeer:
-        return SipPeer(self.agent.incoming())
+        found: list[Call] = []
+
+        def called() -> bool:
+            calls = [call for agent in self._agents.values() for call in agent.calls.values()]
+            found[:] = sorted((call for call in calls if call.incoming), key=lambda call: call.began)
+            return bool(found)
+
+        eventually(called, "somebody is called")
+        return SipPeer(found[-1])
 
     def forget(self) -> None:
         """All calls so far."""
-        for call in self.agent.calls.values():
-            call.rtp.close()
-        self.agent.calls.clear()
+        for agent in self._agents.values():
+            for call in agent.calls.values():
+                call.rtp.close()
+            agent.calls.clear()
+
+    def stop(self) -> None:
+        for agent in self._agents.values():
+            agent.stop()
 
 
 class FreeswitchDriver(SipDriver):
@@ -342,13 +546,28 @@ class FreeswitchDriver(SipDriver):
     name = "freeswitch"
 
     def __init__(self, directory: Path, owner: dict[str, Any] | None = None) -> None:
-        self.switch = PrivateSwitch(directory, owner=owner)
+        certificates = certs.make(directory / "tls")
+        self.switch = PrivateSwitch(directory, owner=owner, tls=certificates)
         self.switch.start()
         self.switch.api("load mod_audio_fork")  # where there is one
         self.host, self.port = "127.0.0.1", self.switch.esl_port
         self.password = self.switch.password
         self.version = self.switch.version
         super().__init__("127.0.0.1", self.switch.sip_port)
+        self.trust = certificates
+
+    def trunk(self, name: str, host: str) -> None:
+        user, password = TRUNK
+        proxy = self.agent.at
+        self.switch.gateway(
+            name, username=user, password=password, from_domain=host, proxy=proxy, register="false"
+        )
+
+    @cached_property
+    def meta(self) -> MetaPeer:
+        """Meta's gateway."""
+        assert self.trust is not None
+        return MetaPeer(self.trust, self.switch.whatsapp_port)
 
     @cached_property
     def missing_codecs(self) -> frozenset[str]:
@@ -381,6 +600,8 @@ class FreeswitchDriver(SipDriver):
         self.switch.api("hupall")
         eventually(lambda: not self.channels(), "all calls ended")
         self.forget()
+        if "meta" in self.__dict__:
+            self.meta.forget()
 
     def channels(self, prefix: str = "") -> list[str]:
         """The ids of all channels that begin so. The switch's list also has rows of channels that there
@@ -390,7 +611,10 @@ class FreeswitchDriver(SipDriver):
         return [one for one in ids if self.switch.api(f"uuid_exists {one}").strip() == "true"]
 
     def stop(self) -> None:
-        self.agent.stop()
+        super().stop()
+        if "meta" in self.__dict__:
+            self.meta.stop()
+            self.switch.kill9()  # at times it waits 20 s for its connections over TLS
         self.switch.stop()
 
 
@@ -411,9 +635,6 @@ class ForeignDriver(SipDriver):
         """End all calls and rooms of the test that ran."""
         self._server.empty()
         self.forget()
-
-    def stop(self) -> None:
-        self.agent.stop()
 
 
 Driver = SandboxDriver | FreeswitchDriver | ForeignDriver

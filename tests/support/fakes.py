@@ -22,15 +22,17 @@ from vsi_esl import features
 from vsi_esl.calls import endings, placement
 from vsi_esl.calls.context import Context
 from vsi_esl.calls.nodes import Nodes
-from vsi_esl.config.settings import Config, SwitchSettings
+from vsi_esl.config.settings import Config, ListedSwitch, SwitchSettings
 from vsi_esl.delivery.bus import EventBus
 from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.events.base import Event
 from vsi_esl.model.channel import DEFAULT_NODE, Channel
-from vsi_esl.model.leg import CONNECTED, SIP_INBOUND, SIP_OUTBOUND, Leg
+from vsi_esl.model.leg import CONNECTED, Leg
+from vsi_esl.model.legtypes import SIP_INBOUND, SIP_OUTBOUND
 from vsi_esl.model.room import Room
 from vsi_esl.model.stores import Legs, Rooms
 from vsi_esl.net.guard import AddressGuard
+from vsi_esl.ops.journal import Journal
 from vsi_esl.ops.metrics import Metrics
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
@@ -38,6 +40,7 @@ from vsi_esl.storage.state import StateStore
 from vsi_esl.storage.thread import StorageThread
 from vsi_esl.switch.actions.calls import Switch
 from vsi_esl.switch.actions.live import SwitchLive
+from vsi_esl.switch.actions.refers import SwitchRefers
 from vsi_esl.switch.actions.sound import SwitchSound
 from vsi_esl.switch.facts import SwitchFacts
 from vsi_esl.work import clock
@@ -49,7 +52,7 @@ from vsi_esl.work.workers import Workers
 features.declare()  # the translators of switch events
 from vsi_esl.translate import adoption, sweep, translate  # noqa: E402
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 POLL_S = 0.002
 ROUNDS, TURNS = 3, 20
 """More turns of the event loop than anything here takes that waits for nothing."""
@@ -99,10 +102,13 @@ class FakeSwitch:
     def __init__(self, name: str = DEFAULT_NODE) -> None:
         self.name = name
         self.settings = SwitchSettings()
+        self.share = ListedSwitch(name)
+        self.draining = False
         self.waits = Waits()
         self.switch = Switch(self, self.waits, 0)
         self.sound = SwitchSound(self)
         self.live = SwitchLive(self)
+        self.refers = SwitchRefers(self, self.waits)
         self.told: list[str] = []
         """All commands, in order; also those that it could not be told."""
         self.channels: dict[str, dict[str, str]] = {}
@@ -110,8 +116,13 @@ class FakeSwitch:
         self.rows: list[Any] = []
         """Of `show channels`, beside those of the channels there are."""
         self.away = False
+        self.resyncing = False
+        """Its calls are being re-adopted: it takes posts, and others wait."""
         self.facts = SwitchFacts(core_uuid="core-1", watches_headers=True)
         self.clock = SwitchClock()
+        self.placed: set[str] = set()
+        self.placing: set[str] = set()
+        self.losses = 0
         self.posts_lost = 0
         self.last_error = "it is away"
         self.batches: list[int] = []
@@ -122,6 +133,13 @@ class FakeSwitch:
 
     @property
     def ready(self) -> bool:
+        return not (self.away or self.resyncing)
+
+    def lost_since(self, losses: int) -> bool:
+        return not self.ready or self.losses != losses
+
+    @property
+    def takes_posts(self) -> bool:
         return not self.away
 
     def wait_ready(self, timeout: float) -> bool:
@@ -176,6 +194,9 @@ class FakeSwitch:
 
     def message(self, channel: str, headers: dict[str, str]) -> str:
         return self._answer(f"sendmsg {channel} {' '.join(headers.values())}")
+
+    def notify(self, headers: dict[str, str]) -> None:
+        self._answer(f"sendevent NOTIFY {' '.join(headers.values())}")
 
     def require(self, *modules: str) -> None:
         pass
@@ -289,6 +310,8 @@ class FakeService:
             metrics=Metrics(),
             webhooks=SimpleNamespace(guard=AddressGuard(())),
         )
+        self._journal = Journal()
+        self.ctx.provide(self._journal)
         self.ctx.bus.add_sink(self._told)
         for node in (self.switch, self.other):
             node.report = partial(translate, self.ctx, node)
@@ -299,6 +322,7 @@ class FakeService:
         self.ctx.workers.stop()
         self.ctx.state.close()
         self._thread.stop(2)
+        self._journal.close()
 
     def _told(self, event: Event, event_id: str, frame: bytes) -> None:
         self.when_told(event)
@@ -352,10 +376,12 @@ class FakeService:
 
     def reconnects(self, between: Callable[[], None] = lambda: None) -> None:
         """The connection is there anew: calls are re-adopted; `between` is run when events flow again."""
+        self.switch.resyncing = True
         finish = adoption.resync(self.ctx, self.switch)
         between()
         if finish is not None:
             finish()
+        self.switch.resyncing = False
         settle()
 
     def looks(self, others: Iterable[str] = ()) -> set[str]:

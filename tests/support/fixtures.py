@@ -16,8 +16,10 @@ from vsi_esl.config.sections import with_values
 from vsi_esl.config.settings import HttpSettings, MediaSettings, StateSettings, SwitchSettings
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
+from vsi_esl.streams.settings import StreamSettings
 
 from .agentserver import AgentServer
+from .browsers import Browser, Browsers
 from .drivers import Driver, ForeignDriver, FreeswitchDriver, SandboxDriver
 from .freeswitch import find_binary
 from .log import Log, recorded_log
@@ -123,6 +125,7 @@ def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
             RecordingSettings(dir=str(home / "recordings")),
             PlaybackSettings(spool_dir=str(home / "spool"), allow_private_urls=True),
             AgentSettings(allow_private_urls=True),
+            StreamSettings(allow_private_urls=True),
         )
         for section, values in sections.items():
             config = with_values(config, section, **values)
@@ -205,6 +208,27 @@ def agents(lasting_agents: AgentServer) -> Iterator[AgentServer]:
     lasting_agents.reset()
     yield lasting_agents
     assert lasting_agents.wrongs == []
+
+
+@pytest.fixture(scope="session")
+def lasting_browsers() -> Iterator[Browsers]:
+    browsers = Browsers()
+    yield browsers
+    browsers.stop()
+
+
+@pytest.fixture
+def browser(switch: Driver, lasting_browsers: Browsers) -> Iterator[Callable[[], Browser]]:
+    """Make browsers: Chromium's peer connections, or the sandbox's."""
+    made: list[Browser] = []
+
+    def make() -> Browser:
+        made.append(lasting_browsers.make(switch))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
 
 
 @pytest.fixture

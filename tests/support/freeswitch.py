@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import gevent
 from greenswitch.esl import NotConnectedError
@@ -17,7 +18,7 @@ from greenswitch.esl import NotConnectedError
 from vsi_esl.switch.esl.client import EslClient
 
 from .ending import ended_on_error
-from .ports import RTP_BLOCKS, claim_rtp_block, free_port
+from .ports import RTP_BLOCKS, claim_rtp_block, free_port, ipv6_loopback
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PASSWORD = "vsi-test"
@@ -39,7 +40,8 @@ def find_binary() -> Path | None:
 class PrivateSwitch:
     """One process of it. `park_limit` is the dialplan's limit for calls nobody takes, in seconds; `owner` is
     the user it runs as: `user`, `group`, `extra_groups` and `umask` of a subprocess. With `realtime` it is
-    scheduled as its Debian package has it, before all that is not, if this process may do that."""
+    scheduled as its Debian package has it, before all that is not, if this process may do that. `tls` is a
+    directory with its certificates; without it speaks no TLS. With `tether` it has the profile for them."""
 
     def __init__(
         self,
@@ -47,6 +49,8 @@ class PrivateSwitch:
         park_limit: int = 20,
         owner: dict[str, Any] | None = None,
         realtime: bool = False,
+        tls: Path | None = None,
+        tether: bool = False,
     ) -> None:
         binary = find_binary()
         assert binary is not None
@@ -54,6 +58,12 @@ class PrivateSwitch:
         self._directory = directory
         self.esl_port = free_port()
         self.sip_port = free_port()
+        self.tls_port = free_port()
+        self.whatsapp_port = free_port()
+        self.tether_port = free_port()
+        self._tls = tls
+        self._tether = tether
+        self.verto_port = free_port()
         self._rtp_claim, self._rtp_start = claim_rtp_block()
         self.password = PASSWORD
         self.log_path = directory / "log" / "freeswitch.log"
@@ -94,6 +104,21 @@ class PrivateSwitch:
                 pass
             assert process.poll() is None, f"FreeSWITCH ended, see {self.log_path}"
             assert time.monotonic() < deadline, f"FreeSWITCH is not up, see {self.log_path}"
+            gevent.sleep(POLL_S)
+
+    def gateway(self, name: str, **parameters: object) -> None:
+        """Have a gateway of the profile `vsi`, as an operator does it while the switch runs."""
+        told = "".join(
+            f'<param name="{key.replace("_", "-")}" value={quoteattr(str(value))}/>'
+            for key, value in parameters.items()
+        )
+        file = self._directory / "vsi" / f"gateway_{name}.xml"
+        file.write_text(f'<include>\n<gateway name="{name}">\n{told}\n</gateway>\n</include>\n')
+        self.api("reloadxml")
+        self.api("sofia profile vsi rescan")
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while "<name>" not in self.api(f"sofia xmlstatus gateway {name}"):
+            assert time.monotonic() < deadline, f"no gateway {name}"
             gevent.sleep(POLL_S)
 
     def make_first_conference(self) -> None:
@@ -153,6 +178,12 @@ class PrivateSwitch:
             client.stop()
 
     @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def version(self) -> str:
         return self.api("version")
 
@@ -163,6 +194,15 @@ class PrivateSwitch:
         modules = (ours / "autoload_configs" / "modules.vsi.xml").read_text()
         modules = modules.replace("<modules>", '<modules>\n<load module="mod_logfile"/>', 1)
         (self._directory / "modules.xml").write_text(modules)
+        profiles = self._directory / "sip_profiles"
+        shutil.copytree(ours / "sip_profiles", profiles)
+        shutil.copytree(ours / "vsi", self._directory / "vsi")
+        if ipv6_loopback():
+            shutil.copy(ours / "vsi" / "sip_profile_ipv6.xml", profiles / "vsi6.xml")
+        if self._tls is not None:
+            shutil.copy(ours / "vsi" / "sip_profile_whatsapp.xml", profiles / "vsi_wa.xml")
+        if self._tether:
+            shutil.copy(ours / "vsi" / "sip_profile_tether.xml", profiles / "vsi_tether.xml")
         variables = {
             "domain": "127.0.0.1",
             "local_ip_v4": "127.0.0.1",
@@ -171,6 +211,17 @@ class PrivateSwitch:
             "vsi_sip_ip": "127.0.0.1",
             "vsi_rtp_ip": "127.0.0.1",
             "vsi_sip_port": self.sip_port,
+            "vsi_sip_ipv6": "::1",
+            "vsi_tls": "false" if self._tls is None else "true",
+            "vsi_tls_port": self.tls_port,
+            "vsi_tls_dir": self._tls or "",
+            "vsi_webrtc_ip": "127.0.0.1",
+            "vsi_verto_port": self.verto_port,
+            "vsi_wa_ip": "127.0.0.1",
+            "vsi_wa_ext_ip": "127.0.0.1",
+            "vsi_wa_port": self.whatsapp_port,
+            "vsi_tether_ip": "127.0.0.1",
+            "vsi_tether_port": self.tether_port,
             "vsi_rtp_start_port": self._rtp_start,
             "vsi_rtp_end_port": self._rtp_start + RTP_BLOCKS.step - 2,
             "vsi_park_limit": park_limit,
@@ -180,7 +231,7 @@ class PrivateSwitch:
         )
         includes = "\n".join(
             f'<X-PRE-PROCESS cmd="include" data="{ours}/autoload_configs/{name}.xml"/>'
-            for name in ("event_socket.conf", "acl.conf", "conference.conf", "switch.vsi")
+            for name in ("event_socket.conf", "acl.conf", "conference.conf", "verto.conf", "switch.vsi")
         )
         (self._directory / "conf" / "freeswitch.xml").write_text(
             f"""<?xml version="1.0"?>
@@ -192,7 +243,7 @@ class PrivateSwitch:
 {includes}
 <configuration name="sofia.conf"><global_settings><param name="log-level" value="0"/></global_settings>
 <profiles>
-<X-PRE-PROCESS cmd="include" data="{ours}/sip_profiles/vsi.xml"/>
+<X-PRE-PROCESS cmd="include" data="{profiles}/*.xml"/>
 </profiles></configuration>
 <configuration name="opus.conf"><settings/></configuration>
 <configuration name="logfile.conf"><settings/><profiles><profile name="default">
@@ -201,6 +252,9 @@ class PrivateSwitch:
 </section>
 <section name="dialplan">
 <X-PRE-PROCESS cmd="include" data="{REPOSITORY}/dialplan/vsi.xml"/>
+</section>
+<section name="directory">
+<X-PRE-PROCESS cmd="include" data="{ours}/directory/vsi.xml"/>
 </section>
 </document>
 """

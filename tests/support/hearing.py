@@ -57,4 +57,4 @@ def until(received: Callable[[], np.ndarray | None], frequency: float, wanted: b
         level = listen.levels(samples, 8000, frequency, 500).max(initial=0.0)
         return level > HEARD if wanted else level < SILENT
 
-    eventually(settled, f"{frequency} Hz {'heard' if wanted else 'not heard'}", 8)
+    eventually(settled, f"{frequency} Hz {'heard' if wanted else 'not heard'}")

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-TIMEOUT_S = 8.0
+TIMEOUT_S = 20.0
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from vsi_esl.ops import logs
+from vsi_esl.ops import logs, privacy
 
 
 class Log:
@@ -34,15 +34,16 @@ class Log:
 
 
 @contextmanager
-def recorded_log() -> Iterator[Log]:
-    """Have everything logged to where a test can read it."""
+def recorded_log(*, numbers: bool = False) -> Iterator[Log]:
+    """Have everything logged to where a test can read it; with `numbers`, who called whom as well."""
     root = logging.getLogger()
     before = structlog.get_config(), list(root.handlers), root.level
     log = Log()
-    logs.setup("debug", "json", log.stream)
+    logs.setup("debug", "json", log.stream, numbers=numbers)
     try:
         yield log
     finally:
         structlog.configure(**before[0])
         root.handlers[:] = before[1]
         root.setLevel(before[2])
+        privacy.show_numbers(False)

@@ -26,7 +26,7 @@ import websocket
 from vsi_esl.media import messages
 from vsi_esl.media.tasks import FRAME_BYTES, Task, find
 
-WAIT_S = 10.0
+WAIT_S = 20.0
 PROTOCOL = "audio.drachtio.org"
 
 
@@ -69,6 +69,8 @@ class SaidVoice:
 
     def __init__(self) -> None:
         self.pieces: list[tuple[bytes, int]] = []
+        self.waiting_ms = 0.0
+        """Set by the test."""
         self.hushed = 0
         self.gain = 1.0
         self.heard = asyncio.Event()
@@ -172,10 +174,12 @@ class MediaWorker:
 
     def __init__(self, program: str = "vsi_esl.media", **environ: str) -> None:
         self.link, theirs = socket.socketpair()
-        with theirs:
+        self.handing, taking = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with theirs, taking:
+            numbers = [theirs.fileno(), taking.fileno()]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", program, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", program, *map(str, numbers)],
+                pass_fds=numbers,
                 stderr=subprocess.PIPE,
                 env={**os.environ, **environ},
             )
@@ -191,12 +195,18 @@ class MediaWorker:
     def end(self) -> str:
         """Close the link; what it logged."""
         self.link.close()
+        self.handing.close()
         try:
             return self.process.communicate(timeout=WAIT_S)[1].decode()
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             self.process.communicate()
             raise
+
+    def hand_over(self, session: str, connection: socket.socket, read: bytes = b"") -> None:
+        """Give a session a connection, and let go of it."""
+        with connection:
+            socket.send_fds(self.handing, [session.encode() + b"\0" + read], [connection.fileno()])
 
     def send(self, message: messages.ToWorker) -> None:
         self.link.sendall(messages.pack(message))

@@ -56,3 +56,13 @@ def _udp_is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def ipv6_loopback() -> bool:
+    """Whether this machine has ::1."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+            one.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

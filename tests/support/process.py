@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import gevent
@@ -20,9 +21,16 @@ START_TIMEOUT_S = 60
 class ServiceProcess:
     """`vsi-esl serve` with these settings, and a client of it that goes on after the event `since`."""
 
-    def __init__(self, environ: dict[str, str], since: str = "") -> None:
+    def __init__(
+        self,
+        environ: dict[str, str],
+        since: str = "",
+        command: Sequence[str] = (sys.executable, "-m", "vsi_esl", "serve"),
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vsi_esl", "serve"],
+            command,
+            pass_fds=pass_fds,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -35,15 +43,16 @@ class ServiceProcess:
 
     def _address(self) -> str:
         """Where it listens, once the switch is ready."""
-        address, said = "", []
-        with gevent.Timeout(START_TIMEOUT_S, AssertionError("the service did not start")):
+        address = ""
+        said: list[str] = []
+        with gevent.Timeout(START_TIMEOUT_S, False):
             for line in self._process.stdout:
                 said.append(line)
                 if '"listening"' in line:
                     address = line.partition('"address":"')[2].partition('"')[0]
                 if '"switch ready"' in line:
-                    break
-        assert address, said
+                    return address
+        raise AssertionError(f"the service did not start, and said: {''.join(said) or 'nothing'}")
         return address
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -34,11 +35,20 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 class Running:
     """`vsi-esl serve --sandbox` on a free port."""
 
-    def __init__(self, *options: str, port: int = 0, stdin: int = subprocess.DEVNULL, **environ: str) -> None:
+    def __init__(
+        self,
+        *options: str,
+        port: int = 0,
+        stdin: int = subprocess.DEVNULL,
+        program: Sequence[str] = (sys.executable, "-m", "vsi_esl"),
+        cwd: str | None = None,
+        **environ: str,
+    ) -> None:
         port = port or free_port()
         self.url = f"ws://127.0.0.1:{port}/v1/vsi"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "vsi_esl", "serve", "--sandbox", *options],
+            [*program, "serve", "--sandbox", *options],
+            cwd=cwd,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -79,5 +89,5 @@ class Running:
 
     def stop(self) -> str:
         self.process.send_signal(signal.SIGTERM)
-        rest, _ = self.process.communicate(timeout=12)
+        rest, _ = self.process.communicate(timeout=60)
         return rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,7 @@ class RawClient:
     """An event socket client that decodes what it needs by itself. Every read has a deadline."""
 
     def __init__(self, port: int, password: str | None = "ClueCon") -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         self._buffer = b""
         self.events: list[Event] = []
         self.order: list[str] = []
@@ -76,6 +77,13 @@ class RawClient:
 
     def far(self, channel: str) -> Event:
         return json.loads(self.sandbox(do="far", uuid=channel))
+
+    def listed(self, count: int) -> list[Event]:
+        """The switch's list of channels, once it has so many: it is behind."""
+        deadline = time.monotonic() + 5
+        while len(rows := json.loads(self.api("show channels as json")).get("rows", [])) != count:
+            assert time.monotonic() < deadline, f"not {count}: {rows}"
+        return rows
 
     def event(self, wanted: Callable[[Event], bool] | str) -> Event:
         """Wait for an event that is so, or of that name; events already here count."""

@@ -13,7 +13,7 @@ import gevent
 from gevent.event import Event as Signal
 from gevent.server import StreamServer
 
-TIMEOUT_S = 8.0
+TIMEOUT_S = 20.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -42,7 +42,7 @@ class Receiver:
     `taken` are the requests that got a whole 2xx answer, `received` are all.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self.received: list[Received] = []
         self.taken: list[Received] = []
         self.behave: dict[str, str | Callable[[Received], str]] = {}
@@ -51,7 +51,7 @@ class Receiver:
         self.released = Signal()
         """Set: those that hang go on."""
         self._sockets: set[socket.socket] = set()
-        self._server = StreamServer(("127.0.0.1", port), self._serve)
+        self._server = StreamServer((host, port), self._serve)
         self._server.start()
         self.port = self._server.server_port
 

@@ -51,7 +51,10 @@ class Relay:
     def _accept(self, near: socket, _: object) -> None:
         self._sockets.append(near)
         self._up.wait()
-        far = create_connection(self._target)
+        try:
+            far = create_connection(self._target)
+        except OSError:
+            return  # what comes here is closed then
         self._sockets.append(far)
         self._pumps += [gevent.spawn(self._pump, *ends) for ends in ((near, far), (far, near))]
         self._stopped.wait()  # the server closes what its handler returns from

@@ -66,6 +66,8 @@ def _path(rest: Rest, payload: dict[str, Any]) -> str:
 def _body(rest: Rest, payload: dict[str, Any]) -> dict[str, Any] | None:
     if rest.body is Body.NONE:
         return None
+    if rest.within:
+        return payload.get(rest.within)
     called = {inside: outside for outside, inside in rest.names.items()}
     path = PARAMETER.findall(rest.path)
     return {called.get(key, key): value for key, value in payload.items() if key not in path}

@@ -61,12 +61,27 @@ def tone_level(payload: bytes, frequency: float) -> float:
     return 2 * math.hypot(real, imaginary) / len(samples)
 
 
+KEYS = {
+    key: (low, high)
+    for low, row in zip((697, 770, 852, 941), ("123A", "456B", "789C", "*0#D"), strict=True)
+    for high, key in zip((1209, 1336, 1477, 1633), row, strict=True)
+}
+
+
+def key_tone(digit: str) -> npt.NDArray[np.int16]:
+    """How a key sounds (ITU-T Q.23): 100 ms, and as much silence."""
+    at = np.arange(RATE // 10) / RATE
+    sound = sum(6000 * np.sin(2 * np.pi * frequency * at) for frequency in KEYS[digit])
+    return np.concatenate([sound, np.zeros(RATE // 10)]).astype(np.int16)
+
+
 class RtpStream:
     """One socket. Sends from `start` on, paced; keeps the last second it received."""
 
-    def __init__(self) -> None:
-        self._socket = gsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = gsocket.socket(family, socket.SOCK_DGRAM)
+        self._socket.bind((host, 0))
         self.port = self._socket.getsockname()[1]
         self.payload_type = 0
         self.remote: tuple[str, int] | None = None

@@ -10,7 +10,7 @@ import gevent
 from .http import HttpClient
 from .vsi import VsiClient
 
-EMPTY_TIMEOUT_S = 10
+EMPTY_TIMEOUT_S = 20.0
 
 
 class Server:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+import gevent
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from vsi_esl.live.sessions import Sessions
@@ -32,11 +33,14 @@ def http(service, token: str = "", **headers: str) -> HttpClient:
 
 
 def crash(service) -> None:
-    """Leave as kill -9 would: no goodbye, nothing told to the switch, nothing tidied up."""
-    live = service.ctx.get(Sessions)
+    """Leave as kill -9 would: no goodbye, nothing told to the switch, nothing tidied up. Of its greenlets and
+    threads none is left for the tests that follow."""
+    live, node = service.ctx.get(Sessions), service.ctx.nodes.default
     live._live.clear()  # nobody is told what becomes of them
-    service.ctx.nodes.default._supervisor.kill()
-    for part in (service.ctx.nodes.default._events, service.ctx.nodes.default._commands):
+    node._supervisor.kill()
+    node.hurry.stop()
+    gevent.killall([*service._sweepers, service._journal._writer])
+    for part in (node._events, *node._lanes, node._commands):
         part._on_close = None
         part.close()
     service.ctx.timers.stop()
@@ -46,6 +50,8 @@ def crash(service) -> None:
     service.ctx.history.abandon()
     service.ctx.state.abandon()
     live.pool.stop()  # the workers see that it is gone
+    service._thread.stop(1)
+    service._loop_watch.stop()
     service.stopped = True
 
 
@@ -83,7 +89,7 @@ class Scrape:
 
     def __init__(self, service) -> None:
         url = f"http://127.0.0.1:{service.http.server.server_port}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=20) as answer:
             self.content_type = answer.headers["Content-Type"]
             text = answer.read().decode()
         self.samples = [sample for family in parse(text) for sample in family.samples]

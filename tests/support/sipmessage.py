@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 CODECS = {
     "PCMU": (0, "PCMU/8000"),
     "PCMA": (8, "PCMA/8000"),
     "G722": (9, "G722/8000"),
     "opus": (107, "opus/48000/2"),
+    "AMR-WB": (112, "AMR-WB/16000"),
+    "AMR": (113, "AMR/8000"),
 }
+USUAL = ("PCMU", "PCMA", "G722", "opus")
+"""Those that are offered where nothing is said."""
 SHORT = {
     "v": "via",
     "f": "from",
@@ -32,6 +37,8 @@ class Message:
     start: str
     headers: dict[str, list[str]] = field(default_factory=dict)
     body: str = ""
+    came: Any = None
+    """Where it came from: an address, or a connection."""
 
     @classmethod
     def parse(cls, data: bytes) -> Message:
@@ -72,7 +79,7 @@ class Message:
     @property
     def rtp_address(self) -> tuple[str, int] | None:
         media = re.search(r"^m=audio (\d+)", self.body, re.M)
-        connection = re.search(r"^c=IN IP4 (\S+)", self.body, re.M)
+        connection = re.search(r"^c=IN IP[46] (\S+)", self.body, re.M)
         return (connection[1].strip(), int(media[1])) if media and connection else None
 
     @property
@@ -99,9 +106,14 @@ class Message:
         media = re.search(r"^m=audio \d+ \S+ (\d+)", self.body, re.M)
         if not media:
             return ""
-        mapped = re.search(rf"^a=rtpmap:{media[1]} ([A-Za-z0-9]+)/", self.body, re.M)
+        mapped = re.search(rf"^a=rtpmap:{media[1]} ([A-Za-z0-9-]+)/", self.body, re.M)
         static = {"0": "PCMU", "8": "PCMA", "9": "G722"}
         return mapped[1] if mapped else static.get(media[1], "")
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in a URI."""
+    return f"[{host}]" if ":" in host else host
 
 
 def sdp(
@@ -110,22 +122,25 @@ def sdp(
     direction: str = "sendrecv",
     version: int = 1,
     text: tuple[int, int, int] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    digits: bool = True,
 ) -> str:
-    """An offer or answer with these codecs and telephone-event.
+    """An offer or answer with these codecs and, for `digits`, telephone-event.
 
     `text` has the port and the payload types of T.140 and of its redundant form (0 for none).
     """
     numbers = " ".join(str(CODECS[name][0]) for name in codecs)
+    address = f"IN IP6 {host}" if ":" in host else f"IN IP4 {host}"
     lines = [
         "v=0",
-        f"o=test 1 {version} IN IP4 127.0.0.1",
+        f"o=test 1 {version} {address}",
         "s=-",
-        "c=IN IP4 127.0.0.1",
+        f"c={address}",
         "t=0 0",
-        f"m=audio {port} RTP/AVP {numbers} 101",
+        f"m=audio {port} RTP/AVP {numbers}" + (" 101" if digits else ""),
         *[f"a=rtpmap:{CODECS[name][0]} {CODECS[name][1]}" for name in codecs],
-        "a=rtpmap:101 telephone-event/8000",
-        "a=fmtp:101 0-15",
+        *(["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15"] if digits else []),
         "a=ptime:20",
         f"a={direction}",
     ]

@@ -9,7 +9,7 @@ import gevent
 import websocket
 from gevent.event import Event as Signal
 
-TIMEOUT_S = 8.0
+TIMEOUT_S = 20.0
 
 
 class VsiClient:

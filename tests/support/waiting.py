@@ -7,7 +7,7 @@ from collections.abc import Callable
 import gevent
 
 
-def eventually(condition: Callable[[], bool], what: str, timeout: float = 5.0) -> None:
+def eventually(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
     """Wait until a condition holds that no event announces."""
     with gevent.Timeout(timeout, AssertionError(f"not so within {timeout} s: {what}")):
         while not condition():

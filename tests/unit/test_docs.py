@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests import generated
-from vsi_esl.cli import COMMANDS
 from vsi_esl.features import FEATURES
 from vsi_esl.protocol import registry
-from vsi_esl.protocol.names import COMMANDS as COMMAND_NAMES
-from vsi_esl.protocol.names import CONNECTION_COMMANDS
+from vsi_esl.protocol.names import CONNECTION_COMMANDS, known_commands
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,25 +25,7 @@ def test_the_page_of_commands_says_which_ones_work():
         row.split(" | ") for row in (ROOT / "docs" / "commands.md").read_text().splitlines() if "` | `" in row
     ]
     assert {row[0].strip("| `") for row in rows if row[2] != "501"} == set(registry.load_commands())
-    assert len(rows) == len(set(COMMAND_NAMES) - CONNECTION_COMMANDS)
-
-
-def test_the_readme_names_every_command_of_the_command_line():
-    text = (ROOT / "README.md").read_text()
-    for name in COMMANDS:
-        assert f"vsi-esl {name}" in text
-
-
-@pytest.mark.parametrize(
-    "page", ["README.md", "freeswitch_conf/README.md", "docs/differences.md", "docs/architecture.md"]
-)
-def test_links_and_files_that_are_named_exist(page):
-    path = ROOT / page
-    text = path.read_text()
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (path.parent / target).exists(), target
-    for name in re.findall(r"`((?:vsi_esl|freeswitch_conf|dialplan|tests|docs)/[\w./]+)`", text):
-        assert (ROOT / name).exists(), name
+    assert len(rows) == len(set(known_commands()) - CONNECTION_COMMANDS)
 
 
 def test_the_architecture_names_what_is_there():

@@ -111,4 +111,3 @@ def test_its_websocket_is_for_whom_it_is_for(found):
     assert streams["reader"] == [403, "the token's scope is read; this needs control"]
     assert streams["stranger"] == 401
     assert streams["no upgrade"] == [426, "this is a WebSocket endpoint"]
-    assert streams["still to come"] == [501, "planned things are not implemented by this server yet"]

@@ -16,7 +16,7 @@ from vsi_esl.app import Service
 from vsi_esl.config import Config
 from vsi_esl.config.settings import HttpSettings, SpeechSettings, StateSettings
 from vsi_esl.delivery.filters import AppFilter
-from vsi_esl.protocol.names import COMMANDS
+from vsi_esl.protocol.names import known_commands
 from vsi_esl.switch.esl.client import EslClient
 from vsi_esl.switch.esl.codec import CodecError, Decoder, decode_event
 from vsi_esl.translate import translate
@@ -28,6 +28,8 @@ RECORDED = [
     for line in (Path(__file__).parents[1] / "data" / "call-events.jsonl").read_text().splitlines()
 ]
 LEG = RECORDED[0]["Unique-ID"]
+pytestmark = pytest.mark.timeout(600)  # EXAMPLES inputs each, on whatever machine
+
 many = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -91,7 +93,7 @@ frames = st.one_of(
     st.text(max_size=60),
     st.builds(
         lambda name, request, payload: json.dumps({"type": name, "request_id": request, "payload": payload}),
-        st.sampled_from(COMMANDS) | st.text(max_size=10),
+        st.sampled_from(known_commands()) | st.text(max_size=10),
         st.none() | st.text(max_size=10) | st.integers(),
         payloads | json_values,
     ),

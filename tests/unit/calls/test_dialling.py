@@ -9,6 +9,7 @@ from tests.support.fakes import channel, settle
 from vsi_esl.calls import dialling
 from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.model.leg import RINGING
+from vsi_esl.switch.lines.targets import Target
 
 
 def leg_to_dial(service, **fields):
@@ -16,7 +17,7 @@ def leg_to_dial(service, **fields):
 
 
 def dial(service, leg):
-    dialling.dial(service.ctx, leg, {})
+    dialling.dial(service.ctx, leg, {}, Target("sofia/vsi/sip:bob@127.0.0.1"))
     settle()
 
 
@@ -77,7 +78,7 @@ def test_dialling_that_is_not_confirmed_ends_nothing(service):
 def test_the_dialler_lets_go_when_it_parks_not_when_its_job_is_done(service):
     leg = leg_to_dial(service)
     gate = service.switch.late("originate")
-    job = gevent.spawn(dialling.dial, service.ctx, leg, {})
+    job = gevent.spawn(dialling.dial, service.ctx, leg, {}, Target("sofia/vsi/sip:bob@127.0.0.1"))
     settle()
     waiting = gevent.spawn(service.switch.switch.wait_dialled, leg)
     settle()
@@ -86,7 +87,7 @@ def test_the_dialler_lets_go_when_it_parks_not_when_its_job_is_done(service):
     service.happens("CHANNEL_PARK", "a")
     assert (leg.dialling, waiting.ready(), job.ready()) == (False, True, False)
     gate.set()
-    job.get(timeout=5)
+    job.get(timeout=20)
     assert service.types == []
 
 

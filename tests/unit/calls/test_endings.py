@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.fakes import NO_CHANNEL, channel, settle
 from vsi_esl.calls import endings
+from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.model.leg import RINGING
 from vsi_esl.work import clock
 
@@ -78,6 +79,23 @@ def test_a_hangup_while_the_switch_is_away_is_told_when_it_is_back(service):
     assert service.switch.heard("uuid_kill") == ["uuid_kill a NORMAL_CLEARING"] * 2
     service.hangs_up("a", sip_hangup_disposition="send_bye")
     assert reason(service) == "api_hangup"
+
+
+def test_a_connection_that_is_lost_again_before_the_hangup_is_repeated(service, capsys):
+    leg = service.leg()
+    service.switch.away = True
+    hang_up(service, leg)
+    service.switch.away = False
+
+    def lost(line):
+        raise SwitchUnavailable("lost again")
+
+    service.switch.answers("uuid_kill", lost)
+    service.reconnects()
+    settle()
+    assert len(service.switch.heard("uuid_kill")) == 2
+    assert capsys.readouterr().err == "", "it is what happens to switches, and no fault of ours"
+    assert service.types == []
 
 
 def test_a_hangup_that_is_not_reported_is_repeated_for_as_long_as_the_call_is_there(service):

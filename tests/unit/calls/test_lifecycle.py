@@ -135,7 +135,7 @@ def test_who_waits_for_a_leg_that_ends_is_told(service):
     with service.switch.waits.expect("joined", "a", "c") as joined:
         end(service, leg)
         with pytest.raises(LegGone):
-            joined.get(timeout=1)
+            joined.get(timeout=20)
 
 
 def test_timers_end_with_the_leg(service):

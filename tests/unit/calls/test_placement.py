@@ -7,7 +7,15 @@ import pytest
 
 from tests.support.fakes import settle
 from vsi_esl.calls import endings, lifecycle, placement
-from vsi_esl.errors import Internal, Invalid, LegGone, NotSupported, StorageFailed, SwitchUnavailable
+from vsi_esl.errors import (
+    Conflict,
+    Internal,
+    Invalid,
+    LegGone,
+    NotSupported,
+    StorageFailed,
+    SwitchUnavailable,
+)
 from vsi_esl.model.channel import Channel
 from vsi_esl.model.leg import EARLY_MEDIA, RINGING
 from vsi_esl.work import clock
@@ -43,7 +51,7 @@ def test_a_move_is_over_when_it_is_reported_not_when_it_is_answered(service):
     assert (moving.ready(), service.types) == (False, [])
     service.switch.moved("a", room.conference)
     settle()
-    assert (moving.get(timeout=1), service.types) == ("", ["leg.joined_room"])
+    assert (moving.get(timeout=20), service.types) == ("", ["leg.joined_room"])
 
 
 def test_a_leg_is_not_moved_to_where_it_is(service):
@@ -59,7 +67,7 @@ def test_of_two_adds_to_one_room_the_second_finds_it_done(service):
     first = service.ctx.workers.submit("a", placement.move, service.ctx, leg, room)
     second = service.ctx.workers.submit("a", placement.move, service.ctx, leg, room)
     settle()
-    assert first.get(timeout=1) == ""
+    assert first.get(timeout=20) == ""
     assert isinstance(second.exception, Invalid)
     assert service.types == ["leg.joined_room"]
 
@@ -79,7 +87,7 @@ def test_a_move_that_is_never_reported_is_given_up(service, monkeypatch):
     service.switch.answers("uuid_transfer", "+OK")
     moving = service.ctx.workers.submit("a", placement.move, service.ctx, leg, room)
     with pytest.raises(SwitchUnavailable, match="did not report it joined"):
-        moving.get(timeout=5)
+        moving.get(timeout=20)
     assert (leg.target_room, service.types) == ("", [])
 
 
@@ -107,7 +115,7 @@ def test_a_leg_that_hangs_up_while_it_is_moved(service):
     service.hangs_up("a", sip_hangup_disposition="recv_bye")
     gate.set()
     with pytest.raises(LegGone):
-        moving.get(timeout=5)
+        moving.get(timeout=20)
     assert service.types == ["leg.disconnected"]
 
 
@@ -118,7 +126,7 @@ def test_a_leg_that_hangs_up_between_the_answer_and_the_join(service):
     settle()
     service.hangs_up("a", sip_hangup_disposition="recv_bye")
     with pytest.raises(LegGone):
-        moving.get(timeout=5)
+        moving.get(timeout=20)
     assert service.types == ["leg.disconnected"]
 
 
@@ -138,7 +146,7 @@ def test_a_room_that_is_deleted_while_a_leg_is_on_its_way(service):
     service.ctx.rooms.remove(room)
     gate.set()
     with pytest.raises(Invalid, match="not found"):
-        moving.get(timeout=5)
+        moving.get(timeout=20)
     settle()
     assert leg.target_room == ""
     assert service.switch.members.get("a", ("",))[0] != room.conference
@@ -151,7 +159,7 @@ def test_a_connection_that_is_lost_while_a_leg_is_moved(service):
     settle()
     service.loses_the_switch()
     with pytest.raises(SwitchUnavailable, match="was lost"):
-        moving.get(timeout=5)
+        moving.get(timeout=20)
     assert (leg.target_room, service.ctx.legs.find("a")) == ("", leg)
 
 
@@ -300,8 +308,12 @@ def test_a_room_is_on_the_switch_of_its_first_leg_and_takes_no_others(service):
     placement.find_or_create_room(service.ctx, "r", elsewhere)
     assert room.node == "other"
     assert service.ctx.state.rooms()[0].node == "other"
+    elsewhere.target_room = "r"
     with pytest.raises(NotSupported, match="another switch"):
         placement.find_or_create_room(service.ctx, "r", service.leg("a"))
+    elsewhere.target_room = ""  # nothing is in it any more, or on its way
+    placement.find_or_create_room(service.ctx, "r", service.leg("c"))
+    assert room.node == service.ctx.state.rooms()[0].node == service.switch.name
 
 
 def test_a_room_that_cannot_be_kept_is_not_made(service, monkeypatch):
@@ -313,6 +325,33 @@ def test_a_room_that_cannot_be_kept_is_not_made(service, monkeypatch):
     with pytest.raises(StorageFailed):
         placement.find_or_create_room(service.ctx, "r", leg)
     assert (service.types, len(service.ctx.rooms)) == ([], 0)
+
+
+@pytest.mark.parametrize(("of", "joins"), [("app", True), ("other", False)])
+def test_a_room_made_while_a_new_leg_is_written_is_joined_by_its_own_application_only(
+    service, monkeypatch, of, joins
+):
+    """Whether its client may join the room was asked when there was none."""
+    leg = service.leg("a", app_id="app", there=False, target_room="r")
+    save, made = type(service.ctx.state).save_legs, []
+
+    def meanwhile(state, legs, **more):
+        save(state, legs, **more)
+        made.append(service.room(app_id=of))
+
+    monkeypatch.setattr(type(service.ctx.state), "save_legs", meanwhile)
+    if joins:
+        assert placement.keep_new(service.ctx, leg) is made[0]
+    else:
+        with pytest.raises(Conflict, match="room r already exists"):
+            placement.keep_new(service.ctx, leg)
+    assert (leg.id in service.ctx.state.legs()) is joins
+
+
+def test_a_new_leg_joins_a_room_that_was_there_whoever_made_it(service):
+    room = service.room(app_id="other")
+    leg = service.leg("a", app_id="app", there=False, target_room="r")
+    assert placement.keep_new(service.ctx, leg) is room
 
 
 def test_a_room_nobody_came_into_is_undone(service):

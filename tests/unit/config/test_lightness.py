@@ -18,6 +18,18 @@ print(sorted(found))
 """
 
 
+COMPLETED = """
+import contextlib, io, os, vsi_esl.cli
+line = {line!r}
+os.environ.update(COMP_LINE=line, COMP_POINT=str(len(line)), _VSI_ESL_COMPLETE="bash_complete")
+said = io.TextIOWrapper(io.BytesIO())
+with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    vsi_esl.cli.main()
+assert said.buffer.getvalue().count(b"plain,") > 1
+"""
+"""A shell waits for it."""
+
+
 @pytest.mark.parametrize(
     "then",
     [
@@ -26,6 +38,8 @@ print(sorted(found))
         "from vsi_esl.config import reference_table; assert '`RECORDING_DIR`' in reference_table()",
         "import vsi_esl.events, vsi_esl.model, vsi_esl.access.tokens",
         "import vsi_esl.cli",
+        COMPLETED.format(line="vsi-esl "),
+        COMPLETED.format(line="vsi-esl call create_leg type="),
     ],
 )
 def test_it_loads_nothing_of_a_running_service(then):

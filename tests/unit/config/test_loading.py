@@ -148,6 +148,26 @@ def test_secrets_from_files_and_never_shown(tmp_path):
     assert line.endswith("VSI_ESL_SWITCH_PASSWORD is given as well")
 
 
+def test_secrets_that_systemd_has_for_the_service(tmp_path, monkeypatch):
+    (tmp_path / "vsi_password").write_text("geheim\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    text = "switch:\n  password_file: credential:vsi_password\n"
+    assert load(write(tmp_path, text), {}).config.switch.password == "geheim"
+    variable = {"VSI_ESL_SWITCH_PASSWORD_FILE": "credential:vsi_password"}
+    assert load(None, variable).config.switch.password == "geheim"
+    for name, why in {
+        "another": "No such file or directory",
+        "../vsi_password": "must be the name of a credential",
+        "": "must be the name of a credential",
+        "..": "must be the name of a credential",
+    }.items():
+        (line,) = problems(VSI_ESL_SWITCH_PASSWORD_FILE=f"credential:{name}")
+        assert line == f"VSI_ESL_SWITCH_PASSWORD_FILE: cannot read credential:{name}: {why}"
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    (line,) = problems(**variable)
+    assert "credential:vsi_password: systemd has not started this; root finds those of the running" in line
+
+
 SECRET = tokens.new_token()
 
 

@@ -11,9 +11,12 @@ import yaml
 from vsi_esl.access.tokens import line_of
 from vsi_esl.config import ConfigError, Loaded, describe, example_yaml, load, reference_table
 from vsi_esl.config.elsewhere import SET_IN_FREESWITCH
-from vsi_esl.config.loading import HIDDEN, listen_host
+from vsi_esl.config.given import HIDDEN
+from vsi_esl.config.loading import listen_host
 from vsi_esl.config.sections import all_settings, sections, value_of
+from vsi_esl.config.switches import of_companion, of_entry
 from vsi_esl.sound.recording.settings import RecordingSettings
+from vsi_esl.whatsapp.settings import WhatsAppSettings
 
 SECRET = "hunter2"
 
@@ -260,17 +263,15 @@ def test_sip_domains(given):
 
 
 @pytest.mark.parametrize(
-    "given", ["", "sip:10.0.0.1", "SIP:edge.example.com:5080;lr", "sip:[::1];transport=tcp"]
+    "given", ["", "sip:10.0.0.1", "SIP:edge.example.com:5080;lr", "sip:[::1];transport=tcp", "sips:edge"]
 )
 def test_outbound_proxies(given):
     assert load(None, {"SIP_OUTBOUND_PROXY": f" {given} "}).config.sip.outbound_proxy == given
 
 
-@pytest.mark.parametrize(
-    "given", ["edge.example.com", "sips:edge", "sip:", "sip:a,sip:b", "sip:h;fs_path=x", "sip:h:0"]
-)
+@pytest.mark.parametrize("given", ["edge.example.com", "sip:", "sip:a,sip:b", "sip:h;fs_path=x", "sip:h:0"])
 def test_outbound_proxies_that_are_none(given):
-    assert "must be a sip: URI" in problems(None, {"SIP_OUTBOUND_PROXY": given})[0]
+    assert "must be a sip: or sips: URI" in problems(None, {"SIP_OUTBOUND_PROXY": given})[0]
 
 
 @pytest.mark.parametrize("given", ["a b", "x;y=1", "2001:db8::1", ":5060", "u@h", "h:99999", "sip:h"])
@@ -295,8 +296,8 @@ def test_codecs(settings_file):
 @pytest.mark.parametrize(
     ("given", "used", "left_out"),
     [
-        ("AMR-WB,pcma,G729,PCMA", ("PCMA",), "AMR-WB, G729 left out"),
-        ("AMR-WB", ("PCMU", "PCMA", "G722", "opus"), "AMR-WB left out"),
+        ("iLBC,pcma,G729,PCMA", ("PCMA",), "iLBC, G729 left out"),
+        ("G729", ("PCMU", "PCMA", "G722", "opus"), "G729 left out"),
     ],
 )
 def test_unknown_codecs_are_left_out_with_a_warning(settings_file, given, used, left_out):
@@ -547,8 +548,10 @@ def test_describe(settings_file):
         "value": "3600s",
         "default": "30s",
         "source": "file",
+        "applied_by": "restart",
         "help": "Time between pings.",
     }
+    assert rows["sip.codecs"]["applied_by"] == "reload"
     assert rows["sip.auto_ringing"]["value"] == "true"
     assert rows["sip.auto_ringing"]["source"] == "environment"
     assert (rows["sip.codecs"]["value"], rows["sip.codecs"]["default"]) == ("opus", "PCMU,PCMA,G722,opus")
@@ -577,9 +580,10 @@ def test_the_example_file_has_every_setting_at_its_default(settings_file):
     assert set(loaded.sources.values()) == {"file"}
     assert loaded.warnings == []
     for key, item in all_settings():
-        if not callable(item.metadata["default"]):
+        assert item.metadata["default_text"] or not item.metadata["example"], f"{key}: taken for its default"
+        if not item.metadata["example"]:
             assert value_of(loaded.config, key) == item.metadata["default"], key
-            assert item.metadata["help"] in text
+        assert item.metadata["help"] in text
     assert set(yaml.safe_load(text)) == {"instance_id", *sections()}
 
 
@@ -593,9 +597,10 @@ def test_the_documents_do_not_depend_on_the_machine(monkeypatch):
 
 def test_the_table_has_every_setting_and_every_reference_variable():
     rows = [line.split(" | ") for line in reference_table().splitlines() if line.startswith("| `")]
-    assert {row[0].strip("| `") for row in rows} == {key for key, _ in all_settings()} | set(
-        SET_IN_FREESWITCH
+    known = (
+        {key for key, _ in all_settings()} | set(SET_IN_FREESWITCH) | set(of_entry()) | set(of_companion())
     )
+    assert {row[0].strip("| `") for row in rows} == known
     password = next(line for line in reference_table().splitlines() if "`switch.password`" in line)
     assert "`VSI_ESL_SWITCH_PASSWORD_FILE`" in password
 
@@ -608,3 +613,66 @@ def test_speech_is_no_further_ahead_than_the_switch_has_room_for(given, used):
             load(None, environ)
     else:
         assert load(None, environ).config.media.speech_lead == used
+
+
+@pytest.mark.parametrize(
+    "given", ["wa.meta.vc:5061;transport=tls", "127.0.0.1;Transport=TLS", " [::1]:5061;transport=tls "]
+)
+def test_where_whatsapp_calls_are_sent(given):
+    config = load(None, {"VSI_ESL_WHATSAPP_TARGET": given}).config
+    assert config.section(WhatsAppSettings).target == given.strip()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "a b",
+        "user@host",
+        "sip:host",
+        "host:99999;transport=tls",
+        "host;fs_path=x",
+        "a,b",
+        "h>",
+        "host",
+        "h;transport=udp",
+    ],
+)
+def test_where_they_cannot_be_sent(given):
+    (problem,) = problems(None, {"VSI_ESL_WHATSAPP_TARGET": given})
+    assert problem.endswith("must be host:port;parameters;transport=tls")
+
+
+def test_a_header_that_clients_can_write_is_warned_of():
+    (warning,) = load(None, {"TRUST_PROXY_HEADERS": "true"}).warnings
+    assert warning.startswith("access.trust_proxy_headers: ")
+    named = {"TRUST_PROXY_HEADERS": "true", "VSI_ESL_TRUSTED_PROXIES": "127.0.0.1,2001:db8::/32"}
+    assert load(None, named).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("url: 'redis://u:hunter2@h'", "must not have a user or password"),
+        ("url: 'http://h'", "must be redis://"),
+        ("url: 'unix://s'", "must be redis://"),
+        ("url: 'redis://h:70000'", "must be redis://"),
+        ("url: 'redis://h/x'", "must be redis://"),
+        ("sentinels: [a]", "must be HOST:PORT of each Sentinel, which entry 1 is not"),
+        ("namespace: 'a b'", "must be 1 to 64"),
+        ("host: h\n  url: 'redis://h'", "redis.host: redis.url names the server as well"),
+        ("host: h\n  tls_cert: /c", "redis.tls_cert: redis.tls_cert and redis.tls_key belong together"),
+        ("host: h\n  tls_ca: /c", "redis.tls_ca: is of no use without TLS"),
+        ("url: 'redis://h'\n  tls: yes", "redis.tls: an address with rediss:// says so"),
+    ],
+)
+def test_what_cannot_be_a_redis_is_refused(settings_file, text, problem):
+    (said,) = problems(settings_file(f"redis:\n  {text}\n"), {})[:1]
+    assert problem in said and SECRET not in said
+
+
+def test_without_a_server_named_there_is_no_redis(settings_file, tmp_path):
+    assert not load(None, {}).config.redis.enabled
+    (tmp_path / "secret").write_text("hunter2\n")
+    path = settings_file(f"redis:\n  sentinels: ['a:1', '[::1]:2']\n  password_file: {tmp_path}/secret\n")
+    redis = load(path, {"VSI_ESL_SERVICE_NAME": "a"}).config.redis
+    assert (redis.enabled, redis.sentinels, redis.password) == (True, (("a", 1), ("::1", 2)), SECRET)

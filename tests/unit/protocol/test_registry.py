@@ -33,7 +33,7 @@ def test_registry_refuses_strangers_and_doubles():
     with pytest.raises(ValueError, match="twice"):
         registry.command("list_legs", None)(lambda ctx: None)
     with pytest.raises(ValueError, match="docstring"):
-        registry.command("leg_transfer", None)(lambda ctx: None)
+        registry.command("get_sip_trunk", None)(lambda ctx: None)
 
 
 def says_nothing(ctx: object):
@@ -47,8 +47,8 @@ def says_little(ctx: object) -> dict[str, str]:
 
 @pytest.mark.parametrize("handler", [says_nothing, says_little])
 def test_a_handler_says_what_it_answers(handler):
-    with pytest.raises(ValueError, match="leg_transfer: its handler does not say what it answers"):
-        registry.command("leg_transfer", None)(handler)
+    with pytest.raises(ValueError, match="get_sip_trunk: its handler does not say what it answers"):
+        registry.command("get_sip_trunk", None)(handler)
 
 
 class Spoken(TypedDict):
@@ -86,29 +86,40 @@ def test_twins_are_one_function_and_two_commands(monkeypatch):
 
 def test_what_is_not_registered_has_a_route_that_says_so():
     pending = registry.pending()
-    assert {*pending, *registry.load_commands(), *names.CONNECTION_COMMANDS} == set(names.COMMANDS)
+    known = set(names.known_commands())
+    assert {*pending, *registry.load_commands(), *names.CONNECTION_COMMANDS} == known
     assert pending and not set(pending) & set(registry.load_commands())
-    assert set(routes.routes()) == set(names.COMMANDS) - names.CONNECTION_COMMANDS
+    assert set(routes.routes()) == known - names.CONNECTION_COMMANDS
+
+
+def test_a_command_says_with_which_version_it_came(monkeypatch):
+    assert len(names.COMMANDS) == 73 and len(set(names.known_commands())) == len(names.known_commands())
+    assert not names.is_command("leg.stream_added") and not names.is_command("brew")
+    monkeypatch.setattr(registry, "_commands", dict(registry.load_commands()))
+    registry.command("leg_stream_list", type("P", (Payload,), {"id": LegId()}))(done)
+    found = registry.load_commands()
+    assert [found["list_legs"].version, found["leg_stream_list"].version] == ["2026-05-26", "2026-08-20"]
+    assert names.version_of("stt.turn") == "2026-08-20"
 
 
 def test_a_registered_command_is_not_pending_any_more(monkeypatch):
     monkeypatch.setattr(registry, "_commands", dict(registry.load_commands()))
-    assert "leg_transfer" in registry.pending()
-    payload = type("Transfer", (Payload,), {"leg": LegId()})
+    assert "get_sip_trunk" in registry.pending()
+    payload = type("Trunk", (Payload,), {"leg": LegId()})
     own = Rest("PUT", "/legs/{leg}/elsewhere")
 
-    @registry.command("leg_transfer", payload, rest=own)
-    def leg_transfer(ctx: object, leg: str) -> Done:
-        """Send the peer elsewhere."""
+    @registry.command("get_sip_trunk", payload, rest=own)
+    def get_sip_trunk(ctx: object, leg: str) -> Done:
+        """Show it."""
 
-    assert "leg_transfer" not in registry.pending()
-    assert routes.routes()["leg_transfer"] is own
+    assert "get_sip_trunk" not in registry.pending()
+    assert routes.routes()["get_sip_trunk"] is own
 
 
 @pytest.mark.parametrize("fields", [{"leg": Text()}, {"other": LegId()}])
 def test_a_path_parameter_is_an_id_that_says_what_it_names(fields):
-    with pytest.raises(ValueError, match="leg_transfer: leg of the path is no id"):
-        registry.command("leg_transfer", type("P", (Payload,), fields), rest=Rest("POST", "/legs/{leg}"))(
+    with pytest.raises(ValueError, match="get_sip_trunk: leg of the path is no id"):
+        registry.command("get_sip_trunk", type("P", (Payload,), fields), rest=Rest("POST", "/legs/{leg}"))(
             done
         )
 
@@ -124,14 +135,14 @@ def test_a_feature_brings_its_own_sort_of_id(monkeypatch):
     monkeypatch.setattr(confinement, "OWNERS", dict(confinement.OWNERS))
     payload = type("P", (Payload,), {"id": TrunkId(), "second_id": NewId(TrunkId)})
 
-    @registry.command("leg_transfer", payload)
-    def leg_transfer(ctx: object, id: str, second_id: str) -> Done:
-        """Transfer."""
+    @registry.command("get_sip_trunk", payload)
+    def get_sip_trunk(ctx: object, id: str, second_id: str) -> Done:
+        """Show one."""
 
     with pytest.raises(ValueError, match="nobody knows whose a TrunkId is"):
         registry.load_commands()
     confinement.owned(TrunkId)(lambda ctx, id: [])
-    entry = registry.load_commands()["leg_transfer"]
+    entry = registry.load_commands()["get_sip_trunk"]
     assert entry.ids_in({"id": "t", "second_id": "u"}) == {"trunk_id": "t", "second_id": "u"}
 
 

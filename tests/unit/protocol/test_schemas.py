@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from marshmallow import Schema, ValidationError
 
 from vsi_esl.documents import fields as documents
 from vsi_esl.errors import Invalid
@@ -95,3 +96,29 @@ def test_a_limit_is_checked_in_the_words_of_the_reference(limit, good, bad, word
         with pytest.raises(Invalid) as refused:
             limit.check(value)
         assert refused.value.message == words
+
+
+def outcome(made):
+    """The arguments, or the first member that is wrong and what is wrong with it."""
+    try:
+        return made()
+    except ValidationError as error:
+        return schemas._first_problem(error.messages)
+
+
+EVERYTHING = [None, "text", "x" * 70_000, 1, -1, 1 << 40, True, 1.5, [], [1], ["a", None], {}, {"a": "b"}]
+SCHEMAS = [
+    pytest.param(command.schema, id=name)
+    for name, command in registry.load_commands().items()
+    if command.schema is not None
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_arguments_are_what_the_library_makes_of_a_payload(schema):
+    spelled = list(schema.spellings.values())
+    payloads = [{}, *({key: value} for key in spelled for value in EVERYTHING)]
+    payloads += [dict.fromkeys(spelled, value) for value in EVERYTHING]
+    for payload in payloads:
+        theirs = outcome(lambda given=payload: Schema.load(schema, given))
+        assert outcome(lambda given=payload: schema.arguments(given)) == theirs

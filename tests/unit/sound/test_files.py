@@ -48,3 +48,12 @@ def test_a_hold_to_the_end_of_a_file_without_frames_is_kept(tmp_path, starts, he
     assert result.error == ""
     with wave.open(recording.file) as file:
         assert file.getnframes() * 1000 / RATE == pytest.approx(end_ms, abs=130)
+
+
+@pytest.mark.parametrize(("ms", "error"), [(0, "recording incomplete: nothing was written"), (300, "")])
+def test_a_recording_that_ended_unseen_says_so_when_nothing_is_in_it(tmp_path, ms, error):
+    """As where the switch was killed: how much there was to record, nobody knows."""
+    recording = Recording("rec-1", str(tmp_path / "r.wav"), RATE, leg_id="l", started_at=BEGAN, state=CLOSING)
+    recording.parts.append(Part(str(tmp_path / ".part0.wav"), 0, 0))
+    written(tmp_path / ".part0.wav", ms)
+    assert (files.publish(recording).error, Path(recording.file).exists()) == (error, True)

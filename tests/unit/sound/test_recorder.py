@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 
+import gevent
 import pytest
+from gevent.event import Event as Signal
 
 from tests.support.fakes import FakeService, channel, settle, sound_config, without_pauses
 from vsi_esl.audio.wav import header
@@ -86,7 +88,7 @@ def test_a_recording_is_begun_and_ended(service):
     recording = service.starts_leg(leg)
     assert (recording.state, service.types) == (RUNNING, ["recording.started"])
     report = recorder.stop(service.ctx, recording)
-    assert report.get(timeout=5) is recording
+    assert report.get(timeout=20) is recording
     assert service.types == ["recording.started", "recording.finished"]
     assert service.events[-1]["file"] == recording.file
     assert (os.listdir(service.directory), service.all) == (["a.wav"], [])
@@ -124,7 +126,7 @@ def test_an_armed_recording_of_a_leg_that_never_answers_has_no_file(service):
 
 def test_an_armed_recording_that_is_stopped(service):
     recording = service.starts_leg(service.leg(state=RINGING))
-    recorder.stop(service.ctx, recording).get(timeout=5)
+    recorder.stop(service.ctx, recording).get(timeout=20)
     assert service.wait_for("recording.finished")["file"] == ""
     assert service.switch.heard("uuid_record") == []
 
@@ -183,7 +185,7 @@ def test_a_stop_that_races_the_end_of_the_leg_is_told_once(service):
     recording = service.starts_leg(leg)
     report = recorder.stop(service.ctx, recording)
     service.hangs_up("a")
-    report.get(timeout=5)
+    report.get(timeout=20)
     service.wait_for("leg.disconnected")
     assert service.types == ["recording.started", "recording.finished", "leg.disconnected"]
 
@@ -265,7 +267,7 @@ def test_a_stop_while_the_switch_is_away_is_done_when_it_is_back(service):
     recording = service.starts_leg(service.leg())
     service.switch.away = True
     with pytest.raises(SwitchUnavailable):
-        recorder.stop(service.ctx, recording).get(timeout=5)
+        recorder.stop(service.ctx, recording).get(timeout=20)
     assert (recording.state, service.types) == (CLOSING, ["recording.started"])
     service.switch.away = False
     service.reconnects()
@@ -276,7 +278,7 @@ def test_a_stop_that_was_not_answered_is_tried_again(service):
     recording = service.starts_leg(service.leg())
     service.switch.away = True
     with pytest.raises(SwitchUnavailable):
-        recorder.stop(service.ctx, recording).get(timeout=5)
+        recorder.stop(service.ctx, recording).get(timeout=20)
     service.switch.away = False
     service.timers.fire(recording.id, "close")
     assert service.wait_for("recording.finished")["file"] == recording.file
@@ -288,7 +290,7 @@ def test_a_stop_waits_for_the_switch_to_close_the_file_but_not_for_ever(service,
     monkeypatch.setattr(recorder, "CLOSE_TIMEOUT_S", 0.001)
     recording = service.starts_leg(service.leg())
     service.switch.answers("uuid_record a stop", "+OK")
-    recorder.stop(service.ctx, recording).get(timeout=5)
+    recorder.stop(service.ctx, recording).get(timeout=20)
     assert service.wait_for("recording.finished")["file"] == recording.file
 
 
@@ -299,7 +301,7 @@ def test_a_room_is_recorded_by_a_channel_of_its_own_that_goes_with_it(service):
     room = service.room("r", service.leg())
     recording = service.starts_room(room)
     assert service.switch.members[recording.recorder][0] == room.conference
-    recorder.stop(service.ctx, recording).get(timeout=5)
+    recorder.stop(service.ctx, recording).get(timeout=20)
     assert service.switch.heard("uuid_kill") == [f"uuid_kill {recording.recorder} NORMAL_CLEARING"]
     assert [event["room_id"] for event in service.events] == ["r", "r"]
 
@@ -354,7 +356,7 @@ def test_a_track_for_each_leg_also_for_one_that_comes_later(service):
     service.hangs_up("a")
     assert service.records("start")[1:] == ["a", "b"]
     assert [track.leg_id for track in recording.tracks if track.end_ms < 0] == ["b"]
-    recorder.stop(service.ctx, recording).get(timeout=5)
+    recorder.stop(service.ctx, recording).get(timeout=20)
     finished = service.told("recording.finished")[0]
     assert {leg: info["channel"] for leg, info in finished["channels"].items()} == {"a": 0, "b": 1}
     assert finished["channels"]["a"]["start_ms"] == 0
@@ -406,6 +408,36 @@ def test_a_recorder_that_is_gone_ends_the_recording_of_its_room(service):
     del service.switch.members[recording.recorder]
     service.reconnects()
     assert service.wait_for("recording.finished")["file"] == recording.file
+
+
+@pytest.mark.parametrize("step", ["originate", "uuid_record"])
+def test_one_that_is_being_begun_goes_on_when_the_calls_are_looked_at_anew(service, step):
+    room = service.room("r", service.leg())
+    carry_out = service._record if step == "uuid_record" else service.switch._carry_out
+    begun = Signal()
+    service.switch.answers(step, lambda line: begun.wait() and carry_out(line))
+    starting = gevent.spawn(service.starts_room, room)
+    settle()
+    service.reconnects()
+    begun.set()
+    recording = starting.get(timeout=5)
+    settle()
+    assert (recording.state, service.types) == (RUNNING, ["recording.started"])
+    assert service.switch.heard("uuid_kill") == []
+
+
+def test_one_that_a_process_before_was_beginning_is_over(service):
+    room = service.room("r", service.leg())
+    kept = []
+    service.switch.answers(
+        "originate", lambda line: kept.extend(service.ctx.state.items("recording")) or "-ERR"
+    )
+    with pytest.raises(Internal):
+        service.starts_room(room)
+    settle()
+    service.ctx.state.save_item("recording", kept[0]["id"], kept[0])
+    service.reconnects()
+    assert service.wait_for("recording.finished")["file"] == ""
 
 
 def test_a_room_whose_legs_are_gone_ends_its_recording(service):
@@ -460,7 +492,7 @@ def test_a_leg_that_gets_a_whisper_is_recorded_in_another_file(service):
         ("mask", recording.part),
         ("stop", first),
     ]
-    recorder.stop(service.ctx, recording).get(timeout=5)
+    recorder.stop(service.ctx, recording).get(timeout=20)
     assert service.told("recording.finished")[0]["file"] == recording.file
 
 

@@ -309,7 +309,8 @@ def test_a_state_file_of_an_earlier_version_is_carried_over(opened, path):
     db = sqlite3.connect(path)
     db.executescript(
         "ALTER TABLE legs DROP COLUMN ending; ALTER TABLE legs DROP COLUMN last;"
-        "ALTER TABLE legs DROP COLUMN node; ALTER TABLE rooms DROP COLUMN node; PRAGMA user_version = 3;"
+        "ALTER TABLE legs DROP COLUMN node; ALTER TABLE rooms DROP COLUMN node;"
+        "ALTER TABLE legs DROP COLUMN beside; PRAGMA user_version = 3;"
     )
     db.close()
     assert opened().legs()["u1"].ending == ""
@@ -323,7 +324,8 @@ def test_what_was_written_before_switches_had_names_is_of_the_only_one(opened, p
     store.close()
     db = sqlite3.connect(path)
     db.executescript(
-        "ALTER TABLE legs DROP COLUMN node; ALTER TABLE rooms DROP COLUMN node; PRAGMA user_version = 4;"
+        "ALTER TABLE legs DROP COLUMN node; ALTER TABLE rooms DROP COLUMN node;"
+        "ALTER TABLE legs DROP COLUMN beside; PRAGMA user_version = 4;"
     )
     (written,) = db.execute("SELECT value FROM facts WHERE name = 'written'").fetchone()
     db.close()
@@ -352,6 +354,18 @@ def test_where_a_leg_and_a_room_are_survives(opened):
     assert {one.id: one.node for one in store.legs().values()} == {"u1": "east", "u2": "west"}
     assert store.legs()["u2"].end == LegEnd({"reason": "remote_bye"}, None)
     assert [room.node for room in store.rooms()] == ["east"]
+
+
+def test_what_is_kept_beside_a_leg_is_saved_and_forgotten_with_it(opened):
+    store, kept = opened(), {"u1": {"rooms": ["r"]}, "u3": Webhook("http://x")}
+    store.keep_beside(kept.get)
+    store.save_legs([leg(), leg(id="u2"), leg(id="u3")])
+    store.save_end(leg(id="u1"), LegEnd({"reason": "busy"}, None))
+    store.forget_leg("u3")
+    store.close()
+    legs = opened().legs()
+    assert {one.id: one.beside for one in legs.values()} == {"u1": {"rooms": ["r"]}, "u2": None}
+    assert legs["u1"].end == LegEnd({"reason": "busy"}, None)
 
 
 def test_state_files_are_the_owners_only_from_the_start(opened, path):

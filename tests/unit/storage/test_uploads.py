@@ -136,13 +136,13 @@ def test_a_store_that_comes_back_gets_the_upload(make, ends, wav):
 
 
 def test_given_up_in_the_end(make, ends, wav):
-    uploads = make(give_up_after=0.3)
+    uploads = make(give_up_after=1.0)
     begun = time.monotonic()
     with capture_logs() as logs:
         result = uploads.submit("u1", target(f"http://127.0.0.1:{free_port()}"), wav, "a.wav")
         with pytest.raises(UploadError, match=r"^cannot connect: Connection refused$"):
             result.get(timeout=SECONDS)
-    assert time.monotonic() - begun >= 0.3
+    assert time.monotonic() - begun >= 0.5
     assert ends.told == [("u1", None)]
     assert uploads.attempts == uploads.failures > 1
     assert len(uploads) == 0
@@ -239,7 +239,7 @@ def test_a_full_queue_refuses(make, ends, wav, monkeypatch):
 
 def test_stop_ends_everything_soon(make, ends, wav):
     with hung() as url:
-        uploads = make(workers=1, attempt_timeout=5.0)
+        uploads = make(workers=1, attempt_timeout=60.0)
         waiting = make(backoff_min=60.0, backoff_max=60.0)
         results = [uploads.submit(str(number), target(url), wav, "a.wav") for number in range(3)]
         results.append(waiting.submit("w", target(f"http://127.0.0.1:{free_port()}"), wav, "a.wav"))
@@ -249,7 +249,7 @@ def test_stop_ends_everything_soon(make, ends, wav):
         begun = time.monotonic()
         uploads.stop()
         waiting.stop()
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 20
     for result in results:
         with pytest.raises(UploadError, match="shutting down"):
             result.get(timeout=0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import gevent
 import pytest
 
 from tests.support.fakes import channel, settle
@@ -13,6 +16,7 @@ from vsi_esl.model.room import Room
 from vsi_esl.model.stores import Legs, Rooms
 from vsi_esl.storage.state import LegEnd
 from vsi_esl.translate import adoption
+from vsi_esl.work import clock
 
 
 def restarted(service):
@@ -204,6 +208,122 @@ def test_a_conference_of_somebody_else_gets_no_room(service):
     assert len(service.ctx.rooms) == 0
 
 
+# -- what the list lacks at the first look ---------------------------------------------------------------
+
+
+LIST = "show channels as json"
+
+
+def looks_again(service, missed):
+    """These are there all the time, and listed only at the second look."""
+    service.switch.channels |= missed
+    service.switch.answers(LIST, json.dumps({"row_count": 0}))
+    service.reconnects()
+    assert service.events == []
+    service.switch.answers(LIST, json.dumps({"rows": [{"uuid": id} for id in service.switch.channels]}))
+    service.timers.fire("default", "second look")
+    settle()
+
+
+def test_a_caller_that_came_just_before_the_first_look_is_found_at_the_second(service):
+    caller = channel("b", "inbound", "ringing", current_application="park")
+    del caller["variable_signal_bond"]
+    looks_again(service, {"b": caller})
+    assert (service.types, service.strays("adopted")) == (["leg.ringing"], 1)
+    assert "sched_del b" in service.switch.told
+    assert service.timers.due["default", "second look"] > clock.now() + 0.5
+
+
+def test_the_calls_of_another_service_are_left_to_it_at_the_second_look(service):
+    looks_again(service, {"b": channel("b", signal_bond="of another")})
+    assert (service.types, list(service.ctx.legs)) == ([], [])
+
+
+def test_a_presumed_ended_call_that_is_not_listed_yet_is_ended(service):
+    endings.unreported(service.ctx, service.leg(there=False), "unobserved")
+    restarted(service)
+    looks_again(service, {"a": channel("a")})
+    assert (service.types, service.strays("ended")) == ([], 1)
+    assert service.switch.heard("uuid_kill") == ["uuid_kill a NORMAL_CLEARING"]
+
+
+def test_only_internal_channels_that_this_process_has_not_made_are_ended(service):
+    """Those of its own may be just about to be used."""
+    left, ours = "pb-00aa11bb-abc123", "rec-00aa11bb22cc-abc123"
+    service.switch.placed.add(ours)
+    looks_again(service, {id: channel(id, vsi_leg="", vsi_internal="true") for id in (left, ours)})
+    assert service.switch.heard("uuid_kill") == [f"uuid_kill {left} NORMAL_CLEARING"]
+
+
+def test_what_is_being_made_while_the_calls_are_looked_at_is_not_ended(service):
+    bot = "pb-00aa11bb-abc123"
+    service.switch.placing.add(bot)
+    service.switch.channels[bot] = channel(bot, vsi_leg="", vsi_internal="true")
+    service.reconnects()
+    assert service.switch.heard("uuid_kill") == []
+
+
+def made(service, dump):
+    """This process has made an internal channel."""
+    service.switch.placed.add(dump["Unique-ID"])
+    service.switch.channels[dump["Unique-ID"]] = dump
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost and made anew"])
+def test_what_is_made_while_the_second_look_waits_for_the_list_is_not_ended(service, lost):
+    """Nor by a look of the connection before, whose successor knows what is in use."""
+    before, meanwhile = (
+        channel(id, vsi_leg="", vsi_internal="true")
+        for id in ("pb-00aa11bb-abc123", "lv-00aa11bb22cc-abc123")
+    )
+    service.reconnects()
+    made(service, before)
+    listed = service.switch.late(LIST)
+    gevent.spawn(service.timers.fire, "default", "second look")
+    settle()
+    if lost:
+        service.loses_the_switch()
+        service.switch.away = False
+        service.ctx.moments.adopt.subscribe(lambda *_: [before["Unique-ID"]])
+        service.switch.answers(LIST, service.switch._carry_out)
+        service.reconnects()
+    made(service, meanwhile)
+    listed.set()
+    settle()
+    assert service.switch.heard("uuid_kill") == []
+
+
+def test_what_this_process_has_made_is_known_until_it_ends_or_the_switch_is_lost(service):
+    one, other = "pb-00aa11bb-abc123", "rec-00aa11bb22cc-abc123"
+    service.switch.placed |= {one, other}
+    service.happens("CHANNEL_HANGUP_COMPLETE", one)
+    assert service.switch.placed == {other}
+    service.loses_the_switch()
+    assert service.switch.placed == set()
+
+
+def test_what_is_in_use_is_not_asked_for_again(service):
+    bot = "pb-00aa11bb-abc123"
+    service.leg()
+    service.switch.rows = [{"uuid": bot}, {"uuid": "stranger"}]
+    service.ctx.moments.adopt.subscribe(lambda *_: [bot])
+    service.reconnects()
+    service.switch.told.clear()
+    service.timers.fire("default", "second look")
+    assert service.switch.told == [LIST]
+
+
+@pytest.mark.parametrize("fault", [{"away": True}, {"answer": "what?"}])
+def test_a_second_look_that_fails_harms_nothing(service, fault):
+    service.leg()
+    service.reconnects()
+    service.switch.away = fault.get("away", False)
+    if "answer" in fault:
+        service.switch.answers(LIST, fault["answer"])
+    service.timers.fire("default", "second look")
+    assert (service.types, len(service.ctx.legs)) == ([], 1)
+
+
 # -- a leg that is presumed to have ended, or being hung up ----------------------------------------------
 
 
@@ -391,7 +511,7 @@ def test_a_lost_switch_fails_who_waits_for_it_and_no_others(service):
     with service.switch.waits.expect("joined", "a", "c") as here, service.other.waits.expect("x") as there:
         service.loses_the_switch()
         with pytest.raises(SwitchUnavailable, match="it is away"):
-            here.get(timeout=1)
+            here.get(timeout=20)
         assert not there.ready()
     assert (lost, service.types) == ([1], [])
 
@@ -405,3 +525,17 @@ def test_a_fault_of_a_feature_does_not_hold_up_readoption(service):
     service.reconnects()
     settle()
     assert len(service.ctx.legs) == 1
+
+
+def test_nothing_is_ended_that_a_feature_may_use_which_could_not_say_so(service):
+    """Say, since the switch did not answer it in time."""
+
+    def unanswered(*_):
+        raise SwitchUnavailable("no answer in time")
+
+    bot = channel("pb-00aa11bb-abc123", vsi_leg="", vsi_internal="true")
+    service.switch.channels[bot["Unique-ID"]] = bot
+    service.ctx.moments.adopt.subscribe(unanswered)
+    looks_again(service, {"lv-00aa11bb22cc-abc123": bot, "b": channel("b")})
+    assert service.switch.heard("uuid_kill") == []
+    assert (service.types, len(service.ctx.legs)) == (["leg.ringing", "leg.connected"], 1)

@@ -21,6 +21,8 @@ def leg(**more) -> Leg:
         ("in", "connected", {"Hangup-Cause": "MEDIA_TIMEOUT", "d": "send_bye"}, "rtp_timeout"),
         ("in", "connected", {"Hangup-Cause": "NORMAL_CLEARING", "s": "200"}, "session_expired"),
         ("in", "connected", {"Hangup-Cause": "MANAGER_REQUEST", "d": "send_bye"}, "api_hangup"),
+        ("in", "connected", {"Hangup-Cause": "NORMAL_UNSPECIFIED"}, "connect_failed"),
+        ("in", "ringing", {"Hangup-Cause": "NORMAL_UNSPECIFIED"}, "connect_failed"),
         ("out", "ringing", {"Hangup-Cause": "USER_BUSY", "d": "recv_refuse", "s": "486", "ip": "1"}, "busy"),
         (
             "out",

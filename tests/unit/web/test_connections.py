@@ -125,3 +125,11 @@ def test_descriptors_are_asked_for_and_some_kept(limits):
     assert room_for(100) == 100
     limits[:] = [resource.RLIM_INFINITY, resource.RLIM_INFINITY]
     assert room_for(5000) == 5000
+
+
+def test_an_address_that_stands_for_many_has_no_limit_of_its_own():
+    table = Connections(4, per_address=2, is_shared="192.0.2.1".__eq__)
+    shared = [entered(table, "192.0.2.1") for _ in range(4)]
+    assert not any(one.evicted for one in shared)
+    entered(table, "192.0.2.2")
+    assert [one.evicted for one in shared] == [True, False, False, False], "there is no room for more"

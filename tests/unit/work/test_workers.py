@@ -16,11 +16,11 @@ def _raise(error: Exception) -> None:
 
 def test_work_is_in_order_per_key_and_concurrent_between_keys():
     workers, done, gate = Workers(), [], Signal()
-    workers.submit("a", lambda: (gate.wait(5), done.append("a1")))
+    workers.submit("a", lambda: (gate.wait(20), done.append("a1")))
     second = workers.submit("a", lambda: done.append("a2"))
     workers.run("b", 5, lambda: done.append("b1"))
     gate.set()
-    second.get(timeout=5)
+    second.get(timeout=20)
     assert done == ["b1", "a1", "a2"]
     assert len(workers) == 0
 
@@ -42,7 +42,7 @@ def test_what_was_not_begun_in_time_is_not_done_later():
     assert (len(workers), workers.withdrawn) == (0, 1)
     behind = workers.submit("a", done.append, "behind")
     gate.set()
-    behind.get(timeout=5)
+    behind.get(timeout=20)
     assert first.get() and done == ["behind"]
 
 
@@ -50,7 +50,7 @@ def test_what_was_begun_in_time_is_finished():
     workers, gate, done = Workers(), Signal(), []
 
     def work() -> None:
-        gate.wait(5)
+        gate.wait(20)
         done.append("it")
 
     with pytest.raises(SwitchUnavailable):
@@ -73,7 +73,7 @@ def test_a_full_queue_refuses():
     for _ in range(MAX_QUEUED_PER_KEY):
         workers.submit("a", gate.wait, 5)
     with pytest.raises(SwitchUnavailable, match="too many"):
-        workers.submit("a", gate.wait, 5).get(timeout=1)
+        workers.submit("a", gate.wait, 5).get(timeout=20)
     assert workers.refused == 1
     gate.set()
     workers.stop()

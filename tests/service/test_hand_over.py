@@ -1,0 +1,94 @@
+"""A switch goes from a running service and comes back to it: the model forgets all of it without a word, and
+has it again as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.clustered import Site
+from tests.support.drivers import eventually
+from vsi_esl.cdr.feature import CallRecords
+from vsi_esl.model.sound_stores import Bridges, Playbacks, Recordings
+from vsi_esl.ownership import owning
+
+
+@pytest.fixture
+def one(site: Any, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(owning, "STEADY_S", 0.5)
+    monkeypatch.setattr(owning, "TICK_S", 0.1)
+    made: Site = site("east")
+    return made
+
+
+def hand_over(site: Site) -> None:
+    """As for another service that wants it."""
+    ownership = site.service.ctx.cluster
+    ownership._hand_over(site.name)
+    assert not ownership.owned(site.name) and ownership.handed_over == 1
+
+
+def views(client: Any) -> tuple[list[Any], list[Any]]:
+    """Legs and rooms, in an order of their own."""
+
+    def by_id(found: list[Any]) -> list[Any]:
+        return sorted(found, key=lambda one: one["id"])
+
+    rooms = [{**room, "participants": by_id(room["participants"])} for room in client.ok("list_rooms")]
+    return by_id(client.ok("list_legs")), by_id(rooms)
+
+
+def test_all_that_is_on_it_goes_and_comes_back(one):
+    ctx, client = one.service.ctx, one.client()
+    legs = []
+    for _ in range(3):
+        _, leg = one.call(client)
+        client.ok("answer_leg", id=leg)
+        client.event("leg.connected", leg_id=leg)
+        legs.append(leg)
+    client.ok("create_room", id="empty", sample_rate=8000)
+    for leg, room in zip(legs, ("a", "a", "b"), strict=True):
+        client.ok("add_leg_to_room", room_id=room, leg_id=leg)
+        client.event("leg.joined_room", leg_id=leg)
+    client.ok("mute_leg", id=legs[0])
+    client.ok("bridge_create", room_id="a", peer_room_id="b", bridge_id="x")
+    client.ok("leg_record_start", id=legs[0])
+    client.ok("room_record_start", id="b")
+    client.ok("room_play_start", id="a", tone="us_dial")
+    client.event("playback.started", room_id="a")
+    before = views(client)
+    channels = set(one.switch.channels())
+    stores = [ctx.get(kind) for kind in (Playbacks, Recordings, Bridges)]
+    assert [len(store) for store in stores] == [1, 2, 1] and len(ctx.get(CallRecords).accounts) == 3
+    told = len(client.events)
+    hand_over(one)
+    assert [len(store) for store in (*stores, ctx.get(CallRecords).accounts, ctx.legs, ctx.rooms)] == [0] * 6
+    assert not ctx.state.legs() and not ctx.state.rooms() and not ctx.state.items("recording")
+    assert client.error("mute_leg", id=legs[1])[0] in (404, 503)
+    eventually(lambda: ctx.nodes.default.ready, "it has come back", 20)
+    assert views(client) == before
+    assert [len(store) for store in stores] == [1, 2, 1] and len(ctx.get(CallRecords).accounts) == 3
+    assert len(client.events) == told and channels <= set(one.switch.channels())
+    client.ok("leg_record_stop", id=legs[0])
+    client.event("recording.finished", leg_id=legs[0])
+    client.ok("delete_room", id="b")
+    client.event("leg.disconnected", leg_id=legs[2])
+    client.ok("unmute_leg", id=legs[0])
+
+
+def test_a_recording_that_goes_with_it_is_finished_by_whoever_has_it_then(one):
+    """Here that is the same service."""
+    ctx, client = one.service.ctx, one.client()
+    _, leg = one.call(client)
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    client.ok("leg_record_start", id=leg)
+    client.event("recording.started", leg_id=leg)
+    hand_over(one)
+    one.switch.esl(f"uuid_kill {leg}")
+    assert len(ctx.get(Recordings)) == 0
+    eventually(lambda: ctx.nodes.default.ready, "it has come back", 20)
+    assert client.event("recording.finished", leg_id=leg)["file"]
+    client.event("leg.disconnected", leg_id=leg)
+    assert client.types(leg_id=leg).count("leg.disconnected") == 1

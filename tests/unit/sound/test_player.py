@@ -1,0 +1,90 @@
+"""Playbacks as the switch is told of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.fakes import FakeService, settle, sound_config
+from vsi_esl.errors import SwitchUnavailable
+from vsi_esl.model.playback import Playback
+from vsi_esl.model.sound_stores import Playbacks
+from vsi_esl.sound.playback import feature, player
+
+
+@pytest.fixture
+def service(tmp_path):
+    one = FakeService(sound_config(tmp_path))
+    feature.register(one.ctx)
+    one.switch.host = SimpleNamespace(release=lambda path: None, hold=lambda clip: None)
+    yield one
+    one.close()
+
+
+def plays(service, room, id="pb-00aa11bb"):
+    """A file of ten seconds, fetched."""
+    playback = Playback(id, room_id=room.id, path="/spool/a.wav", node=room.node)
+    playback.file_ms = playback.total_ms = 10_000
+    service.ctx.get(Playbacks).add(playback)
+    player.begin_soon(service.ctx, playback)
+    settle()
+    return playback
+
+
+def line(step, room, beside):
+    """How a command begins."""
+    return {"play": f"conference {'pb-00' if beside else room.conference}"}.get(step, step)
+
+
+def lost(service, done, line):
+    """The answer to this command is lost with the connection, whether it was done or not."""
+    if done:
+        service.switch._carry_out(line)
+    service.switch.away = True
+    raise SwitchUnavailable("the connection to the switch was lost")
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
+@pytest.mark.parametrize("beside", [False, True], ids=["directly", "by a bot"])
+@pytest.mark.parametrize("step", ["originate", "play"])
+def test_one_that_is_being_begun_when_the_connection_is_lost_begins_when_it_is_back(
+    service, beside, step, done
+):
+    room = service.room("r", service.leg(), node=service.switch.name)
+    if beside:
+        plays(service, room, "pb-22cc33dd")
+    if step == "originate" and not beside:
+        pytest.skip("takes none")
+    service.switch.answers(line(step, room, beside), partial(lost, service, done))
+    playback = plays(service, room)
+    first = [id for id in service.switch.channels if id.startswith("pb-00")]
+    service.loses_the_switch()
+    assert not playback.ended
+    service.switch.away = False
+    service.switch.answers(line(step, room, beside), service.switch._carry_out)
+    service.switch.told.clear()
+    service.reconnects()
+    assert service.types.count("playback.started") == 1 + beside and "playback.error" not in service.types
+    assert playback.playing_since and service.switch.heard(f"conference {playback.conference} play")
+    assert [one.split()[1] for one in service.switch.heard("uuid_kill")] == first
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["directly", "by a bot"])
+@pytest.mark.parametrize("step", ["originate", "play"])
+def test_one_that_is_being_begun_is_begun_once_when_the_calls_are_looked_at_anew(service, beside, step):
+    room = service.room("r", service.leg(), node=service.switch.name)
+    if beside:
+        plays(service, room, "pb-22cc33dd")
+    begun = service.switch.late(
+        {"play": f"conference {'pb-00' if beside else room.conference}"}.get(step, step)
+    )
+    service.switch.told.clear()
+    playback = plays(service, room)
+    service.reconnects()
+    begun.set()
+    settle()
+    assert len([line for line in service.switch.heard("conference") if " play " in line]) == 1
+    assert len(service.switch.heard("originate")) == beside and service.switch.heard("uuid_kill") == []
+    assert playback.playing_since and service.types[-1] == "playback.started"
