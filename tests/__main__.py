@@ -7,11 +7,13 @@ is behind `--` goes to each pytest: `python -m tests unit-1 unit-2 -- -x`.
 from __future__ import annotations
 
 import glob
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 BOTH = sorted(glob.glob("tests/conformance/test_*.py") + glob.glob("tests/service/test_*.py"))
 UNIT = sorted(glob.glob("tests/unit/**/test_*.py", recursive=True))
@@ -33,6 +35,14 @@ AT_ONCE = os.cpu_count() or 1
 BESIDE = ("rest", "contract")
 """Parts that measure nothing: one of them runs beside the others, in what these leave of the machine, from
 when the first of them has ended; until then continuous integration has another Python's units there."""
+FIRST = ("freeswitch",)
+"""Parts whose peers, service and switch make and hear sound in real time: they come before the others where
+this process may arrange that, as root. Elsewhere `nice` says that it could not, and they run all the same."""
+AGAIN = ("freeswitch", "operations")
+"""Parts that time programs which are not ours, the switch and a browser. What fails there is run once more
+when nothing else is under way, if it is not much: a machine that lost a packet does so at the same place no
+more, but a fault is there again. Both outcomes are printed."""
+MOST_AGAIN = 5
 POLL_S = 0.1
 NO_TESTS = 5
 """pytest's exit code when there was nothing to run, as with `-- -k name` in most parts."""
@@ -41,14 +51,19 @@ NO_TESTS = 5
 class Run:
     """One part under way."""
 
-    def __init__(self, part: str, options: list[str]) -> None:
+    def __init__(self, part: str, options: list[str], again: bool = False) -> None:
         self.part = part
+        self.again = again
         self.started = time.monotonic()
         # its plugin takes a second or two to be imported
         without = () if part == "contract" else ("-p", "no:schemathesis")
         command = [sys.executable, "-m", "pytest", *without, *PARTS[part], *options]
         if part in BESIDE:
             command = ["nice", *command]
+        elif part in FIRST:
+            command = ["nice", "-n", "-10", *command]
+        if part in AGAIN:
+            command += ["-o", f"cache_dir={cache(part)}", "--lf" if again else "--cache-clear"]
         self._output = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 - read at the end
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT
@@ -59,13 +74,30 @@ class Run:
 
     def finish(self) -> bool:
         """Print what it printed; whether it passed."""
-        print(f"== {self.part}: {time.monotonic() - self.started:.0f} s")
+        what = f"{self.part}, what failed there, once more" if self.again else self.part
+        print(f"== {what}: {time.monotonic() - self.started:.0f} s")
         self._output.seek(0)
         print(self._output.read(), flush=True)
         return self._process.returncode in (0, NO_TESTS)
 
     def stop(self) -> None:
         self._process.terminate()
+
+
+def cache(part: str) -> Path:
+    """Where pytest notes what failed in this part; the parts at a time would overwrite each other's notes."""
+    return Path(".pytest_cache", part)
+
+
+def may_be_run_again(part: str) -> bool:
+    """Whether what failed in a part may have failed by the machine."""
+    if part not in AGAIN:
+        return False
+    try:
+        failed = json.loads((cache(part) / "v" / "cache" / "lastfailed").read_text())
+    except (OSError, ValueError):
+        return False
+    return 0 < len(failed) <= MOST_AGAIN
 
 
 def main(arguments: list[str]) -> int:
@@ -78,6 +110,7 @@ def main(arguments: list[str]) -> int:
     waiting = [part for part in waiting if part not in BESIDE]
     parts = len(waiting)
     running: list[Run] = []
+    again: list[str] = []
     passed = True
     try:
         while waiting or running or beside:
@@ -88,7 +121,14 @@ def main(arguments: list[str]) -> int:
                 running.append(Run(beside.pop(0), options))
             for run in [run for run in running if run.done()]:
                 running.remove(run)
-                passed = run.finish() and passed
+                if run.finish():
+                    continue
+                if may_be_run_again(run.part) and not run.again:
+                    again.append(run.part)
+                else:
+                    passed = False
+            if again and not (waiting or running or beside):
+                running.append(Run(again.pop(), options, again=True))
             time.sleep(POLL_S)
     finally:
         for run in running:
