@@ -11,6 +11,8 @@ from tests.support.http import HttpClient
 from tests.support.redisserver import RedisServer
 from tests.support.sharing import eventually
 from vsi_esl.access.tokens import digest_of
+from vsi_esl.calls import placement
+from vsi_esl.errors import LegGone
 from vsi_esl.sharing.commands import Name
 
 Both = tuple[Site, Site]
@@ -229,6 +231,40 @@ def test_what_is_on_a_switch_that_nobody_has_is_not_said_to_be_nowhere(east, wes
     assert client.error("get_leg", id="x") == (503, "leg x is on switch north, which no service has now")
     assert client.error("get_leg", id="y") == (404, "leg not found")
     assert client.ok("create_room", id="z")
+
+
+def test_what_is_between_two_services_is_not_said_to_be_nowhere(east, west, monkeypatch):
+    client, redis = east.client(), east.deployment.redis
+    redis.command("HSET", redis.key("where"), "leg/x", "west", "leg/y", "east")
+    for leg in ("x", "y"):
+        # who has the switch has looked at its calls: what is known in Redis is out of date
+        assert client.error("get_leg", id=leg) == (404, "leg not found")
+    _, there = west.call(client)
+    for one in (east, west):
+        monkeypatch.setattr(one.service.ctx.nodes.default, "adopted", False)
+    for leg, switch in (("x", "west"), ("y", "east"), (there, "west")):
+        text = f"leg {leg} is on switch {switch}, whose calls are not known yet"
+        code, said = client.error("get_leg", id=leg)
+        assert code == 503 and said.endswith(text)
+
+
+def test_what_fails_while_its_switch_goes_to_another_service_is_not_said_to_have_failed(
+    east, west, monkeypatch
+):
+    client = east.client()
+    node = west.service.ctx.nodes.default
+    _, leg = west.call(client)
+
+    def gone(*_: object) -> None:
+        monkeypatch.setattr(node, "adopted", False)
+        raise LegGone("it is not here any more")
+
+    monkeypatch.setattr(placement, "move", gone)
+    told = 503, "switch west went to another service meanwhile; it may have been done"
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    assert client.error("add_leg_to_room", room_id="going", leg_id=leg) == told
+    monkeypatch.undo()
 
 
 def test_without_redis_own_calls_are_commanded_and_others_answer_503(redis_server: RedisServer, fresh: Both):

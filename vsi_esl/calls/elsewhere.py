@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..access.tokens import Access
@@ -13,13 +12,6 @@ if TYPE_CHECKING:
     from ..protocol.registry import Command
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What another service answered to a command."""
-
-    data: Any
-
-
 class Elsewhere(Protocol):
     """What one service has of the others."""
 
@@ -27,6 +19,12 @@ class Elsewhere(Protocol):
         """What came after this event, at all services. Unavailable when that cannot be had now."""
 
     def run(
-        self, command: Command, payload: Any, arguments: Mapping[str, Any], access: Access
-    ) -> Answered | None:
-        """The answer of the service that a command is for; None when it is for this one. Raises VsiError."""
+        self,
+        command: Command,
+        payload: Any,
+        arguments: Mapping[str, Any],
+        access: Access,
+        here: Callable[[], Any],
+    ) -> Any:
+        """What a command answers, at the service that it is for; `here` does it at this one. Raises
+        VsiError."""

@@ -217,7 +217,10 @@ class RedisConnection:
         return self._connect(1, longest + self._settings.command_timeout)
 
     def failed(self, error: Exception) -> VsiError:
-        """Count an error of redis-py, look at the server anew, and return what is to be raised for it."""
+        """Count an error of redis-py, look at the server anew, and return what is to be raised for it; as it
+        is for one of ours, which was counted."""
+        if isinstance(error, VsiError):
+            return error
         if isinstance(error, TimeoutError | gevent.Timeout):
             return self._lost("timeout", "no answer in time")
         if isinstance(error, MasterNotFoundError):
@@ -231,6 +234,10 @@ class RedisConnection:
         if isinstance(error, NoScriptError):
             self._unknown = True
             return self._lost("connection", "it has forgotten our scripts")
+        if not isinstance(error, RedisError):
+            # `_look` closes the connections of all; redis-py raises for that whatever comes of it, such as
+            # ValueError for a buffer that is closed
+            return self._lost("connection", f"the connection was closed ({type(error).__name__})")
         self.failures["refused"] += 1
         log.error("Redis refused a command", error=_text(error))
         return RedisRefused("redis: it refused a command; see the log")
@@ -253,12 +260,12 @@ class RedisConnection:
         try:
             with deadline:
                 answer = work()
-        except (RedisError, OSError) as error:
-            raise self.failed(error) from error
         except gevent.Timeout as expired:
             if expired is not deadline:
                 raise
             raise self._lost("timeout", "no answer in time") from None
+        except Exception as error:
+            raise self.failed(error) from error
         self._answered_at = time.monotonic()
         return answer
 

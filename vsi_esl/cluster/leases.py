@@ -142,6 +142,11 @@ class LeaseBook:
         return (holder.service, holder.id) == (self.name, self.id)
 
 
+def holder_of(redis: RedisConnection, switch: str) -> Holder | None:
+    """Who has a switch now; None for nobody. Raises RedisUnavailable."""
+    return _holder(redis.command("GET", redis.key("lease", switch)))
+
+
 def _holder(text: bytes | None) -> Holder | None:
     fence, _, rest = (text or b"").decode(errors="replace").partition(" ")
     service, _, id = rest.partition(" ")

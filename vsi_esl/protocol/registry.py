@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -215,11 +216,10 @@ def _run(ctx: Context, name: str, payload: Any, access: Access, forwarded: bool)
         raise Invalid(f"unknown command: {name}")
     access.require(entry.scope)
     arguments = schemas.load(entry.schema, payload) if entry.schema is not None else {}
-    if ctx.elsewhere is not None and not forwarded:
-        answered = ctx.elsewhere.run(entry, payload, arguments, access)
-        if answered is not None:
-            return answered.data
-    return done_here(ctx, entry, arguments, access)
+    here = partial(done_here, ctx, entry, arguments, access)
+    if ctx.elsewhere is None or forwarded:
+        return here()
+    return ctx.elsewhere.run(entry, payload, arguments, access, here)
 
 
 def done_here(ctx: Context, entry: Command, arguments: dict[str, Any], access: Access) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import gevent
@@ -16,7 +17,8 @@ import structlog
 
 from ..access.tokens import Access, Scope
 from ..calls.context import Context
-from ..calls.elsewhere import Answered
+from ..calls.nodes import Node
+from ..cluster import leases
 from ..cluster.connection import RedisConnection
 from ..errors import NotSupported, Unavailable, VsiError
 from ..protocol import registry
@@ -36,6 +38,7 @@ WHO_TIMEOUT_S = 1.5
 STOP_S = 2.0
 MAX_KNOWN = 50_000
 CLAIM_MS = 10_000
+ATTEMPTS = 2
 MOVED = 410
 """What a service answers that has not (any more) what it is asked for; then nothing was done."""
 PLACED = {"create_leg": "leg", "create_room": "room", "webrtc_offer": "leg"}
@@ -71,26 +74,37 @@ class Commands:
     # -- a client's command --------------------------------------------------------------------------------
 
     def run(
-        self, command: Command, payload: Any, arguments: Mapping[str, Any], access: Access
-    ) -> Answered | None:
-        """The answer of another service; None for what is to be done here. Raises VsiError."""
+        self,
+        command: Command,
+        payload: Any,
+        arguments: Mapping[str, Any],
+        access: Access,
+        here: Callable[[], Any],
+    ) -> Any:
+        """What it answers, at the service that it is for; `here` does it at this one. Raises VsiError."""
         message = {"op": "command", "name": command.name, "payload": payload, "access": _told(access)}
         if command.schema is None:
-            return self._views(command, message, access)
+            return self._views(message, here)
         names = names_in(command, arguments)
         if not names and command.name not in PLACED:
-            return None
-        try:
-            return self._routed(command, names, arguments, message)
-        except VsiError as error:
-            if error.code != MOVED:
-                raise
-        self._forget(names)
-        return self._routed(command, names, arguments, message)
+            return here()
+        for _ in range(ATTEMPTS):
+            try:
+                return self._routed(command, names, arguments, message, here)
+            except VsiError as error:
+                if error.code != MOVED:
+                    raise
+            self._forget(names)
+        raise Unavailable(f"{names[0]} goes from one service to another")
 
     def _routed(
-        self, command: Command, names: list[Name], arguments: Mapping[str, Any], message: Message
-    ) -> Answered | None:
+        self,
+        command: Command,
+        names: list[Name],
+        arguments: Mapping[str, Any],
+        message: Message,
+        here: Callable[[], Any],
+    ) -> Any:
         places = {name: place for name in names if (place := self._place(name, command.name in MAKING))}
         services = set(places.values())
         if len(services) > 1 and not self._brought_together(command, places):
@@ -103,14 +117,31 @@ class Commands:
             if new and command.name == "add_leg_to_room" and self._claimed(new[0], target) != target:
                 raise Unavailable(f"{new[0]} is being made at another service")
         elif command.name not in PLACED:
-            return None  # nobody has it: it fails here as it would anywhere
+            return here()  # nobody has it: it fails here as it would anywhere
         else:
             target = self._best(arguments)
             target = self._claimed(new[0], target) if new else target
-        there = [list(name) for name, place in places.items() if place == target]
-        return None if target == self.name else self._at(target, {**message, "names": there})
+        there = [name for name, place in places.items() if place == target]
+        if target == self.name:
+            return self._done_here(there, here)
+        return self._at(target, {**message, "names": [list(name) for name in there]})
 
-    def _at(self, service: str, message: Message) -> Answered:
+    def _done_here(self, names: list[Name], here: Callable[[], Any]) -> Any:
+        """Do what names these, which were here when that was looked at. What goes wrong with them while they
+        go to another service says nothing about them."""
+        if not all(map(self._here, names)):
+            raise VsiError("it is not here any more", MOVED)
+        nodes = [node for name in names if (node := self._node(name)) is not None]
+        try:
+            return here()
+        except VsiError as error:
+            for node in nodes:
+                if not node.adopted:
+                    text = f"switch {node.name} went to another service meanwhile; it may have been done"
+                    raise Unavailable(text) from error
+            raise
+
+    def _at(self, service: str, message: Message) -> Any:
         """Have another service do it."""
         names = [Name(*name) for name in message["names"]]
         self.forwarded += 1
@@ -125,23 +156,23 @@ class Commands:
         made = PLACED.get(message["name"])
         if made is not None and isinstance(id := data.get("leg_id", data.get("id")), str):
             self._learn(Name(made, id), service)
-        return Answered(data)
+        return data
 
-    def _views(self, command: Command, message: Message, access: Access) -> Answered | None:
+    def _views(self, message: Message, here: Callable[[], Any]) -> Any:
         """What all services have of a list. Without Redis it is what is here, as the events are then."""
         others = list(self._peers.others)
         if not others or not self._redis.available:
-            return None
+            return here()
         message = {**message, "names": []}
         asked = {one: gevent.spawn(self._asked, one, message, TIMEOUT_S) for one in others}
-        rows = list(registry.done_here(self._ctx, command, {}, access))
+        rows = list(here())
         for service, greenlet in asked.items():
             found = greenlet.get()
             if not isinstance(found, VsiError):
                 rows += found
             elif self._peers.find(service) is not None:
                 raise found  # else it is gone, and has none
-        return Answered(rows)
+        return rows
 
     def _asked(self, service: str, message: Message, timeout: float) -> Any:
         """What it answers, or the error."""
@@ -153,7 +184,16 @@ class Commands:
     # -- where something is --------------------------------------------------------------------------------
 
     def _here(self, name: Name) -> bool:
-        return bool(OWNERS[LegId if name.kind == "leg" else RoomId](self._ctx, name.id))
+        """Raises Unavailable when its switch comes to this service, or goes from it, at the moment."""
+        there = bool(OWNERS[LegId if name.kind == "leg" else RoomId](self._ctx, name.id))
+        if there and (node := self._node(name)) is not None and not node.adopted:
+            raise _on_the_way(name, node.name)
+        return there
+
+    def _node(self, name: Name) -> Node | None:
+        """The switch that something here is on; None for what has no place yet."""
+        one = (self._ctx.legs if name.kind == "leg" else self._ctx.rooms).find(name.id)
+        return self._ctx.nodes.find(one.node) if one is not None else None
 
     def _place(self, name: Name, making: bool) -> str:
         """The service that has it; empty when nobody does. Raises Unavailable when that is not known. A
@@ -171,9 +211,23 @@ class Commands:
             return found
         if known:
             raise Unavailable(f"{name} was at service {known}, which is not there")
-        if (switch := self._switch_of(name)) in self.unowned():
-            raise Unavailable(f"{name} is on switch {switch}, which no service has now")
-        return ""
+        return self._on_its_switch(name)
+
+    def _on_its_switch(self, name: Name) -> str:
+        """The service that has it, when all said that they have it not: it may have gone from one of them to
+        another meanwhile. Who has its switch knows, once it has looked at the calls there."""
+        switch = self._switch_of(name)
+        if not switch:
+            return ""
+        holder = leases.holder_of(self._redis, switch)
+        if holder is None:
+            if switch in self.unowned():
+                raise Unavailable(f"{name} is on switch {switch}, which no service has now")
+            return ""
+        if not self._have(holder.service, {"op": "has", "names": [list(name)], "switch": switch}):
+            return ""
+        self._learn(name, holder.service)
+        return holder.service
 
     def _switch_of(self, name: Name) -> str:
         """The switch that it is on by what is known in Redis; empty for none."""
@@ -260,16 +314,21 @@ class Commands:
         raise NotSupported("a service of this version cannot do that for another")
 
     def _has(self, message: Message) -> bool:
-        return any(self._here(Name(*name)) for name in message["names"])
+        names = [Name(*name) for name in message["names"]]
+        if any(map(self._here, names)):
+            return True
+        switch = message.get("switch")
+        if switch and ((node := self._ctx.nodes.find(switch)) is None or not node.adopted):
+            raise _on_the_way(names[0], switch)
+        return False
 
     def _do(self, message: Message) -> Any:
-        if message["names"] and not self._has(message):
-            raise VsiError("it is not here any more", MOVED)
         self.done_for_others += 1
         name, payload, told = message["name"], message["payload"], message["access"]
         access = Access(told["name"], Scope(told["scope"]), told["pattern"])
+        here = partial(registry.dispatch, self._ctx, name, payload, access, forwarded=True)
         with registry.log_lines(name, message["id"], payload):
-            return registry.dispatch(self._ctx, name, payload, access, forwarded=True)
+            return self._done_here([Name(*one) for one in message["names"]], here)
 
 
 def names_in(command: Command, arguments: Mapping[str, Any]) -> list[Name]:
@@ -284,6 +343,10 @@ def names_in(command: Command, arguments: Mapping[str, Any]) -> list[Name]:
         elif field.kind is LegId and command.name not in OF_ITS_ROOM:
             found.append(Name("leg", value))
     return found
+
+
+def _on_the_way(name: Name, switch: str) -> Unavailable:
+    return Unavailable(f"{name} is on switch {switch}, whose calls are not known yet")
 
 
 def _apart(names: list[Name]) -> NotSupported:

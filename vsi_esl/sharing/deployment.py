@@ -11,7 +11,6 @@ from prometheus_client.core import Metric
 from ..access.tokens import Access
 from ..calls import choosing
 from ..calls.context import Context
-from ..calls.elsewhere import Answered
 from ..calls.nodes import Node
 from ..cluster import series
 from ..cluster.connection import RedisConnection
@@ -108,10 +107,15 @@ class Deployment:
         self.events.stop()
 
     def run(
-        self, command: Command, payload: Any, arguments: Mapping[str, Any], access: Access
-    ) -> Answered | None:
-        """The answer of another service to a command; None when it is to be done here. Raises VsiError."""
-        return self.commands.run(command, payload, arguments, access)
+        self,
+        command: Command,
+        payload: Any,
+        arguments: Mapping[str, Any],
+        access: Access,
+        here: Callable[[], Any],
+    ) -> Any:
+        """See `calls.elsewhere.Elsewhere`."""
+        return self.commands.run(command, payload, arguments, access, here)
 
     def past(self, event_id: str) -> Past:
         """What came after this event, at all services. RedisUnavailable when that cannot be had now."""

@@ -203,8 +203,8 @@ class SharedEvents:
                 self._cut_off()
                 gevent.sleep(RETRY_S)
                 self._there.set()
-            except VsiError as error:
-                log.error("events not handed on", reason=error.message)
+            except Exception:  # one that nobody foresaw must not keep the events here for ever
+                log.exception("events not handed on")
                 self._acked = None
                 self._cut_off()
                 gevent.sleep(BLOCK_S)
@@ -319,17 +319,25 @@ class SharedEvents:
         while True:
             self._tell.wait()
             self._tell.clear()
-            while self.apart and (page := self.history.after(self.told)) is not None:
-                for one in page.events:
-                    if self.apart and one.cursor > self.told:  # else it came from the stream meanwhile
-                        self.told = one.cursor
-                        self._tell_clients(
-                            Told(self.history.epoch, one.cursor, one.app_id, one.frame, apart=True)
-                        )
-                if page.lost:
-                    self.bus.missed(page.lost)
-                self.told = max(self.told, page.last)
+            try:
+                self._tell_own()
+            except Exception:
+                log.exception("own events not told")
+                gevent.sleep(RETRY_S)
+                self._tell.set()
             self._there.set()
+
+    def _tell_own(self) -> None:
+        while self.apart and (page := self.history.after(self.told)) is not None:
+            for one in page.events:
+                if self.apart and one.cursor > self.told:  # else it came from the stream meanwhile
+                    self.told = one.cursor
+                    self._tell_clients(
+                        Told(self.history.epoch, one.cursor, one.app_id, one.frame, apart=True)
+                    )
+            if page.lost:
+                self.bus.missed(page.lost)
+            self.told = max(self.told, page.last)
 
     def was_told_apart(self, number: int) -> bool:
         """Whether our clients had an event of ours before it was read from the stream."""
@@ -422,6 +430,8 @@ class SharedEvents:
                     self._forget_marks()
             except VsiError as error:
                 log.debug("stream of events not trimmed", reason=error.message)
+            except Exception:
+                log.exception("stream of events not trimmed")
 
     def _trim(self) -> None:
         keep = self._settings

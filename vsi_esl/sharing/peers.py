@@ -110,6 +110,8 @@ class Peers:
                 self.tell()
             except VsiError as error:
                 log.debug("others not seen", reason=error.message)
+            except Exception:  # such as what a service of another version tells
+                log.exception("others not seen")
             gevent.sleep(EVERY_S)
 
 

@@ -98,6 +98,9 @@ class SwitchNode(Sending):
         self._logged = "", 0.0
         self.guard: Guard | None = None
         """Of a switch that other services may have."""
+        self.adopted = False
+        """Its calls have been looked at, since the start or since this service has it; also while it is away
+        behind that."""
         self._unconfirmed: list[dict[str, Any]] = []
         """Events that came when it was not sure that the switch is ours; the reader waits behind them."""
         self.traffic = Traffic()
@@ -141,6 +144,7 @@ class SwitchNode(Sending):
 
     def leave(self, why: str) -> None:
         """Disconnect, for another service has the switch; `start` connects again. Calls stay up."""
+        self.adopted = False
         self.stop()
         self._in_use = False
         self.last_error = why
@@ -266,7 +270,7 @@ class SwitchNode(Sending):
             if finish is not None:
                 finish()
         self._ready.set()
-        self._resyncing, self._in_use = False, True
+        self._resyncing, self._in_use, self.adopted = False, True, True
 
     def _learn(self) -> None:
         self._modules_changed = False

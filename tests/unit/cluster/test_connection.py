@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import gevent
 import pytest
 
 from tests.support import certs
@@ -90,6 +91,28 @@ def test_one_that_stands_still_is_not_waited_for_longer_than_the_limit(redis_ser
     assert redis.failures["timeout"]
     redis_server.resume()
     assert redis.wait_available(10)
+
+
+def test_a_connection_that_is_closed_under_a_caller_is_a_lost_one(redis_server, connect):
+    redis = connect(replace(redis_server.settings, command_timeout=5.0))
+    callers = [
+        gevent.spawn(call)
+        for _ in range(3)
+        for call in (lambda: redis.command("BLPOP", "x", 9), lambda: redis.pipeline([("BLPOP", "x", 9)]))
+    ]
+    in_use = redis._client.connection_pool._in_use_connections
+    eventually(lambda: len(in_use) >= len(callers), "all wait for their answers")
+    redis._client.connection_pool.disconnect()
+    gevent.joinall(callers, timeout=20)
+    assert [type(one.exception) for one in callers] == [RedisUnavailable] * len(callers)
+    assert redis.failures["connection"] and not redis.failures["refused"]
+    assert redis.wait_available(10)
+
+
+def test_what_was_told_already_is_counted_once(redis_server, connect):
+    redis = connect(redis_server.settings)
+    known = RedisUnavailable("redis: no answer in time")
+    assert redis.failed(known) is known and not redis.failures
 
 
 def test_more_callers_than_connections_wait_for_their_turn_no_longer_than_the_limit(redis_server, connect):

@@ -13,6 +13,7 @@ import pytest
 from tests.support.redisserver import RedisServer
 from tests.support.sharing import REPLAY, Client, Side, eventually, mine, of
 from vsi_esl.cluster.connection import RedisUnavailable
+from vsi_esl.sharing import events
 
 Starter = Callable[..., Side]
 
@@ -210,6 +211,23 @@ def test_an_answer_that_was_lost_adds_nothing_twice(a, b):
     a.publish(2)
     assert there.has(5) == here.has(5) == mine("a", 5)
     assert len(set(there.ids)) == 5
+    assert calls
+
+
+def test_an_error_that_nobody_foresaw_does_not_keep_events_for_ever(a, b, monkeypatch):
+    there = b.client()
+    monkeypatch.setattr(events, "BLOCK_S", 0.1)
+    run, calls = a.redis.run, []
+
+    def failing(*words):
+        if words[0] == "add events" and not calls:
+            calls.append(words)
+            raise ValueError("I/O operation on closed file.")
+        return run(*words)
+
+    a.redis.run = failing
+    a.publish(3)
+    assert there.has(3) == mine("a", 3)
     assert calls
 
 

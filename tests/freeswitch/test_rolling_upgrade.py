@@ -1,0 +1,68 @@
+"""Two services are stopped and started anew, one after the other, under calls on two real switches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.drivers import SipPeer
+from tests.support.freeswitch import PrivateSwitch
+from tests.support.receiver import Receiver
+from tests.support.redisserver import RedisServer
+from tests.support.rolling import Dial, Follower, Load, Upgrade, checked
+from tests.support.sipua import UserAgent
+
+CALLS = int(os.environ.get("VSI_TEST_CALLS", "30"))
+"""Their media comes from this process, which has not the CPU for a hundred beside two switches."""
+PAUSE_S = 2.0
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    one = Receiver()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def switches(
+    switch: PrivateSwitch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, PrivateSwitch]]:
+    second = PrivateSwitch(tmp_path_factory.mktemp("second"))
+    second.start()
+    yield {"east": switch, "west": second}
+    second.stop()
+
+
+def test_services_are_replaced_one_after_the_other_under_calls(
+    redis_server: RedisServer, switches: dict[str, PrivateSwitch], receiver: Receiver, tmp_path: Path
+):
+    agents = {name: UserAgent(("127.0.0.1", one.sip_port)) for name, one in switches.items()}
+
+    def dial(name: str) -> Dial:
+        return lambda number: SipPeer(agents[name].call(from_=number, codecs=["PCMU"]))
+
+    at = {
+        name: SimpleNamespace(host="127.0.0.1", port=one.esl_port, password=one.password)
+        for name, one in switches.items()
+    }
+    try:
+        with Upgrade(tmp_path, redis_server, at, receiver) as there:
+            followers = [Follower(there.services), Follower(there.services[::-1])]
+            load = Load({name: dial(name) for name in switches}, followers, PAUSE_S)
+            try:
+                load.begin(CALLS)
+                there.replace_each()
+                load.end()
+                print(checked(load, receiver))
+                assert not there.unasked()
+                assert followers[0].ask("list_legs")["data"] == []
+            finally:
+                load.kill()
+    finally:
+        for agent in agents.values():
+            agent.stop()
