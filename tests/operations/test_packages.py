@@ -181,6 +181,15 @@ def test_the_settings_are_nobodys_but_the_operators():
     assert '$1" = purge ]; then\n  rm -rf /etc/vsi_esl ' in (DEBIAN / "postrm").read_text()
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_maintainer_script_knows_each_unit_of_the_package(name):
+    """Which are in it says `build`: all of deploy/systemd."""
+    units = sorted(path.name for path in (ROOT / "deploy" / "systemd").glob("*.service"))
+    installed = re.search(r"deploy/systemd/vsi_\{(.+?)\}\.service", (DEBIAN / "build").read_text())
+    assert installed and sorted(f"vsi_{one}.service" for one in installed[1].split(",")) == units
+    assert [unit for unit in units if unit not in (DEBIAN / name).read_text()] == []
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("TEST_DEB" not in os.environ, reason="takes minutes: TEST_DEB=1 asks for it")
 @needs_git
@@ -202,7 +211,8 @@ def test_a_package_is_built_and_its_program_runs(tmp_path):
     call("dpkg-deb", "-x", package, tmp_path / "tree")
     tree = tmp_path / "tree"
     assert (tree / "usr/bin/vsi-esl").is_symlink()
-    assert (tree / "usr/lib/systemd/system/vsi_esl.service").exists()
+    for unit in ("vsi_esl.service", "vsi_companion.service"):
+        assert (tree / "usr/lib/systemd/system" / unit).exists()
     assert not list(tree.rglob("etc/**/config.yaml"))
     (packages,) = tree.glob("usr/lib/vsi_esl/lib/python*/site-packages")
     said = call(python, "-m", "vsi_esl", "--version", env={"PYTHONPATH": str(packages)}, cwd="/")
