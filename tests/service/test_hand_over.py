@@ -65,7 +65,7 @@ def test_all_that_is_on_it_goes_and_comes_back(one):
     hand_over(one)
     assert [len(store) for store in (*stores, ctx.get(CallRecords).accounts, ctx.legs, ctx.rooms)] == [0] * 6
     assert not ctx.state.legs() and not ctx.state.rooms() and not ctx.state.items("recording")
-    assert client.error("mute_leg", id=legs[1])[0] in (404, 503)
+    assert client.error("mute_leg", id=legs[1])[0] == 503
     eventually(lambda: ctx.nodes.default.ready, "it has come back", 20)
     assert views(client) == before
     assert [len(store) for store in stores] == [1, 2, 1] and len(ctx.get(CallRecords).accounts) == 3
@@ -92,3 +92,21 @@ def test_a_recording_that_goes_with_it_is_finished_by_whoever_has_it_then(one):
     assert client.event("recording.finished", leg_id=leg)["file"]
     client.event("leg.disconnected", leg_id=leg)
     assert client.types(leg_id=leg).count("leg.disconnected") == 1
+
+
+def test_a_recording_that_had_not_begun_when_it_went_is_not_reported_as_one_that_ended(one):
+    ctx, client = one.service.ctx, one.client()
+    _, leg = one.call(client)
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    one.switch.freeze()
+    asked = client.send("leg_record_start", id=leg)
+    eventually(lambda: len(ctx.get(Recordings)) == 1, "it is on its way")
+    hand_over(one)
+    one.switch.thaw()
+    assert client.reply(asked)["data"]["code"] == 503
+    eventually(lambda: ctx.nodes.default.ready, "it has come back", 20)
+    eventually(lambda: len(ctx.get(Recordings)) == 0, "it is undone")
+    client.ok("delete_leg", id=leg)
+    client.event("leg.disconnected", leg_id=leg)
+    assert not [kind for kind in client.types(leg_id=leg) if kind.startswith("recording.")]

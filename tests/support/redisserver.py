@@ -111,7 +111,13 @@ class RedisServer:
 
     def command(self, *words: str) -> Any:
         """Ask it something, as an operator would."""
-        with redis.Redis(unix_socket_path=self.socket or None, port=self.port, decode_responses=True) as one:
+        options: dict[str, Any] = {}
+        if self._tls:
+            own = str(self._tls / "agent.pem")
+            options = {"ssl": True, "ssl_certfile": own, "ssl_keyfile": own}
+            options["ssl_ca_certs"] = str(self._tls / "cafile.pem")
+        at = {"unix_socket_path": self.socket} if self.socket else {"host": "127.0.0.1", "port": self.port}
+        with redis.Redis(**at, **options, decode_responses=True) as one:
             return one.execute_command(*words)
 
     def stop(self) -> None:

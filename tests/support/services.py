@@ -45,7 +45,7 @@ class OneOfSeveral:
         self,
         name: str,
         directory: Path,
-        redis: RedisServer,
+        server: RedisServer,
         switches: Mapping[str, Driver],
         *,
         redis_port: int = 0,
@@ -61,7 +61,7 @@ class OneOfSeveral:
             "instance_id": name,
             "service": {"name": name},
             "redis": {
-                "url": f"redis://127.0.0.1:{redis_port}" if redis_port else redis.url,
+                "url": f"redis://127.0.0.1:{redis_port}" if redis_port else server.url,
                 "connect_timeout": "1s",
                 "command_timeout": "500ms",
             },

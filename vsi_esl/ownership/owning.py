@@ -84,6 +84,10 @@ class Ownership:
         self._free_since: dict[str, float] = {}
         self._cool: dict[str, tuple[float, float]] = {}
         """Switch -> until when it is left alone, and for how long it was the last time."""
+        self._given: dict[str, int] = {}
+        """Switch -> our last fence there, of those that were handed over for the shares."""
+        self._keep = 0.0, 0.0
+        """Until when none is handed over any more, as nobody took the last one, and for how long that is."""
         self._shares: tuple[dict[str, int], float] = {}, 0.0
         self._began = now()
         self._watchers: list[Callable[[], None]] = []
@@ -240,7 +244,8 @@ class Ownership:
             if self._may_take(switch, began) and (room > 0 or began - since > UNWANTED_S):
                 room -= 1
                 self._begin(switch, self._take, view.fences.get(switch, 0), since)
-        if too_many(self.name, share, held) and began - self._shares[1] > STEADY_S and not self._moving:
+        steady = began - self._shares[1] > STEADY_S and began >= self._keep[0]
+        if too_many(self.name, share, held) and steady and not self._moving:
             idle = min((one for one in self._turns if one not in self._moving), key=self._hands.load)
             self._begin(idle, self._hand_over)
 
@@ -284,6 +289,8 @@ class Ownership:
         fence, quiet = self._book.take(switch, above)
         if not fence:
             return
+        if given_up := self._given.pop(switch, 0):
+            self._came_back(switch, taken=fence > given_up + 1)
         self._took(switch, fence, quiet=quiet)
 
     def _took(self, switch: str, fence: int, *, quiet: bool) -> None:
@@ -315,8 +322,19 @@ class Ownership:
         self._free_since.pop(switch, None)
         self._cool[switch] = now() + STEADY_S, 0.0
         self._book.give(switch, turn.fence.number)
+        self._given[switch] = turn.fence.number
         self.handed_over += 1
         log.info("switch handed over", switch=switch, fence=turn.fence.number)
+
+    def _came_back(self, switch: str, *, taken: bool) -> None:
+        """Whoever is there and takes nothing, such as one that hardly reaches Redis, is not offered more for
+        a while: until we have it back nobody has it."""
+        if taken:
+            self._keep = 0.0, 0.0
+            return
+        pause = min(COOL_MOST_S, max(COOL_S, 2 * self._keep[1]))
+        self._keep = now() + pause, pause
+        log.warning("nobody took a switch that was handed over", switch=switch, pause=pause)
 
     def refused(self, switch: str) -> None:
         """Redis takes nothing of ours for it any more: to be told by `shipping`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import gevent
 import orjson
 import structlog
 from greenswitch.esl import NotConnectedError
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 FLUSH_S = 3.0
 """How long a hand-over waits for what is known to be in Redis."""
+FAILING_S = 0.05
+"""How long what was under way on the switch has to fail, and to save what becomes of it."""
 CORE = "core_uuid"
 MEMBERS = ("leg_id", "id")
 """Where an item that does not name its switch names a leg."""
@@ -130,6 +133,7 @@ class Taking:
         ctx, node = self._ctx, self._node(switch)
         node.leave("another service has this switch")
         if hand_over:
+            gevent.sleep(FAILING_S)
             # behind the next turn's fence nothing of this one is taken any more
             self.flush_events(FLUSH_S)
             if not self.shipping.flush(FLUSH_S):

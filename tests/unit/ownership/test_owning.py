@@ -1,0 +1,74 @@
+"""Which switches a service takes and hands over, beside others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.drivers import eventually
+from vsi_esl.cluster.connection import RedisConnection
+from vsi_esl.cluster.leases import LeaseBook
+from vsi_esl.ownership import owning
+from vsi_esl.ownership.owning import Ownership
+
+SWITCHES = ["east", "west"]
+
+
+class Hands:
+    """Of a service whose switches do all at once."""
+
+    def take(self, turn: Any) -> None: ...
+    def let_go(self, switch: str, *, hand_over: bool) -> None: ...
+    def look(self, switch: str) -> None: ...
+
+    def probe(self, switch: str) -> None:
+        return None
+
+    def remembered(self, switch: str) -> int:
+        return 0
+
+    def load(self, switch: str) -> int:
+        return 0
+
+
+@pytest.fixture
+def redis(redis_server: Any) -> Iterator[RedisConnection]:
+    one = RedisConnection(redis_server.settings)
+    one.start()
+    assert one.wait_available(20)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def owner(redis: RedisConnection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ownership]:
+    for name, seconds in {"TICK_S": 0.05, "STEADY_S": 0.1, "UNWANTED_S": 0.2, "COOL_S": 600.0}.items():
+        monkeypatch.setattr(owning, name, seconds)
+    one = Ownership(redis, LeaseBook(redis, "a", "1"), 1, SWITCHES, Hands())
+    one.start()
+    eventually(lambda: one.taken == 2, "it has both")
+    yield one
+    one.stop()
+
+
+def test_one_that_is_there_and_takes_nothing_is_offered_a_switch_once(redis, owner):
+    other = LeaseBook(redis, "b", "2")
+    looks = 0
+
+    def there() -> None:
+        """It is there, and wants its share."""
+        nonlocal looks
+        looks += 1
+        other.turn(SWITCHES, {}, {"weight": 1, "leaving": False, "group": owner._group})
+
+    def taken_back() -> bool:
+        there()
+        return owner.taken == 3
+
+    eventually(taken_back, "it was handed over, and is had again")
+    assert owner.handed_over == 1 and {owner.owner_of(one) for one in SWITCHES} == {"a"}
+    until = looks + 100
+    eventually(lambda: there() or looks > until, "it waits on")
+    assert owner.handed_over == 1
