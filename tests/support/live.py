@@ -9,7 +9,8 @@ from gevent.event import Event as Signal
 
 from vsi_esl.app import Service
 from vsi_esl.live.plan import End, Plan
-from vsi_esl.live.sessions import Session, Sessions
+from vsi_esl.live.session import Session
+from vsi_esl.live.sessions import Sessions
 from vsi_esl.model.owner import of_leg, of_room
 
 TIMEOUT_S = 20.0

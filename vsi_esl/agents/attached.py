@@ -20,7 +20,8 @@ from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import Conflict, Internal, NotFound, NotSupported
 from ..live.plan import End, Hears, Plan, Speaks
-from ..live.sessions import Session, Sessions
+from ..live.session import Session
+from ..live.sessions import Sessions
 from ..media.answers import NOT_OFFERED, NOT_RUNNING, SENT
 from ..model.leg import Leg
 from ..model.owner import Owner, of_leg, of_room

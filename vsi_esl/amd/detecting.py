@@ -19,7 +19,8 @@ from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import VsiError
 from ..live.plan import End, Hears, Plan
-from ..live.sessions import Session, Sessions
+from ..live.session import Session
+from ..live.sessions import Sessions
 from ..model.amd import AmdParameters
 from ..model.leg import Leg
 from ..model.owner import of_leg

@@ -25,7 +25,7 @@ from ..switch.lines.live import FORK_RATE
 from .plan import Hears, Plan, Speaks
 
 if TYPE_CHECKING:
-    from .sessions import Session
+    from .session import Session
 
 log = structlog.get_logger(__name__)
 

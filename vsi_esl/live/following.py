@@ -18,7 +18,8 @@ from ..switch.snapshot import Snapshot
 from . import attaching
 from .attaching import Fork
 from .plan import End
-from .sessions import CLOSE_TIMEOUT_S, OWNER, SWITCH, Session, Sessions
+from .session import OWNER, SWITCH, Session
+from .sessions import CLOSE_TIMEOUT_S, Sessions
 
 log = structlog.get_logger(__name__)
 

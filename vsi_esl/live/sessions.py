@@ -21,7 +21,7 @@ from ..calls.context import Context
 from ..calls.nodes import Node
 from ..config.settings import MediaSettings
 from ..errors import CompanionAway, Conflict, LegGone, NotSupported, SwitchUnavailable, Unavailable, VsiError
-from ..media.messages import Close, Closed, Open, Opened, Renew, Report, Tell
+from ..media.messages import Close, Closed, Open, Opened, Renew, Report
 from ..model.leg import Leg
 from ..model.owner import Owner
 from ..model.room import Room
@@ -31,6 +31,7 @@ from .figures import Figures
 from .plan import End, Hears, Plan, Speaks
 from .pool import Pool, Worker
 from .process import MediaWorker
+from .session import CLOSED, OWNER, REFUSED, SWITCH, WORKER, Session
 
 log = structlog.get_logger(__name__)
 
@@ -50,76 +51,11 @@ OWNER_GRACE_S = 0.5
 """How long the end of a leg may be on its way when what brings its audio has ended."""
 MOST_WORKERS = 4
 
-OWNER, SWITCH, WORKER, REFUSED, CLOSED = "owner", "switch", "worker", "refused", "closed"
-
 
 def workers_of(settings: MediaSettings) -> int:
     """How many workers there may be."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return settings.workers or min(MOST_WORKERS, cores)
-
-
-class Session:
-    """One that has not ended."""
-
-    def __init__(
-        self, sessions: Sessions, id: str, *, plan: Plan, node: Node, ways: Ways, worker: Worker
-    ) -> None:
-        self.id = id
-        self.plan = plan
-        self.node = node
-        """The switch that its leg or room is on."""
-        self.ways = ways
-        self.worker = worker
-        self.opened: AsyncResult[Opened | None] = AsyncResult()
-        self.attached = Event()
-        """Its first audio has come."""
-        self.done: AsyncResult[End] = AsyncResult()
-        self.over = False
-        """It is to end, or has ended."""
-        self.reason = ""
-        """Why, when it is not the worker that says it."""
-        self.closed: Closed | None = None
-        """The worker's last word, when the end of the leg is still to be heard."""
-        self.deadline: gevent.Greenlet | None = None
-        self.attaching = True
-        self.stale = False
-        """To be attached anew: the rate of its leg has changed, or the connection was lost, meanwhile."""
-        self.renewals = 0
-        self.again = 0
-        """How many of them since the last change of its leg's rate because the audio did not stay."""
-        self.renewed_at = 0.0
-        """By the monotonic clock."""
-        self._sessions = sessions
-
-    def tell(self, what: str, value: Any = None) -> None:
-        """Something for its task. Does not fail; lost when the session is over."""
-        if not self.done.ready():
-            self.worker.send(Tell(session=self.id, what=what, value=value))
-
-    def hand_over(self, descriptor: int, read: bytes) -> None:
-        """Give its task a connection, which has a descriptor of its own then, and what has been read of it
-        already. May wait; OSError when it cannot be done."""
-        self.worker.hand_over(self.id, descriptor, read)
-
-    def close(self, grace_s: float = 0.0) -> None:
-        """End it: the switch stops at once to hear it or to bring it audio, the task may take `grace_s` for
-        what is on its way. Returns at once; `on_closed` follows. Does not fail, and may be repeated."""
-        self._sessions.end(self, CLOSED, grace_s)
-
-    def up(self, channel: str) -> bool:
-        """Whether an internal channel of it has been made and is to be there."""
-        return any(one.up for one in self.ways.attachments if one.channel == channel)
-
-    @property
-    def untouched(self) -> bool:
-        """It is over, and the switch was asked for nothing of it, and will not be."""
-        return self.over and not any(one.asked for one in self.ways.attachments)
-
-    @property
-    def channels(self) -> list[str]:
-        """Internal channels of it that are there, or may be."""
-        return [one.channel for one in self.ways.attachments if one.channel]
 
 
 class Sessions:
@@ -288,7 +224,7 @@ class Sessions:
             return
         session.over, session.reason = True, reason
         if session.closed is not None:
-            self.finish(session, _end(session, session.closed))
+            self.finish(session, session.ended_by(session.closed))
             return
         self._detach(session)
         session.worker.send(Close(session=session.id, grace_s=grace_s))
@@ -390,7 +326,7 @@ class Sessions:
         if session.reason and not session.over:
             session.closed = message  # it ran out of audio; `audio_ended` waits for why
         else:
-            self.finish(session, _end(session, message))
+            self.finish(session, session.ended_by(message))
 
     def _lost(self, worker: Worker) -> None:
         for session in self:
@@ -406,15 +342,6 @@ class Sessions:
     def _end_without_audio(self, session: Session) -> None:
         if session.reason:  # else it has been attached anew
             self.end(session, SWITCH)
-
-
-def _end(session: Session, message: Closed) -> End:
-    return End(
-        reason=session.reason or message.reason,
-        error=message.error,
-        category=message.category,
-        figures=message.figures,
-    )
 
 
 def _node(ctx: Context, leg: Leg | None, room: Room | None) -> Node:

@@ -16,7 +16,8 @@ from ..calls.nodes import Node
 from ..commands.create import usable_node
 from ..delivery.webhooks.targets import MAX_URL, requested
 from ..errors import Invalid, NotSupported, VsiError
-from ..live.sessions import Session, Sessions
+from ..live.session import Session
+from ..live.sessions import Sessions
 from ..model.channel import Channel
 from ..model.leg import Leg, LegView
 from ..model.legtypes import WEBSOCKET_IN, WEBSOCKET_OUT

@@ -21,7 +21,8 @@ from ..calls.nodes import Node
 from ..errors import Conflict, SwitchUnavailable, VsiError
 from ..events.text import RttReceived
 from ..live.plan import End, Hears, Plan, Speaks
-from ..live.sessions import Session, Sessions
+from ..live.session import Session
+from ..live.sessions import Sessions
 from ..model.leg import CONNECTED, Leg
 from ..model.owner import of_leg
 from ..switch.snapshot import Snapshot

@@ -16,7 +16,8 @@ from ..calls.nodes import Node
 from ..errors import NotFound
 from ..events.base import Event
 from ..live.plan import End, Hears, Plan, Speaks
-from ..live.sessions import Session, Sessions
+from ..live.session import Session
+from ..live.sessions import Sessions
 from ..model.leg import Leg
 from ..model.owner import Owner
 from ..model.room import Room

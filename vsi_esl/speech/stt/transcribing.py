@@ -18,7 +18,8 @@ from ...calls.nodes import Node
 from ...errors import CompanionAway, Conflict, NotFound, SwitchUnavailable, VsiError
 from ...live.keys import for_provider
 from ...live.plan import End, Hears, Plan
-from ...live.sessions import Session, Sessions
+from ...live.session import Session
+from ...live.sessions import Sessions
 from ...model.leg import CONNECTED, Leg
 from ...model.owner import ROOM, Owner, of_leg, of_room
 from ...model.room import Room

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...live.sessions import Session
+from ...live.session import Session
 from ...model.owner import Owner, of_leg, of_room
 
 PLAYBACK = "playback"
