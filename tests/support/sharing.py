@@ -39,11 +39,10 @@ REPLAY = ReplaySettings(max_events=10_000, max_age=3600.0, max_bytes=64 << 20)
 class Client:
     """Reads all events of a service; `got` has (leg, number) in order, `ids` their ids."""
 
-    def __init__(self, side: Side, last: str = "", pattern: str = "") -> None:
+    def __init__(self, side: Side, last: str = "", pattern: str = "", size: int = 100_000) -> None:
         past = since(side.events, last) if last else None
-        ctx: Any = SimpleNamespace(
-            bus=side.bus, config=SimpleNamespace(vsi=SimpleNamespace(event_buffer_size=100_000))
-        )
+        vsi = SimpleNamespace(event_buffer_size=size)
+        ctx: Any = SimpleNamespace(bus=side.bus, config=SimpleNamespace(vsi=vsi))
         self.stream = EventStream(ctx, AppFilter(pattern), past, Turns())
         self.got: list[tuple[str, int]] = []
         self.ids: list[str] = []
@@ -132,8 +131,8 @@ class Side:
                 DtmfReceived(leg_id=self.name, digit="1", seq=self._number, app_id=app_id or None)
             )
 
-    def client(self, last: str = "", pattern: str = "") -> Client:
-        self._clients.append(Client(self, last, pattern))
+    def client(self, last: str = "", pattern: str = "", size: int = 100_000) -> Client:
+        self._clients.append(Client(self, last, pattern, size))
         return self._clients[-1]
 
     def kill(self) -> None:

@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 BLOCK_S = 2.0
 READ_AT_ONCE = 500
+TOLD_AT_ONCE = 16
+"""Events after which whoever sends them to clients has his turn: as many as the smallest queue of a client
+has room for, so that one who reads loses nothing, however much comes together."""
 SLACK_S = 3.0
 RETRY_S = 0.2
 SOON_S = 0.02
@@ -329,12 +332,14 @@ class SharedEvents:
 
     def _tell_own(self) -> None:
         while self.apart and (page := self.history.after(self.told)) is not None:
-            for one in page.events:
+            for number, one in enumerate(page.events, 1):
                 if self.apart and one.cursor > self.told:  # else it came from the stream meanwhile
                     self.told = one.cursor
                     self._tell_clients(
                         Told(self.history.epoch, one.cursor, one.app_id, one.frame, apart=True)
                     )
+                if number % TOLD_AT_ONCE == 0:
+                    gevent.sleep(0)
             if page.lost:
                 self.bus.missed(page.lost)
             self.told = max(self.told, page.last)
@@ -364,6 +369,10 @@ class SharedEvents:
                     for _, rows in found or ():
                         for one in entries.entries(rows):
                             self._take(one)
+                            if self.received % TOLD_AT_ONCE == 0:
+                                gevent.sleep(0)
+                                if turn != self._turn:
+                                    break  # to be read again from further back
             except Exception as error:
                 reason = self.redis.failed(error)
                 log.info("stream of events not read", reason=reason.message)

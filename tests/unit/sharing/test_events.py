@@ -74,6 +74,25 @@ def test_a_filter_counts_at_every_service(a, b):
     assert there.has(1) == [("a", 2)]
 
 
+def test_a_client_that_reads_at_once_loses_nothing_however_much_comes_together(a, b):
+    """The smallest queue that can be set is enough for it."""
+    here, there = a.client(size=16), b.client(size=16)
+    a.publish(2000)
+    for client in (here, there):
+        eventually(lambda client=client: len(client.got) + client.dropped >= 2000)
+        assert client.dropped == 0
+        assert client.got == mine("a", 2000)
+
+
+def test_nor_while_redis_is_away(redis_server, a):
+    here = a.client(size=16)
+    cut(redis_server, a)
+    a.publish(2000)
+    eventually(lambda: len(here.got) + here.dropped >= 2001)
+    assert here.dropped == 0
+    assert here.got == mine("a", 2001)
+
+
 def test_since_is_good_at_another_service(a, b):
     first = a.client()
     a.publish(5)
