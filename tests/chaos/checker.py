@@ -359,16 +359,40 @@ def _idle(history: History) -> dict[str, list[Event]]:
 
 
 def one_owner_acts(history: History) -> Iterator[Problem]:
-    """After a switch has been fenced for a service, no other one changes anything there."""
-    fence: dict[str, tuple[int, str]] = {}
-    for note in history.of("command"):
-        switch = note["who"]
-        number, owner = fence.get(switch, (0, ""))
-        if note.get("fence", 0) > number:
-            fence[switch] = note["fence"], note["of"]
-        elif owner and note["of"] != owner and not note.get("asks"):
-            text = f"{note['of']} has {switch} do {note['line'][:80]} behind fence {number} of {owner}"
-            yield Problem("two owners", switch, text)
+    """Of two services only one acts on a switch: who had it before may until it can have noticed, as long as
+    who has it now does nothing there."""
+    names = {note["address"]: note["of"] for note in history.of("place")}
+    if not names:
+        return  # one service, whose every switch is
+    turns: dict[str, Turn] = {}
+    for note in history.notes:
+        switch, turn = note["who"], turns.get(note["who"])
+        if note["what"] == "shown":
+            if turn is None or note["number"] > turn.number:
+                turns[switch] = Turn(note["number"], note["service"], note["t"])
+        elif note["what"] == "command":
+            who = names.get(note["of"], note["of"])
+            if turn is None:
+                yield Problem("nobody's", switch, f"{who} has {switch} do {note['line'][:80]}")
+            elif who == turn.owner:
+                turn.acted = True
+            elif turn.acted or note["t"] > turn.since + NOTICED_S:
+                fence = f"{note['t'] - turn.since:.2f} s behind fence {turn.number} of {turn.owner}"
+                yield Problem("two owners", switch, f"{who} has {switch} do {note['line'][:80]}, {fence}")
+
+
+NOTICED_S = 1.75
+"""How long who takes a switch waits for that (docs/services.md)."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """Of a service at a switch, since it was shown there."""
+
+    number: int
+    owner: str
+    since: float
+    acted: bool = False
 
 
 def it_was_a_run(history: History) -> Iterator[Problem]:

@@ -308,6 +308,8 @@ class Run:
             for name in (f"service{number}" for number in range(self.options.services))
         }
         for one in self.services.values():
+            if self.redis:
+                self.notes.note("place", of=one.place.name, address=one.place.address)
             one.start()
         hooks = f"http://{places['receiver'].address}:{HOOK_PORT}"
         kind = self.options.switches[0]

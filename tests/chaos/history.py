@@ -12,9 +12,11 @@ share), `who` noted it, `what` it is, and what belongs to that:
 | a switch | `up`, `gone` | its process |
 | | `channel` (`name`, `uuid`, `channel`, `direction`) | an event of its own |
 | | `there` (`channels`) | what is left when everything is over |
-| | `command` (`of`, `line`) | what a service, by its address, had it do |
+| | `command` (`of`, `line`) | what a service, by its address, had it do; not what was only asked |
+| | `shown` (`number`, `service`) | the fence, when it was another than before |
 | `director` | `fault`, `healed` (`fault`, `on`) | what was done to them |
 | | `calm`, `disturbed` | nothing is wrong, and everybody knows; or not |
+| | `place` (`of`, `address`) | where a service is that is one of several |
 | | `cdr` (`record`), `file` (`path`, `bytes`), `left` (`legs`, `rooms`), `sample` | found |
 """
 

@@ -44,6 +44,8 @@ def _names(note: Note, subject: str) -> bool:
         return bool(note["record"]["leg_id"] == subject)
     if what in ("asked", "answered"):
         return subject in str(note.get("payload", "")) + str(note.get("data", ""))
+    if what == "shown":
+        return bool(note["who"] == subject)
     return what == "command" and subject in note["line"]
 
 
@@ -63,6 +65,8 @@ def _words(note: Note) -> str:
         return f"is answered {'' if note['ok'] else 'no: '}{str(note['data'])[:90]}"
     if what in ("fault", "healed"):
         return f"-- {what}: {note['fault']}"
+    if what == "shown":
+        return f"shows fence {note['number']} of {note['service']}"
     if what == "command":
         return f"does for {note['of']}: {note['line'][:90]}"
     return what

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,13 +24,18 @@ import gevent
 from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
-from tests.support.freeswitch import REPOSITORY, PrivateSwitch
+from tests.support.freeswitch import PrivateSwitch
 from tests.support.sipua import UserAgent
 from tests.support.sipwire import Wire
 from vsi_esl.switch.esl.client import AuthenticationFailed, CommandTimeout, EslClient
 
+from .tap import Tap
+
 OBSERVED = "CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE"
 ESL_PORT = 8021
+"""Where services find it; behind that is the tap, and the switch on the loopback of its place."""
+BEHIND_PORT = 8022
+LOOPBACK = "127.0.0.1"
 CALLEES_PORT = 5099
 BOND = "vsi-bond"
 """The one channel that the service always has."""
@@ -56,15 +62,15 @@ class Sandbox:
     """The sandbox; its far ends are part of it."""
 
     password = "ClueCon"
-    port = ESL_PORT
+    port = BEHIND_PORT
 
-    def __init__(self, name: str, address: str) -> None:
-        self._name, self._address = name, address
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._process: subprocess.Popen[str] | None = None
         self._noting: Any = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tests.chaos.sandboxed", self._address, str(self.port)]
+        command = [sys.executable, "-m", "tests.chaos.sandboxed", LOOPBACK, str(self.port)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert json.loads(self._process.stdout.readline())["what"] == "listening"
@@ -99,30 +105,11 @@ class Sandbox:
 class Real:
     """FreeSWITCH, and a SIP user agent."""
 
-    def __init__(self, name: str, address: str, directory: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self._switch = PrivateSwitch(directory)
-        self._let_in(directory, address)
         self.password, self.port = self._switch.password, self._switch.esl_port
         agent_wire = Wire(port=CALLEES_PORT)
         self._agent = UserAgent(("127.0.0.1", self._switch.sip_port), agent_wire)
-
-    def _let_in(self, directory: Path, address: str) -> None:
-        """Its event socket is for other places as well, on the port that all switches of a run have."""
-        whole = directory / "conf" / "freeswitch.xml"
-        text = whole.read_text()
-        text = text.replace(
-            f'data="vsi_esl_port={self._switch.esl_port}"/>',
-            f'data="vsi_esl_port={ESL_PORT}"/>\n<X-PRE-PROCESS cmd="set" data="vsi_esl_ip=0.0.0.0"/>',
-        )
-        self._switch.esl_port = ESL_PORT
-        own = directory / "acl.conf.xml"
-        theirs = REPOSITORY / "freeswitch_conf" / "autoload_configs" / "acl.conf.xml"
-        lists = directory / "vsi" / "acl_lists.xml"
-        own.write_text(theirs.read_text().replace("../vsi/acl_lists.xml", str(lists)))
-        whole.write_text(text.replace(str(theirs), str(own)))
-        network = address.rpartition(".")[0]
-        ours = f'<node type="allow" cidr="{network}.0/24"/>'
-        lists.write_text(lists.read_text().replace('default="deny">', f'default="deny">\n{ours}', 1))
 
     def start(self) -> None:
         self._switch.start()
@@ -153,7 +140,8 @@ class Side:
     """Everything of one switch."""
 
     def __init__(self, name: str, switch: Switch, address: str, seed: int) -> None:
-        self._name, self._switch, self._address = name, switch, address
+        self._name, self._switch = name, switch
+        self._tap = Tap((address, ESL_PORT), (LOOPBACK, switch.port), partial(note, name))
         self._random = random.Random(seed)
         self._observer: EslClient | None = None
         self._closed = Signal()
@@ -165,6 +153,7 @@ class Side:
         """Start the switch, and look at it before anybody else can."""
         self._switch.start()
         self._observe()
+        self._tap.start()
         self._running = True
         note(self._name, "up")
 
@@ -173,7 +162,7 @@ class Side:
         with gevent.Timeout(START_S):
             while True:
                 client = EslClient(
-                    self._address,
+                    LOOPBACK,
                     self._switch.port,
                     self._switch.password,
                     on_event=self._seen,
@@ -203,6 +192,7 @@ class Side:
         """kill -9. What the observer has been sent is read before it is noted that the switch is gone."""
         self._running = False
         self._switch.kill()
+        self._tap.stop()
         self._closed.wait(END_S)
         note(self._name, "gone")
 
@@ -247,7 +237,7 @@ class Side:
 def main(name: str, kind: str, address: str, directory: str, seed: int) -> None:
     there = Path(directory)
     there.mkdir(parents=True, exist_ok=True)
-    switch: Switch = Sandbox(name, address) if kind == "sandbox" else Real(name, address, there)
+    switch: Switch = Sandbox(name) if kind == "sandbox" else Real(there)
     side = Side(name, switch, address, seed)
     side.start()
     for order in orders():

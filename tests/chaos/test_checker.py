@@ -79,8 +79,14 @@ def good() -> list[Note]:
     run.note("director", "fault", fault="kill", on="service")
     run.note("director", "healed", fault="kill", on="service")
     run.note("director", "calm")
-    run.note("switch0", "command", of="10.0.0.1", line="global_setvar fence", fence=1)
-    run.note("switch0", "command", of="10.0.0.2", line="uuid_kill a", fence=0, asks=True)
+    for number in (0, 1):
+        run.note("director", "place", of=f"service{number}", address=f"10.0.0.{number}")
+    run.note("switch0", "shown", number=1, service="service0")
+    run.note("switch0", "command", of="10.0.0.0", line="api uuid_kill a")
+    run.note("switch0", "shown", number=2, service="service1")
+    run.note("switch0", "command", of="10.0.0.0", line="api uuid_kill b")
+    run.note("switch0", "command", of="10.0.0.1", line="api uuid_kill c")
+    run.note("switch0", "shown", number=1, service="service0")
     run.note("director", "file", path=FILE, bytes=4000)
     run.note("director", "left", legs=[], rooms=[])
     run.note("switch0", "there", channels=[])
@@ -250,10 +256,8 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "memory that grows": (having("sample", rss=200 << 20), "memory grows"),
     "descriptors left open": (having("sample", descriptors=90), "descriptors are left open"),
-    "two owners": (
-        more("switch0", "command", of="10.0.0.2", line="uuid_kill a", fence=0),
-        "two owners",
-    ),
+    "two owners": (more("switch0", "command", of="10.0.0.0", line="api uuid_kill a"), "two owners"),
+    "a switch that shows no fence": (less("shown"), "nobody's"),
     "no faults": (less("fault"), "no run"),
     "no answer": (less("channel", name="CHANNEL_ANSWER"), "no run"),
 }
