@@ -267,6 +267,29 @@ def test_what_fails_while_its_switch_goes_to_another_service_is_not_said_to_have
     monkeypatch.undo()
 
 
+def test_who_has_its_switch_is_asked_and_not_everybody(east, west):
+    client = east.client()
+    _, leg = west.call(client)
+    redis, asking = east.deployment.redis, west.deployment.commands.asking
+    eventually(
+        lambda: redis.command("HGET", redis.key("where"), f"leg/{leg}") == b"west", "it is known where"
+    )
+    served = asking.served
+    client.ok("get_leg", id=leg)
+    assert asking.served == served + 1
+
+
+def test_what_is_not_where_it_was_is_looked_for_everywhere(east, west):
+    """As of a switch that was another's a moment ago."""
+    client = east.client()
+    _, leg = west.call(client)
+    redis = east.deployment.redis
+    redis.command("HSET", redis.key("where"), "leg/gone", "west")
+    assert client.error("get_leg", id="gone") == (404, "leg not found")
+    redis.command("HSET", redis.key("where"), f"leg/{leg}", "east")
+    assert client.ok("get_leg", id=leg)["id"] == leg
+
+
 def test_without_redis_own_calls_are_commanded_and_others_answer_503(redis_server: RedisServer, fresh: Both):
     east, west = fresh
     client = east.client()

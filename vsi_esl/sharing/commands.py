@@ -1,8 +1,9 @@
 """Where a command is done: here, or at the service that has what it names.
 
-What it names is looked for here, then where it was last, then at all others. The other service does the
-command as one of its own clients', with this client's scope and confinement, and what it answers is the
-answer. There is one hop: who is asked does it, or says that it has no such thing (any more).
+What it names is looked for here, then where it was last, then at who has its switch (as Redis and that
+service told last), then at all others. The other service does the command as one of its own clients',
+with this client's scope and confinement, and what it answers is the answer. There is one hop: who is
+asked does it, or says that it has no such thing (any more).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ WHO_TIMEOUT_S = 1.5
 STOP_S = 2.0
 MAX_KNOWN = 50_000
 CLAIM_MS = 10_000
-ATTEMPTS = 2
+ATTEMPTS = 3
+"""Where it was said to be; where all are asked for it; and once more, as it may have gone on meanwhile."""
 MOVED = 410
 """What a service answers that has not (any more) what it is asked for; then nothing was done."""
 PLACED = {"create_leg": "leg", "create_room": "room", "webrtc_offer": "leg"}
@@ -88,9 +90,9 @@ class Commands:
         names = names_in(command, arguments)
         if not names and command.name not in PLACED:
             return here()
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
-                return self._routed(command, names, arguments, message, here)
+                return self._routed(command, names, arguments, message, here, anew=attempt > 0)
             except VsiError as error:
                 if error.code != MOVED:
                     raise
@@ -104,8 +106,12 @@ class Commands:
         arguments: Mapping[str, Any],
         message: Message,
         here: Callable[[], Any],
+        *,
+        anew: bool,
     ) -> Any:
-        places = {name: place for name in names if (place := self._place(name, command.name in MAKING))}
+        """`anew`: it is not where it was said to be."""
+        making = command.name in MAKING
+        places = {name: place for name in names if (place := self._place(name, making, anew=anew))}
         services = set(places.values())
         if len(services) > 1 and not self._brought_together(command, places):
             raise _apart(names)
@@ -195,9 +201,9 @@ class Commands:
         one = (self._ctx.legs if name.kind == "leg" else self._ctx.rooms).find(name.id)
         return self._ctx.nodes.find(one.node) if one is not None else None
 
-    def _place(self, name: Name, making: bool) -> str:
+    def _place(self, name: Name, making: bool, *, anew: bool) -> str:
         """The service that has it; empty when nobody does. Raises Unavailable when that is not known. A
-        room that the command makes (`making`) is made here when others cannot be asked."""
+        room that the command makes (`making`) is made here when others cannot be asked. `anew` asks all."""
         if self._here(name):
             return self.name
         known = self._known.get(name, "")
@@ -207,6 +213,9 @@ class Commands:
             if making and name.kind == "room":
                 return ""
             raise Unavailable(f"{name} is not here, and without Redis others cannot be asked")
+        if not anew and (likely := self._peers.having(self._switch_of(name))):
+            self._learn(name, likely)
+            return likely
         if found := self._ask_around(name):
             return found
         if known:

@@ -94,6 +94,13 @@ class Peers:
     def find(self, name: str) -> Peer | None:
         return self._others.get(name)
 
+    def having(self, switch: str) -> str:
+        """The one that had a switch when it told last; empty for none."""
+        for peer in self._others.values():
+            if any(one.name == switch for one in peer.switches):
+                return peer.name
+        return ""
+
     def tell(self) -> None:
         """Tell of this service, and look who else is there. Raises RedisUnavailable."""
         if self._leaving:
