@@ -75,9 +75,9 @@ def one_service() -> Rows:
     with _deployment(1) as (server, sandboxes, services, clients):
         leg = _call(sandboxes[0], clients[0], clients[0])
         cpu = Cpu(service=services[0].pid, redis=server.pid)
-        calls = _calls_of(server)
+        calls = calls_of(server)
         seconds = _burst({leg: sandboxes[0]}, clients)
-        each = (_calls_of(server) - calls) / EVENTS
+        each = (calls_of(server) - calls) / EVENTS
         return [
             (
                 "events, one service on Redis",
@@ -93,10 +93,10 @@ def two_services() -> Rows:
         owner = {box: service for service in services for box in sandboxes if _owns(service, sandboxes, box)}
         legs = {_call(box, clients[0], clients[services.index(owner[box])]): box for box in sandboxes}
         cpu = Cpu(a=services[0].pid, b=services[1].pid, redis=server.pid)
-        calls = _calls_of(server)
+        calls = calls_of(server)
         seconds = _burst(legs, clients)
         count = EVENTS * len(legs)
-        each = (_calls_of(server) - calls) / count
+        each = (calls_of(server) - calls) / count
         rows = [
             (
                 "events of two services, each told all",
@@ -121,14 +121,14 @@ def _steady(
 ) -> tuple[str, str, str]:
     """Events that come one by one, 100 a second, which is the dearest way."""
     cpu.spent()
-    calls, count, began = _calls_of(server), 1000, time.perf_counter()
+    calls, count, began = calls_of(server), 1000, time.perf_counter()
     leg, box = next(iter(legs.items()))
     esl = box.client()
     for number in range(count):
         esl.send(_do("burst", uuid=leg, events=1))
         gevent.sleep(max(0, began + number / 100 - time.perf_counter()))
     esl.stop()
-    each = (_calls_of(server) - calls) / count
+    each = (calls_of(server) - calls) / count
     return (
         "events one by one, 100/s",
         "of one switch of two",
@@ -217,7 +217,7 @@ def _commands(
     name: str, client: VsiClient, leg: str, cpu: Cpu, server: RedisServer | None
 ) -> tuple[str, str, str]:
     cpu.spent()
-    calls = _calls_of(server) if server is not None else 0
+    calls = calls_of(server) if server is not None else 0
     took = []
     for _ in range(COMMANDS):
         began = time.perf_counter()
@@ -225,7 +225,7 @@ def _commands(
         took.append(time.perf_counter() - began)
     told_of_redis = ""
     if server is not None:
-        told_of_redis = f"; {(_calls_of(server) - calls) / COMMANDS:.1f} commands to Redis per command"
+        told_of_redis = f"; {(calls_of(server) - calls) / COMMANDS:.1f} commands to Redis per command"
     return (
         name,
         f"{median(took) * 1000:.2f} ms, p99 {sorted(took)[len(took) * 99 // 100] * 1000:.2f}",
@@ -233,7 +233,7 @@ def _commands(
     )
 
 
-def _calls_of(server: RedisServer) -> int:
+def calls_of(server: RedisServer) -> int:
     """Commands that clients have sent; what a script does inside does not count."""
     client = redis.Redis(port=server.port)
     try:

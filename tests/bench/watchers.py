@@ -28,8 +28,8 @@ def connect(address: str, query: str = "") -> tuple[socket.socket, bytes]:
 class Watcher:
     """One connection; `events` and `dropped` count what came."""
 
-    def __init__(self, address: str) -> None:
-        self.sock, self._data = connect(address)
+    def __init__(self, address: str, query: str = "") -> None:
+        self.sock, self._data = connect(address, query)
         self.sock.setblocking(False)
         self.events = self.dropped = 0
 
@@ -45,6 +45,10 @@ class Watcher:
                 self.dropped += int(json.loads(payload)["count"])
             elif b'"event_id"' in payload and b'"ping"' not in payload:
                 self.events += 1
+                self.seen(payload)
+
+    def seen(self, payload: bytes) -> None:
+        """An event has come."""
 
 
 def _frame(data: bytes) -> tuple[int, int] | None:
