@@ -50,9 +50,12 @@ class OneOfSeveral:
         *,
         redis_port: int = 0,
         hurried: bool = True,
+        entries: Mapping[str, Mapping[str, Any]] | None = None,
         **more: dict[str, Any],
     ) -> None:
+        """`entries` are more members of the list of switches, by the switch."""
         self.name = name
+        listed = entries or {}
         program = ("-c", HURRIED) if hurried else ("-m", "vsi_esl")
         self._command = [sys.executable, *program, "serve", "--config"]
         self._home = directory / name
@@ -66,7 +69,13 @@ class OneOfSeveral:
                 "command_timeout": "500ms",
             },
             "switches": [
-                {"name": one, "host": driver.host, "port": driver.port, "password": driver.password}
+                {
+                    "name": one,
+                    "host": driver.host,
+                    "port": driver.port,
+                    "password": driver.password,
+                    **listed.get(one, {}),
+                }
                 for one, driver in switches.items()
             ],
             "http": {"addr": "127.0.0.1:0", "shutdown_timeout": "6s"},

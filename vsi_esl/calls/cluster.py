@@ -26,6 +26,10 @@ class ClusterView(Protocol):
     def fence(self, switch: str) -> int:
         """The number of this service's turn at it; 0 when it is another's."""
 
+    def outbid(self, switch: str, fence: int) -> None:
+        """The switch, or what is beside it, knows a later turn of another service there: let go of it, unless
+        this service's is later still."""
+
     def on_change(self, told: Callable[[], None]) -> None:
         """Have `told` called when switches have changed hands."""
 

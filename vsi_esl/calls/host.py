@@ -56,6 +56,13 @@ class Host(Protocol):
     def companion(self) -> Line | None:
         """The line to the companion; None where the switch is on the service's machine."""
 
+    def connect(self, fence: int) -> None:
+        """This service has the switch from now on: be there for it. `fence` is that of its turn, where
+        several have it one after the other; else 0."""
+
+    def leave(self) -> None:
+        """Another service has the switch from now on: do nothing for it any more."""
+
     def require(self) -> None:
         """Raise CompanionAway (503) when nothing can be done there at the moment."""
 

@@ -89,6 +89,16 @@ class Node(SwitchNode):
         self.losses = 0
         """How often it was lost that had been ready."""
 
+    def start(self, fence: int = 0) -> None:
+        """Connect in the background, to the switch and what is beside it; `fence` as for `Host.connect`."""
+        self.host.connect(fence)
+        super().start()
+
+    def leave(self, why: str) -> None:
+        """As that of `SwitchNode`; of what is beside the switch as well."""
+        super().leave(why)
+        self.host.leave()
+
     def lost_since(self, losses: int) -> bool:
         """Whether it is away, or was when it had been lost so often. What failed for that can be done when it
         is back."""

@@ -103,7 +103,7 @@ class Supervised:
         parts += [
             f"no companion of {one.name}: {line.error}"
             for one in ctx.nodes
-            if (line := one.host.companion) is not None and not line.connected
+            if (line := one.host.companion) is not None and line.wanted and not line.connected
         ]
         if ctx.state.error:
             parts.append(f"the state cannot be saved: {ctx.state.error}")

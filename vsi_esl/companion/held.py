@@ -18,7 +18,7 @@ MOST = 10_000
 
 
 class Held:
-    """By the id of each service."""
+    """By the service and its switch."""
 
     def __init__(self, host: LocalHost, places: Places) -> None:
         self._host, self._places = host, places

@@ -49,11 +49,11 @@ class Operations:
         """What is said about files without asking; false for what is about something else."""
         match message["kind"]:
             case asked.HOLD:
-                self._held.hold(peer.service, message["path"])
+                self._held.hold(peer.holder, message["path"])
             case asked.RELEASE:
-                self._held.release(peer.service, message["path"])
+                self._held.release(peer.holder, message["path"])
             case asked.HOLDING:
-                self._held.all_of(peer.service, list(message["paths"]))
+                self._held.all_of(peer.holder, list(message["paths"]))
             case "settled":
                 self._desk.settled(str(message["id"]))
             case _:

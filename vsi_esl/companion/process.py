@@ -85,5 +85,7 @@ class Companion:
             self._workers.told(peer, message)
 
     def _left(self, peer: Peer) -> None:
-        self._held.left(peer.service)
+        # one that is there again may have come before the end of its last connection was seen
+        if all(one.holder != peer.holder for one in self.server.peers):
+            self._held.left(peer.holder)
         self._workers.left(peer)

@@ -153,7 +153,7 @@ class Sessions:
 
     def forget(self, node: Node) -> None:
         """The switch is another service's now: its sessions are over, without a word to the switch or to
-        whose they are."""
+        whose they are. Workers beside it have ended with the connection to them."""
         for session in self:
             if session.node is not node:
                 continue
@@ -166,6 +166,8 @@ class Sessions:
             if not session.opened.ready():
                 session.opened.set(None)
             session.done.set(End(reason=CLOSED))
+        if (beside := self._beside.get(node.name)) is not None:
+            beside.lose_all()
 
     def of(self, owner: Owner) -> list[Session]:
         """Those of a leg or room."""

@@ -88,6 +88,8 @@ class Ownership:
         """Switch -> our last fence there, of those that were handed over for the shares."""
         self._keep = 0.0, 0.0
         """Until when none is handed over any more, as nobody took the last one, and for how long that is."""
+        self._known: dict[str, int] = {}
+        """Switch -> the highest fence of another that was met there."""
         self._shares: tuple[dict[str, int], float] = {}, 0.0
         self._began = now()
         self._watchers: list[Callable[[], None]] = []
@@ -285,7 +287,7 @@ class Ownership:
         foreign = shown is not None and shown.service != self.name
         if shown is not None and foreign and shown.number > given and now() - since < LEASE_S:
             return  # Redis has lost what it knew: its owner, if there is one, renews the lease
-        above = shown.number if shown is not None else 0
+        above = max(shown.number if shown is not None else 0, self._known.get(switch, 0))
         fence, quiet = self._book.take(switch, above)
         if not fence:
             return
@@ -299,7 +301,7 @@ class Ownership:
             Fence(fence, self.name),
             quiet=quiet,
             predecessor=self._hands.remembered(switch),
-            lost=lambda number: self._outbid(switch, number),
+            lost=lambda number: self.outbid(switch, number),
         )
         self._turns[switch] = turn
         try:
@@ -340,12 +342,16 @@ class Ownership:
         """Redis takes nothing of ours for it any more: to be told by `shipping`."""
         self._lose(switch, "Redis knows a later turn")
 
-    def _outbid(self, switch: str, number: int) -> None:
-        """The switch shows that another has it."""
+    def outbid(self, switch: str, fence: int) -> None:
+        """See `calls.cluster.ClusterView`: the switch shows it, or its companion says so."""
+        turn = self._turns.get(switch)
+        if turn is None or fence < turn.fence.number:
+            return
+        self._known[switch] = fence
         _, before = self._cool.get(switch, (0.0, 0.0))
         pause = min(COOL_MOST_S, max(COOL_S, 2 * before))
         self._cool[switch] = now() + pause, pause
-        self._lose(switch, f"it shows fence {number} of another service")
+        self._lose(switch, f"fence {fence} of another service is known there")
 
     def _lose(self, switch: str, why: str) -> None:
         turn = self._turns.pop(switch, None)

@@ -95,7 +95,7 @@ class Taking:
         self._restore(set(self.shipping.keys_of(switch)))
         ctx.moments.taken(ctx, node)
         giving_up.await_return(ctx, node)
-        node.start()
+        node.start(turn.fence.number)
 
     def _bring(self, turn: Turn) -> None:
         """Have the rows that another service wrote last, if one did."""

@@ -28,8 +28,6 @@ def check(config: Config) -> None:
     for switch in config.switches:
         if switch.tether:
             problems.append(f"switches: {switch.name}: tether: not together with `redis:` yet")
-        if switch.companion is not None:
-            problems.append(f"switches: {switch.name}: companion: not together with `redis:` yet")
     if problems:
         raise ConfigError(problems)
 

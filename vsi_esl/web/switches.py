@@ -60,7 +60,11 @@ def health(node: Node) -> dict[str, Any]:
 def _companion(node: Node) -> dict[str, Any]:
     """Without it calls go on, so it is no reason not to be ready."""
     line = node.host.companion
-    return {} if line is None else {"companion": {"connected": line.connected, "error": line.error}}
+    return (
+        {}
+        if line is None or not line.wanted
+        else {"companion": {"connected": line.connected, "error": line.error}}
+    )
 
 
 def listed(ctx: Context, node: Node) -> dict[str, Any]:

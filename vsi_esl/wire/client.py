@@ -23,7 +23,7 @@ from gevent.event import AsyncResult, Event
 from ..errors import CompanionAway, Unavailable
 from ..net.connect import reason
 from . import tls
-from .connection import TICK, TICK_S, Connection, first, shut
+from .connection import SUPERSEDED, TICK, TICK_S, Connection, Superseded, first, shut
 from .frames import VERSION, Malformed, Message, Reader, pack
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,8 @@ Counted = Callable[[str, str, float], None]
 
 class Line:
     """To the companion of `switch`. `greeting` is told in the first message, `came` is called in each
-    connection before anything is asked. Neither it nor those in `told` and `lost` may wait."""
+    connection before anything is asked, `superseded` with the fence of the service that has the switch by
+    now, as the companion says. Neither they nor those in `told` and `lost` may wait."""
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class Line:
         greeting: Message,
         *,
         came: Callable[[Message], None] = lambda _: None,
+        superseded: Callable[[int], None] = lambda _: None,
         counted: Counted = lambda *_: None,
         backoff_s: tuple[float, float] = BACKOFF_S,
         tick_s: float = TICK_S,
@@ -105,29 +107,52 @@ class Line:
         self.lost: list[Callable[[], None]] = []
         """Called when it is gone."""
         self._greeting = greeting
-        self._came, self._counted = came, counted
+        self._fence = 0
+        self._came, self._superseded, self._counted = came, superseded, counted
         self._backoff_s, self._tick_s = backoff_s, tick_s
         self._connection: Connection | None = None
         self._questions: dict[str, _Question] = {}
         self._lasting = 0
         self._away_since = time.monotonic()
         self._up = Event()
-        self._stopped = False
+        self._quiet = False
+        """Its end is meant, or another service's doing: nobody is told of it."""
         self._greenlet: gevent.Greenlet | None = None
 
     # -- what is used ----------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Connect, and see that it stays so. Returns at once."""
+    def start(self, fence: int = 0) -> None:
+        """Connect, and see that it stays so. Returns at once. `fence` is that of our turn at the switch,
+        where several services have it one after the other."""
+        self._fence, self._away_since, self._quiet = fence, time.monotonic(), False
+        self.error = "not connected yet"
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
         """Disconnect for good. What is not answered stays so; the next process asks again."""
-        self._stopped = True
-        if self._greenlet is not None:
-            self._greenlet.kill(block=False)
+        self._hang_up("the service stops")
+
+    def leave(self, why: str) -> None:
+        """Disconnect until the next `start`: another service speaks to it. What lasts is that one's to ask
+        now, and nobody here hears of it any more; of other questions those who ask hear that it is away,
+        when it has been so for too long. Those in `lost` are not called."""
+        self._quiet = True
+        self._hang_up(why)
+        self.error = why
+        self._questions = {one.id: one for one in self._questions.values() if not one.lasting}
+        self._lasting = 0
+
+    def _hang_up(self, why: str) -> None:
+        greenlet, self._greenlet = self._greenlet, None
+        if greenlet is not None:
+            greenlet.kill(block=False)
         if self._connection is not None:
-            self._connection.close("the service stops")
+            self._connection.close(why)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is this service that is to be connected."""
+        return self._greenlet is not None
 
     @property
     def connected(self) -> bool:
@@ -233,6 +258,9 @@ class Line:
             over = Event()
             try:
                 welcome, connection = self._connect(over)
+            except Superseded as error:
+                self._not_reached(error)
+                self._superseded(error.fence)
             except (Exception, gevent.Timeout) as error:
                 self._not_reached(error)
             else:
@@ -257,10 +285,14 @@ class Line:
                 sock.do_handshake()
             reader = Reader()
             with gevent.Timeout(CONNECT_S):
-                sock.sendall(pack({"kind": "hello", "versions": [VERSION], **self._greeting}))
+                fence = {"fence": self._fence} if self._fence else {}
+                sock.sendall(pack({"kind": "hello", "versions": [VERSION], **self._greeting, **fence}))
                 welcome = first(sock, reader)
             if welcome["kind"] != "welcome" or welcome.get("version") != VERSION:
-                raise ConnectionError(f"it says: {str(welcome.get('reason', 'something else'))[:200]}")
+                why = f"it says: {str(welcome.get('reason', 'something else'))[:200]}"
+                if self._fence and "fence" in welcome:
+                    raise Superseded(int(welcome["fence"]), why)
+                raise ConnectionError(why)
         except BaseException:
             shut(sock)
             raise
@@ -272,7 +304,7 @@ class Line:
         return welcome, Connection(sock, reader, self._take, ended, tick_s=self._tick_s)
 
     def _begin(self, welcome: Message, connection: Connection) -> None:
-        self._connection = connection
+        self._connection, self._quiet = connection, False
         self.error = ""
         self.welcome = welcome
         self.connects += 1
@@ -308,17 +340,27 @@ class Line:
             self.status = message
         elif message["kind"] == "answer":
             self._answer(message)
+        elif message["kind"] == SUPERSEDED:
+            self._replaced(int(message["fence"]))
         else:
             for told in self.told:
                 told(message)
+
+    def _replaced(self, fence: int) -> None:
+        self._quiet = True
+        self._superseded(fence)
+        if self._connection is not None:
+            self._connection.close("another service has the switch")
 
     def _gone(self, why: str) -> None:
         self._connection = None
         self._up.clear()
         self._away_since = time.monotonic()
         self.error = why
-        if not self._stopped:
+        if self.wanted:
             log.warning("companion lost", switch=self.switch, address=self._shown, reason=why)
+        if self._quiet:
+            return
         for lost in self.lost:
             lost()
 
@@ -326,7 +368,7 @@ class Line:
         why = str(error) if isinstance(error, tls.BadCertificate | Malformed) else ""
         if isinstance(error, gevent.Timeout):
             why = "it does not answer"
-        if type(error) is ConnectionError:
+        if type(error) in (ConnectionError, Superseded):
             why = str(error)
         why = why or reason(error)
         if why != self.error:

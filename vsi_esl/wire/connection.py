@@ -25,6 +25,16 @@ MOST_UNSENT = 8192
 """Messages that wait to be sent. With more of them the other end does not read."""
 MOST_UNSENT_BYTES = 4 * LONGEST
 TICK = "tick"
+SUPERSEDED = "superseded"
+"""Said to a service when another has its switch by now: with the fence of that."""
+
+
+class Superseded(ConnectionError):
+    """The companion knows a later turn of another service at the switch: the fence of that."""
+
+    def __init__(self, fence: int, message: str) -> None:
+        super().__init__(message)
+        self.fence = fence
 
 
 class Connection:

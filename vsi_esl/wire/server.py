@@ -2,6 +2,9 @@
 
 An answer is remembered for a while: a service that did not get it asks again with the same id, and gets that
 one, or the one that is being made.
+
+Of several services that have a switch one after the other, the one with the latest turn is spoken to: the
+fence in its first message says which that is. It is known until this process ends.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 import structlog
@@ -24,7 +27,7 @@ from gevent.server import StreamServer
 from ..errors import VsiError
 from ..net.connect import reason
 from . import tls
-from .connection import TICK_S, Connection, first, shut
+from .connection import SUPERSEDED, TICK_S, Connection, first, shut
 from .frames import VERSION, Malformed, Message, Reader, pack
 
 log = structlog.get_logger(__name__)
@@ -37,6 +40,10 @@ MOST_ASKED = 1024
 """Questions of all services that are being answered; more are refused, but of those that last."""
 REMEMBERED_S = 600.0
 MOST_REMEMBERED = 4096
+MOST_SWITCHES = 1000
+"""Of which the latest turn is known."""
+PART_S = 1.0
+"""For a service to read that another has its switch."""
 STRANGERS_S = 10.0
 """A log line about those that were refused is written so often at most."""
 
@@ -51,13 +58,30 @@ class Failed(Exception):
         self.message = message
 
 
-class Peer:
-    """A service that is connected, as `service` of this switch."""
+class Turn(NamedTuple):
+    """Of a service at a switch, by its fence."""
 
-    def __init__(self, service: str, address: str) -> None:
+    fence: int
+    service: str
+
+
+class Peer:
+    """A service that is connected, as `service` of this switch; with the `fence` of its turn there, 0 for one
+    that shares it with nobody."""
+
+    def __init__(self, service: str, address: str, switch: str = "", fence: int = 0) -> None:
         self.service = service
         self.address = address
+        self.switch = switch
+        self.fence = fence
+        self.over = False
+        """Another service has the switch: it is not listened to any more."""
         self.connection: Connection
+
+    @property
+    def holder(self) -> str:
+        """The same over all its connections."""
+        return f"{self.service} {self.switch}"
 
     def send(self, message: Message) -> None:
         self.connection.send(message)
@@ -104,6 +128,8 @@ class Server:
         self._answered: OrderedDict[str, _Running] = OrderedDict()
         self._busy = 0
         self._peers: set[Peer] = set()
+        self._turns: OrderedDict[str, Turn] = OrderedDict()
+        """The latest of each switch."""
         self._refused = 0
         self._refusal_told = 0.0
         self._server = StreamServer(address, self._accepted, spawn=Pool(MOST_HANDSHAKES))
@@ -149,17 +175,21 @@ class Server:
 
     def _greet(self, sock: ssl.SSLSocket, reader: Reader, hello: Message, address: str) -> None:
         refusal = ""
+        peer = _peer(hello, address)
+        later: dict[str, int] = {}
         if hello["kind"] != "hello" or VERSION not in hello.get("versions", ()):
             refusal = f"this companion speaks version {VERSION}"
         elif not tls.is_for(sock.getpeercert(), self._names):
             refusal = "your certificate is for none of the names in companion.services"
         elif len(self._peers) >= MOST_PEERS:
             refusal = "too many services"
+        elif (turn := self._later(peer)) is not None:
+            refusal, later = f"service {turn.service} has switch {peer.switch}", {"fence": turn.fence}
         if refusal:
             with gevent.Timeout(HANDSHAKE_S):
-                sock.sendall(pack({"kind": "refused", "reason": refusal}))
+                sock.sendall(pack({"kind": "refused", "reason": refusal, **later}))
             raise ConnectionError(refusal)
-        peer = Peer(str(hello.get("service", ""))[:200], address)
+        self._note(peer)
 
         def ended(why: str) -> None:
             self._peers.discard(peer)
@@ -183,6 +213,35 @@ class Server:
         )
         self._came(peer)
         peer.connection.start()
+        if (turn := self._later(peer)) is not None:  # it came while this one was greeted
+            self._part(peer, turn)
+
+    def _later(self, peer: Peer) -> Turn | None:
+        """The turn of another service by which that of this one is over."""
+        known = self._turns.get(peer.switch)
+        if not peer.fence or known is None or known.fence < peer.fence:
+            return None
+        return known if known != (peer.fence, peer.service) else None
+
+    def _note(self, peer: Peer) -> None:
+        """Those who had the switch before are spoken to no more."""
+        if not peer.fence:
+            return
+        turn = self._turns[peer.switch] = Turn(peer.fence, peer.service)
+        self._turns.move_to_end(peer.switch)
+        if len(self._turns) > MOST_SWITCHES:
+            self._turns.popitem(last=False)
+        for other in self.peers:
+            if other.switch == peer.switch and other.fence and self._later(other) is not None:
+                self._part(other, turn)
+
+    def _part(self, peer: Peer, turn: Turn) -> None:
+        if peer.over:
+            return
+        peer.over = True
+        log.warning("service superseded", service=peer.service, switch=peer.switch, by=turn.service)
+        peer.send({"kind": SUPERSEDED, "fence": turn.fence})
+        gevent.spawn_later(PART_S, peer.connection.close, f"service {turn.service} has its switch")
 
     def _stranger(self, address: str, error: BaseException) -> None:
         self._refused += 1
@@ -203,6 +262,8 @@ class Server:
     # -- what is asked ---------------------------------------------------------------------------------------
 
     def _take(self, peer: Peer, message: Message) -> None:
+        if peer.over:
+            return
         if message["kind"] == "ask":
             within = float(message.get("within", 0.0))
             self._asked(peer, str(message["id"]), str(message["op"]), dict(message["args"]), within)
@@ -273,6 +334,15 @@ class Server:
             if first_one.answered_at > limit and len(self._answered) <= MOST_REMEMBERED:
                 return
             self._answered.popitem(last=False)
+
+
+def _peer(hello: Message, address: str) -> Peer:
+    """Who says so. Malformed for a fence that is none."""
+    fence = hello.get("fence", 0)
+    if type(fence) is not int or fence < 0:
+        raise Malformed("a fence that is none")
+    service, switch = (str(hello.get(member, ""))[:200] for member in ("service", "switch"))
+    return Peer(service, address, switch, fence)
 
 
 def _answer(peer: Peer, id: str, value: Any = None, error: BaseException | None = None) -> None:

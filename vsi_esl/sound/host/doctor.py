@@ -44,7 +44,7 @@ def files(config: Config, ask: Ask) -> Iterable[Check]:
     one = config.switches[0]
     assert one.companion is not None  # noqa: S101  (they all have one)
     host = RemoteHost(one.name, one.companion, "doctor", counted=lambda *_: None, back=lambda: None)
-    host.start()
+    host.connect(0)
     try:
         if not host.companion.wait_connected(PATIENCE_S):
             yield Check("playback", FAIL, f"the companion: {host.companion.error}", HINT)

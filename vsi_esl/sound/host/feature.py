@@ -14,6 +14,7 @@ from ...audio.spool import Spool
 from ...calls.context import Context
 from ...calls.nodes import Node
 from ...config import Config
+from ...config.cluster import service_name
 from ...config.settings import CompanionLink
 from ...net.guard import AddressGuard
 from ...ops.series import gauge, total
@@ -56,15 +57,20 @@ def local_host(config: Config) -> LocalHost:
 def _remote(ctx: Context, node: Node, link: CompanionLink, figures: Figures) -> None:
     from .remote import RemoteHost  # noqa: PLC0415  (only where there is a companion)
 
+    def superseded(fence: int) -> None:
+        if ctx.cluster is not None:
+            ctx.cluster.outbid(node.name, fence)
+
+    config = ctx.config
     host = RemoteHost(
         node.name,
         link,
-        ctx.config.instance_id,
+        service_name(config.service, config.http.port) if config.redis.enabled else config.instance_id,
         counted=figures.counting(node.name),
         back=lambda: ctx.moments.host_back(ctx, node),
+        superseded=superseded,
     )
     node.host = host
-    ctx.moments.restore.subscribe(lambda _: host.start())
     ctx.moments.stop.subscribe(lambda _: host.stop())
 
 

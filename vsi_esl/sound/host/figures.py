@@ -41,7 +41,7 @@ class Figures:
             "vsi_esl_companion_connects", "Connections made to the companion of a switch.", labels=["switch"]
         )
         for node in nodes:
-            if (line := node.host.companion) is not None:
+            if (line := node.host.companion) is not None and line.wanted:
                 connected.add_metric([node.name], line.connected)
                 connects.add_metric([node.name], line.connects)
         asked = CounterMetricFamily(

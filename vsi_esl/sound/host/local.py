@@ -38,6 +38,12 @@ class LocalHost:
         self._threads = ThreadPool(THREADS)
         self._looks = ThreadPool(LOOKS)
 
+    def connect(self, fence: int) -> None:
+        """It is always there."""
+
+    def leave(self) -> None:
+        """It stays for the other switches."""
+
     def require(self) -> None:
         """It is always there."""
 

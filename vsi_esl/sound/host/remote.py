@@ -45,8 +45,9 @@ NOT_IN_RECORDING = ("s3", "locations")
 
 
 class RemoteHost:
-    """A `calls.host.Host`. `back` is called in a greenlet of its own each time when the companion is
-    there."""
+    """A `calls.host.Host`. `service` is what the companion knows us by, of several services each its own.
+    `back` is called in a greenlet of its own each time when the companion is there, `superseded` with the
+    fence of another service that has the switch by now, as the companion says."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class RemoteHost:
         *,
         counted: Callable[[str, str, float], None],
         back: Callable[[], object],
+        superseded: Callable[[int], None] = lambda _: None,
     ) -> None:
         host, _, port = link.address.rpartition(":")
         host = host.strip("[]")
@@ -64,6 +66,7 @@ class RemoteHost:
             Address(host, int(port), link.name or host, Identity(link.ca, link.certificate, link.key)),
             {"service": service, "switch": switch, "release": __version__},
             came=self._came,
+            superseded=superseded,
             counted=counted,
         )
         self._back = back
@@ -83,9 +86,13 @@ class RemoteHost:
             self.require()
         return self._recordings
 
-    def start(self) -> None:
-        """Connect, and stay connected."""
-        self.companion.start()
+    def connect(self, fence: int) -> None:
+        """And stay connected."""
+        self.companion.start(fence)
+
+    def leave(self) -> None:
+        """What plays goes on: the companion keeps what this service holds until the next one holds it."""
+        self.companion.leave("another service has this switch")
 
     def stop(self) -> None:
         """What is not done there is done all the same, or taken up by the next process."""

@@ -176,6 +176,8 @@ class Publisher:
             except UploadError as error:
                 log.error("upload given up", recording=recording.id, file=path, error=str(error))
                 del late[path]
+        if recording.locations:
+            persistence.save(ctx, recording)  # before the files go, which nobody could upload again
         for path in recording.locations:
             ctx.host(recording).remove(path)
         return late
