@@ -141,6 +141,18 @@ def test_a_long_target(switch, client, target):
     client.ok("decline_transfer", id=leg)
 
 
+def refused(peer, client):
+    """Whether a REFER was refused of which a part was shown. On a real switch one in nine is not: behind
+    what has room the switch shows what was there before. Where that was the end of another address, it looks
+    whole."""
+
+    def told():
+        return client.seen("leg.transfer_requested")
+
+    eventually(lambda: any(one.startswith("513") for one in peer.seen) or told(), "it is answered or told of")
+    return not told()
+
+
 @pytest.mark.parametrize(
     "target",
     [
@@ -156,8 +168,10 @@ def test_one_of_which_the_switch_shows_a_part_is_refused(switch, client, target)
     """What it shows may look like another address, or lack the call that is to be replaced."""
     peer, leg = answered(switch, client)
     peer.refer(target)
-    peer.wait("513")
-    assert not client.seen("leg.transfer_requested")
+    if not refused(peer, client):
+        assert switch.name == "freeswitch"
+        client.ok("decline_transfer", id=leg)
+        return
     asked(peer, client, leg)  # and the next one is as any
     client.ok("decline_transfer", id=leg)
 
@@ -258,6 +272,7 @@ def test_a_leg_in_a_room_on_hold_and_moved(switch, client):
     peer, leg = in_room(switch, client)
     asked(peer, client, leg)
     client.ok("accept_transfer", id=leg)
+    eventually(lambda: peer.reports, "the first report")  # which the hold could overtake
     client.ok("hold_leg", id=leg)
     client.event("leg.hold", leg_id=leg)
     client.ok("progress_transfer", id=leg, status_code=180)
@@ -306,9 +321,12 @@ def test_the_call_ends_when_it_was_accepted(switch, client):
     assert client.error("complete_transfer", id=leg, success=True)[0] == 404
 
 
-@pytest.mark.parametrize("called", [False, True], ids=["in", "out"])
-def test_a_bye_that_crosses_a_report(switch, client, called):
-    """The switch answers it with 481, and tells nobody; the peer answers our next report so, too."""
+@pytest.mark.parametrize(
+    ("called", "further"), [(False, True), (False, False), (True, False)], ids=["in", "in, no other", "out"]
+)
+def test_a_bye_that_crosses_a_report(switch, client, called, further):
+    """The switch answers it with 481, and tells nobody; the peer answers our next report so, too. Without
+    one it is asked, long before its media is missed."""
     if called:
         leg = dial(switch, client)
         client.event("leg.connected", leg_id=leg)
@@ -319,10 +337,50 @@ def test_a_bye_that_crosses_a_report(switch, client, called):
     peer.hangs_up_at_report()
     client.ok("accept_transfer", id=leg)
     peer.wait("481 BYE")
-    if not called:
+    if further:
         client.ok("complete_transfer", id=leg, success=True)
         client.event("leg.transfer_completed", leg_id=leg)
     peer.wait("INFO")
+    assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "remote_bye"
+
+
+def test_a_bye_that_crosses_the_report_on_a_call_on_hold(switch, client):
+    """Its media would not be missed for hours."""
+    peer, leg = answered(switch, client)
+    peer.hold()
+    client.event("leg.hold", leg_id=leg)
+    asked(peer, client, leg)
+    peer.hangs_up_at_report()
+    client.ok("accept_transfer", id=leg)
+    peer.wait("481 BYE")
+    assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "remote_bye"
+
+
+def test_a_peer_that_is_asked_for_its_call_has_it(switch, client):
+    """It is asked once, when no other report follows, and takes those that come later."""
+    peer, leg = answered(switch, client)
+    asked(peer, client, leg)
+    client.ok("accept_transfer", id=leg)
+    peer.wait("INFO")
+    client.ok("progress_transfer", id=leg, status_code=180)
+    client.ok("progress_transfer", id=leg, status_code=183)
+    client.ok("complete_transfer", id=leg, success=True)
+    reported(peer, "100 Trying", "180 Ringing", "183 Session Progress", "200 OK")
+    assert peer.seen.count("INFO") == 1
+    assert client.ok("get_leg", id=leg)["state"] == "connected"
+
+
+def test_a_bye_that_crosses_a_report_before_a_restart(switch, start, connect):
+    service = start(transfers=LATER)
+    client = connect(service)
+    peer, leg = answered(switch, client)
+    asked(peer, client, leg)
+    peer.hangs_up_at_report()
+    client.ok("accept_transfer", id=leg)
+    peer.wait("481 BYE")
+    eventually(lambda: service.ctx.state.items("refer")[0]["last_cseq"], "the report is remembered")
+    crash(service)
+    client = connect(start())
     assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "remote_bye"
 
 

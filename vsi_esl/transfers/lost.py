@@ -3,7 +3,8 @@
 The switch sends an interim report from beside the dialog, and until that is answered it takes there what
 comes in the dialog: a BYE is answered with 481, and nobody is told. The peer answers the next report with
 481. That alone may mean that it has forgotten its REFER; so it is asked for the call, with an INFO (RFC 5057,
-5.1).
+5.1). Where no next report comes, it is asked all the same, once the last one can no longer be under way: its
+media would be missed 30 s later, and that of a call on hold after hours.
 """
 
 from __future__ import annotations
@@ -15,12 +16,29 @@ from ..calls.context import Context
 from ..calls.moments import Signal
 from ..errors import VsiError
 from ..model.leg import Leg
+from ..work import clock
 
 log = structlog.get_logger(__name__)
 
 NO_SUCH_CALL = "481"
 ANSWER_S = 2.0
 """For a peer to answer."""
+TIMER = "refer-lost"
+CROSSED_S = 2.0
+"""So long after an interim report no BYE crosses it any more, unless all is lost for a while: it is four
+times what SIP takes for a round trip (RFC 3261, T1)."""
+
+
+def ask_later(ctx: Context, leg: Leg) -> None:
+    """Ask the peer for the call when its BYE can no longer cross the report that has just been sent to it, in
+    place of what was meant before."""
+    due = clock.now() + CROSSED_S
+    ctx.timers.at(leg.id, TIMER, due, ctx.workers.submit, leg.id, _ask, ctx, leg)
+
+
+def need_not_ask(ctx: Context, leg: Leg) -> None:
+    """Another report is sent, whose answer tells."""
+    ctx.timers.cancel(leg.id, TIMER)
 
 
 def signalled(ctx: Context, leg: Leg, signal: Signal) -> None:

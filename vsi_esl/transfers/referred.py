@@ -11,7 +11,7 @@ from ..errors import VsiError
 from ..model.leg import CONNECTED, Leg
 from ..switch.lines.referred import Status
 from ..work import clock
-from . import autodial, deciding, referto, reporting
+from . import autodial, deciding, lost, referto, reporting
 from .referto import ReferTo
 from .requests import (
     DECIDING,
@@ -140,6 +140,8 @@ def readopt(ctx: Context, node: Node) -> None:
         leg = ctx.legs.find(request.leg_id)
         if leg is not None and ctx.node(leg) is not node:
             continue
+        if leg is not None and request.last_cseq and leg.own_cseq <= 0:
+            lost.ask_later(ctx, leg)
         if request.state == DIALLING:
             autodial.readopt(ctx, leg, request)
         elif leg is None:

@@ -17,6 +17,7 @@ from ..errors import VsiError
 from ..model.leg import Leg
 from ..switch.actions import referred
 from ..switch.lines.referred import Status
+from . import lost
 from .events import LegTransferCompleted
 from .requests import KIND, Request, Requests, drop, failed, save
 
@@ -78,6 +79,8 @@ def _report(ctx: Context, leg: Leg, request: Request, status: Status) -> None:
         log.warning("no report on a REFER", leg_id=leg.id, error=error.message)
         return
     if cseq:
+        if leg.own_cseq == 0:  # else the peer has been asked something behind the report
+            lost.ask_later(ctx, leg)
         request.last_cseq = cseq
         if ctx.get(Requests).has(request):
             save(ctx, request)
@@ -104,6 +107,7 @@ def _conclude(ctx: Context, leg: Leg, request: Request, status: Status, then: Ca
     if not is_there(ctx, leg):
         return
     node = ctx.node(leg)
+    lost.need_not_ask(ctx, leg)
     try:
         with node.waits.expect("request answered", leg.id) as answered:
             referred.conclude(node, leg, request.number, status)

@@ -64,3 +64,29 @@ def test_a_switch_that_is_away_ends_nothing(service):
     answers(service, leg, 481, "NOTIFY")
     settle()
     assert not leg.ending and service.ctx.legs.find("a") is leg
+
+
+def test_a_peer_is_asked_when_no_other_report_follows(service):
+    leg = service.leg("a")
+    lost.ask_later(service.ctx, leg)
+    settle()
+    assert not service.switch.heard("uuid_send_info")
+    service.timers.fire("a", lost.TIMER)
+    settle()
+    assert service.switch.heard("uuid_send_info") == ["uuid_send_info a"] and not leg.ending
+
+
+def test_a_peer_is_not_asked_when_one_follows(service):
+    leg = service.leg("a")
+    lost.ask_later(service.ctx, leg)
+    lost.need_not_ask(service.ctx, leg)
+    assert not service.timers.pending("a", lost.TIMER)
+
+
+def test_a_peer_is_not_asked_when_the_leg_is_ending(service):
+    leg = service.leg("a")
+    lost.ask_later(service.ctx, leg)
+    leg.ending = "api_hangup"
+    service.timers.fire("a", lost.TIMER)
+    settle()
+    assert not service.switch.heard("uuid_send_info")
