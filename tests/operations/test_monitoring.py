@@ -16,7 +16,7 @@ import yaml
 
 from tests import generated
 from tests.support.promql import named
-from tests.support.series import OF_THE_LIBRARY, Series, a_service, series
+from tests.support.series import OF_THE_LIBRARY, Series, everything
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "vsi_esl.rules.yml"
@@ -28,20 +28,31 @@ ADDED = {"job", "instance", "switch"}
 """Labels that Prometheus adds, and that of services with several switches."""
 NOT_WATCHED = set(
     """
-    vsi_esl_amd_beeps_total vsi_esl_amd_results_total vsi_esl_bridges vsi_esl_companion_connects_total
-    vsi_esl_companion_request_seconds vsi_esl_companion_requests_total vsi_esl_fetches
-    vsi_esl_fetches_refused_total vsi_esl_internal_channels_astray_total
-    vsi_esl_live_first_text_seconds vsi_esl_live_reconnects_total vsi_esl_playbacks
-    vsi_esl_recordings_awaited vsi_esl_s3_buckets_unverified_total vsi_esl_streams
+    vsi_esl_amd_beeps_total vsi_esl_amd_results_total vsi_esl_bridges vsi_esl_commands_for_others_total
+    vsi_esl_commands_forwarded_total vsi_esl_companion_connects_total vsi_esl_companion_request_seconds
+    vsi_esl_companion_requests_total vsi_esl_fetches vsi_esl_fetches_refused_total
+    vsi_esl_internal_channels_astray_total vsi_esl_live_first_text_seconds vsi_esl_live_reconnects_total
+    vsi_esl_playbacks vsi_esl_recordings_awaited vsi_esl_redis_commands_total vsi_esl_redis_failures_total
+    vsi_esl_redis_up vsi_esl_requests_over_total vsi_esl_requests_unanswered_total
+    vsi_esl_requests_under_way vsi_esl_s3_buckets_unverified_total vsi_esl_services
+    vsi_esl_state_shipped_total vsi_esl_state_turned_down_total vsi_esl_state_unshipped
+    vsi_esl_stream_apart vsi_esl_stream_handed_on_total vsi_esl_stream_lag vsi_esl_stream_lost_total
+    vsi_esl_stream_received_total vsi_esl_stream_refused_total vsi_esl_stream_waiting vsi_esl_streams
     vsi_esl_switch_capacity vsi_esl_switch_commands_lost_total vsi_esl_switch_commands_withdrawn_total
-    vsi_esl_switch_draining vsi_esl_switch_events_total vsi_esl_switch_legs
-    vsi_esl_switch_refreshes_total vsi_esl_transcriptions vsi_esl_transfer_requests vsi_esl_transfers
-    vsi_esl_tts_cache_failures_total vsi_esl_tts_cache_hits_total vsi_esl_tts_cache_misses_total
-    vsi_esl_tts_retries_total vsi_esl_utterances vsi_esl_webrtc_legs vsi_esl_webrtc_legs_waiting
-    vsi_esl_work_queued vsi_esl_work_withdrawn_total
+    vsi_esl_switch_draining vsi_esl_switch_events_total vsi_esl_switch_legs vsi_esl_switch_owned
+    vsi_esl_switch_refreshes_total vsi_esl_switches_handed_over_total vsi_esl_switches_lost_total
+    vsi_esl_switches_taken_total vsi_esl_tether_setup_seconds vsi_esl_tethers vsi_esl_tethers_failed_total
+    vsi_esl_tethers_made_total vsi_esl_tethers_refused_total vsi_esl_transcriptions
+    vsi_esl_transfer_requests vsi_esl_transfers vsi_esl_tts_cache_failures_total
+    vsi_esl_tts_cache_hits_total vsi_esl_tts_cache_misses_total vsi_esl_tts_retries_total
+    vsi_esl_utterances vsi_esl_webhooks_claimed_total vsi_esl_webhooks_left_total vsi_esl_webhooks_shared
+    vsi_esl_webrtc_legs vsi_esl_webrtc_legs_waiting vsi_esl_work_queued vsi_esl_work_withdrawn_total
     """.split()
 )
 """For who looks into something: on the page of series, and in no panel or alert."""
+
+NO_SERIES = {"vsi_esl_bound", "vsi_esl_guarded"}
+"""Context variables, which are called so as well."""
 
 GROUPS = yaml.safe_load(RULES.read_text())["groups"]
 RECORDS = {rule["record"]: rule for group in GROUPS for rule in group["rules"] if "record" in rule}
@@ -59,9 +70,8 @@ EXPRESSIONS = {
 
 @pytest.fixture(scope="module")
 def there() -> list[Series]:
-    """The series of a service."""
-    with a_service() as service:
-        return series(service)
+    """Every series that a service can have."""
+    return [one for one, _ in everything().values()]
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +95,18 @@ def test_what_is_named_is_there(where, samples):
 
 def test_the_page_of_series_is_what_there_is():
     assert (ROOT / "docs" / "metrics.md").read_text() == generated.metrics(), "run python -m tests.generated"
+
+
+def test_every_series_of_the_code_is_one_that_a_service_can_have(there):
+    """One that is shown for some settings only has to be had by a service of `support.series.ONLY`."""
+    written = {
+        name
+        for path in (ROOT / "vsi_esl").rglob("*.py")
+        for name in re.findall(r"\"((?:vsi_esl|voiceblender)_[a-z0-9_]+)\"", path.read_text())
+    }
+    known = {name for one in there for name in (*one.samples, one.name.removesuffix("_total"))}
+    assert {"vsi_esl_tethers", "vsi_esl_redis_up", "vsi_esl_loop_lag_seconds_bucket"} <= written
+    assert written - known == NO_SERIES
 
 
 def test_every_series_says_what_it_is(there):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import gevent
+import orjson
 import pytest
 
 from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
@@ -172,6 +173,14 @@ def test_each_switch_shows_whose_it_is_and_so_does_readyz(site):
         assert said["cluster"]["redis"]["ready"] and said["status"] == "ready"
         other = next(switch for switch in site.switches if switch != name)
         assert not said["switches"][other]["ready"]
+
+
+def test_doctor_looks_at_redis_and_at_whose_each_switch_is(site):
+    found = {one["name"]: one for one in orjson.loads(site.a.asked("doctor", "--json"))}
+    for one in site.services:
+        name, driver = site.of(one)
+        assert found[f"{name}: owner"]["detail"] == f"service {one.name}, fence {shown(driver).number}"
+    assert found["redis"]["status"] == found["redis permissions"]["status"] == "ok"
 
 
 def test_the_switch_of_a_service_that_is_killed_is_the_others_with_all_its_calls(site):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vsi_esl.app import Service
 from vsi_esl.config import Config
-from vsi_esl.config.settings import HttpSettings, MediaSettings, StateSettings, SwitchSettings
+from vsi_esl.config.cluster import RedisSettings, ServiceSettings
+from vsi_esl.config.settings import HttpSettings, ListedSwitch, MediaSettings, StateSettings, SwitchSettings
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
 
@@ -34,8 +36,20 @@ class Series:
         return [self.name]
 
 
+ONLY = {
+    "": {},
+    "with `redis:`": {"redis": RedisSettings(host="127.0.0.1", port=1), "service": ServiceSettings(name="a")},
+    "with `tether` at a switch": {
+        "switches": tuple(
+            ListedSwitch(name, SwitchSettings(port=1), tether="127.0.0.1:1") for name in ("east", "west")
+        )
+    },
+}
+"""Services that have series of their own: what in their settings brings them about, and such settings."""
+
+
 @contextmanager
-def a_service() -> Iterator[Service]:
+def a_service(**more: Any) -> Iterator[Service]:
     """One that has nothing to do, and no switch."""
     with tempfile.TemporaryDirectory() as home:
         config = Config(
@@ -47,12 +61,22 @@ def a_service() -> Iterator[Service]:
             RecordingSettings(dir=str(Path(home) / "recordings")),
             PlaybackSettings(spool_dir=str(Path(home) / "spool")),
         )
-        service = Service(config)
+        service = Service(replace(config, **more))
         service.http.start()
         try:
             yield service
         finally:
             service.stop()
+
+
+def everything() -> dict[str, tuple[Series, str]]:
+    """By name every series that there is, and what it is there for only."""
+    found: dict[str, tuple[Series, str]] = {}
+    for only, settings in ONLY.items():
+        with a_service(**settings) as service:
+            for one in series(service):
+                found.setdefault(one.name, (one, only))
+    return dict(sorted(found.items(), key=lambda pair: (pair[0].startswith(OF_THE_LIBRARY), pair[0])))
 
 
 def series(service: Service) -> list[Series]:
@@ -74,9 +98,9 @@ def series(service: Service) -> list[Series]:
 
 def page() -> str:
     """docs/metrics.md, without its head."""
-    with a_service() as service:
-        rows = [
-            f"| `{one.name}` | {one.kind} | {', '.join(f'`{name}`' for name in one.labels)} | {one.text} |"
-            for one in series(service)
-        ]
+    rows = []
+    for one, only in everything().values():
+        labels = ", ".join(f"`{name}`" for name in one.labels)
+        text = f"{one.text} Only {only}." if only else one.text
+        rows.append(f"| `{one.name}` | {one.kind} | {labels} | {text} |")
     return "\n".join(["| series | type | labels | meaning |", "|---|---|---|---|", *rows]) + "\n"

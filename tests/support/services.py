@@ -160,6 +160,11 @@ class OneOfSeveral:
         ready = said.get("switches") or {next(iter(owners)): said["switch"]}
         return {one for one, owner in owners.items() if owner == self.name and ready[one]["ready"]}
 
+    def asked(self, *words: str) -> str:
+        """What `vsi-esl WORDS` says with its settings."""
+        command = [sys.executable, "-m", "vsi_esl", *words, "--config", str(self._settings)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False).stdout
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)

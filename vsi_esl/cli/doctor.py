@@ -55,6 +55,11 @@ def checks(config: Config, live: bool = False, providers: bool = False) -> Itera
     yield from switch_checks(config, live)
     yield from machine_checks(config)
     yield from http_checks(config)
+    if config.redis.enabled:
+        # a service alone needs nothing of it
+        from .doctor_cluster import cluster_checks  # noqa: PLC0415
+
+        yield from _made("redis", partial(cluster_checks, config))
     if providers:
         for name, check in findings.ELSEWHERE.items():
             yield from _made(name, partial(check, config))
@@ -99,6 +104,10 @@ def _of_switch(config: Config, live: bool, all_of_them: tuple[ListedSwitch, ...]
         yield Check("event socket", OK, address)
         yield from _asked(config, client)
         yield from _made("tethers", partial(tether_checks, config, all_of_them, partial(api, client)))
+        if config.redis.enabled:
+            from .doctor_cluster import fence_checks  # noqa: PLC0415
+
+            yield from _made("owner", partial(fence_checks, config, partial(api, client)))
         if live:
             for name, check in findings.ON_REQUEST.items():
                 yield from _made(name, partial(check, config, partial(api, client), partial(tell, client)))

@@ -239,8 +239,20 @@ class RedisConnection:
             # ValueError for a buffer that is closed
             return self._lost("connection", f"the connection was closed ({type(error).__name__})")
         self.failures["refused"] += 1
+        self.error = f"it refused a command: {_text(error)}"
         log.error("Redis refused a command", error=_text(error))
         return RedisRefused("redis: it refused a command; see the log")
+
+    def sentinels(self) -> list[bool]:
+        """Of each Sentinel, whether it answers. Waits."""
+        manager = getattr(self._client.connection_pool, "sentinel_manager", None)
+        answers = []
+        for one in manager.sentinels if manager is not None else ():
+            try:
+                answers.append(bool(one.ping()))
+            except (RedisError, OSError):
+                answers.append(False)
+        return answers
 
     def health(self) -> dict[str, Any]:
         """What /readyz says of it."""
