@@ -32,6 +32,8 @@ from typing import Any
 
 Note = dict[str, Any]
 Event = dict[str, Any]
+CONTESTED_S = 8.0
+"""How long it can take, from a lease that runs out to a switch whose calls the next owner knows."""
 LEG = "sofia/"
 """How the names of the channels begin that are calls; all others are the service's own devices."""
 
@@ -106,6 +108,26 @@ class History:
                 for one in found.values():
                     if one.switch == note["who"] and one.ended is None:
                         one.ended, one.fell = note["t"], True
+        return found
+
+    @cached_property
+    def contested(self) -> list[tuple[str, float, float]]:
+        """Switches that another service took while who had them was cut off from Redis, alone: from when it
+        was until the other knows all calls. What the first one told meanwhile only its own clients have, and
+        how these calls ended the other one tells once more (docs/services.md, What Redis cannot promise)."""
+        found, owners = [], dict[str, str]()
+        cut: dict[frozenset[str], tuple[float, float]] = {}
+        for note in self.notes:
+            if note["what"] == "fault" and len(note.get("on", ())) == 2:
+                cut[frozenset(note["on"])] = note["t"], float("inf")
+            elif note["what"] == "healed" and frozenset(note.get("on", ())) in cut:
+                cut[frozenset(note["on"])] = cut[frozenset(note["on"])][0], note["t"]
+            elif note["what"] == "shown":
+                switch, before = note["who"], owners.get(note["who"], "")
+                owners[switch] = note["service"]
+                since, until = cut.get(frozenset((before, "redis")), (0.0, -CONTESTED_S))
+                if before not in ("", note["service"]) and note["t"] < until + CONTESTED_S:
+                    found.append((switch, since, note["t"] + CONTESTED_S))
         return found
 
     @cached_property

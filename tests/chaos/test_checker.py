@@ -138,6 +138,16 @@ def late(kind: str, by: float, leg: str = "leg1", who: str = "") -> Change:
     return change
 
 
+def ends_as(reason: str, leg: str = "leg1") -> Change:
+    """Everybody is told another reason of its end."""
+
+    def change(notes: list[Note]) -> None:
+        for note in [one for one in notes if _is(one, "", "leg.disconnected", leg)]:
+            note["event"] = {**note["event"], "cdr": {"reason": reason}}
+
+    return change
+
+
 def having(what: str, *, leg: str = "", first: bool = False, **members: Any) -> Change:
     """A note of another kind says something else."""
 
@@ -256,6 +266,10 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "memory that grows": (having("sample", rss=200 << 20), "memory grows"),
     "descriptors left open": (having("sample", descriptors=90), "descriptors are left open"),
+    "a call that is given up though it was answered": (
+        ends_as("ring_timeout"),
+        "given up though answered",
+    ),
     "two owners": (more("switch0", "command", of="10.0.0.0", line="api uuid_kill a"), "two owners"),
     "a switch that shows no fence": (less("shown"), "nobody's"),
     "no faults": (less("fault"), "no run"),

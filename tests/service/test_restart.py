@@ -77,6 +77,21 @@ def test_timers_are_set_again(switch, start, connect):
     assert 2 <= event["cdr"]["duration_answered"] <= 12
 
 
+def test_a_call_that_was_answered_in_time_is_not_given_up_after_a_restart(switch, start, connect):
+    """Its channel still has the deadline for its answer."""
+    service = start()
+    client = connect(service)
+    leg = client.ok("create_leg", type="sip", to=switch.uri("instant"), ring_timeout=1)["id"]
+    client.event("leg.connected", leg_id=leg)
+    crash(service)
+    service = start()
+    client = connect(service)
+    one = service.ctx.legs.get(leg)
+    assert (one.state, one.ring_deadline) == ("connected", 0.0)
+    assert not service.ctx.timers.pending(leg, "ring")
+    assert client.ok("get_leg", id=leg)["state"] == "connected"
+
+
 def test_what_happened_while_nobody_looked_is_reported(switch, start, connect):
     service = start()
     client = connect(service)

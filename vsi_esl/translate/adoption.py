@@ -204,6 +204,8 @@ def adopt(ctx: Context, node: Node, dump: SwitchEvent, place: Place, record: Leg
 def _recall(ctx: Context, leg: Leg, record: LegRecord) -> None:
     leg.state, leg.webhook, leg.ending = record.state, record.webhook, record.ending
     leg.room_id, leg.answered_at = record.room_id, record.answered_at
+    if leg.state == CONNECTED:
+        leg.ring_deadline = 0.0  # the channel has it still
     ctx.legs.add(leg)
     if (room := ctx.rooms.find(leg.room_id)) is not None:
         room.legs[leg.id] = leg
