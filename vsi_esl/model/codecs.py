@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
 
 from .leg import OfferedCodec
@@ -57,6 +58,7 @@ MAX_SDP_LINES = 500
 MAX_PAYLOAD = 127
 """RTP payload types have 7 bits (RFC 3550)."""
 MAX_RATE = (1 << 31) - 1
+REMEMBERED_OFFERS = 256
 LONGEST = 11
 """More digits than that of any number here."""
 _SPELLINGS = {name.lower(): name for name in CLOCK_RATES}
@@ -95,7 +97,13 @@ def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
         if known and known not in found:
             rate = _number(rest.partition("/")[0], MAX_RATE) or CLOCK_RATES[known]
             found[known] = OfferedCodec(known, payload, rate, len(found) + 1)
-    return tuple(found.values())
+    return _shared(tuple(found.values()))
+
+
+@lru_cache(maxsize=REMEMBERED_OFFERS)
+def _shared(codecs: tuple[OfferedCodec, ...]) -> tuple[OfferedCodec, ...]:
+    """The same as another leg has, if one has the same: phones of one kind offer the same codecs."""
+    return codecs
 
 
 def _number(text: str, most: int) -> int | None:

@@ -16,6 +16,11 @@ def test_offer_of_known_codecs_in_order():
     assert found == [("PCMA", 8, 1), ("opus", 107, 2), ("G722", 96, 3), ("PCMU", 0, 4)]
 
 
+def test_legs_with_the_same_offer_have_it_in_memory_once():
+    sdp = "v=0\r\no=- {} 1 IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 0 8\r\n"
+    assert codecs.offered_codecs(sdp.format(1)) is codecs.offered_codecs(sdp.format(2))
+
+
 @pytest.mark.parametrize(
     "sdp", ["", "m=audio", "m=audio x y z", "a=rtpmap:0 PCMU/8000", "m=audio 1 RTP/AVP 77"]
 )
