@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.fakes import FakeService, without_pauses
 from vsi_esl.storage.thread import StorageThread
+
+# how long an input takes is the machine's doing
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
 
 
 @pytest.fixture

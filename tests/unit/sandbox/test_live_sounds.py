@@ -148,7 +148,7 @@ def test_samples_follow_each_other():
         caller = peer(switch, leg)
         caller.say(np.full(2400, 5000, np.int16), 8000)
         caller.say(np.full(4800, -5000, np.int16), 16000)
-        server.connection().wait_for(35)
+        eventually(lambda: (server.connection().samples() < -4900).sum() > 2360, "both are heard")
         said = server.connection().samples().astype(int)
         first, second = np.flatnonzero(said > 4900), np.flatnonzero(said < -4900)
         assert (len(first), len(second)) == (pytest.approx(2400, abs=40), pytest.approx(2400, abs=40))
