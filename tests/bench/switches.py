@@ -16,6 +16,7 @@ from typing import Any  # noqa: E402
 import gevent  # noqa: E402
 from gevent.fileobject import FileObject  # noqa: E402
 
+from vsi_esl.ops import logs  # noqa: E402
 from vsi_esl.sandbox import SandboxSwitch  # noqa: E402
 from vsi_esl.sandbox.control import control  # noqa: E402
 
@@ -70,6 +71,7 @@ def say(what: Any) -> None:
 
 
 def main() -> None:
+    logs.setup("warn", "json", sys.stderr)
     switches = Switches(int(sys.argv[1]))
     say(switches.ports)
     for line in FileObject(sys.stdin.fileno(), "r", closefd=False):
