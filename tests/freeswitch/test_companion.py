@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.freeswitch.conftest import ServiceProcess
-from tests.support import listen
 from tests.support.certs import Authority
 from tests.support.companion import CompanionProcess
 from tests.support.drivers import eventually
 from tests.support.freeswitch import PrivateSwitch
-from tests.support.hearing import HEARD, hears
+from tests.support.hearing import HEARD, hears, said
 from tests.support.program import run
 from tests.support.sttserver import KEY, SttServer
 from tests.support.webserver import WebServer, tone
@@ -85,13 +82,6 @@ def caller(client, agent):
     client.event("leg.connected", leg_id=leg)
     call.rtp.frequency = 440
     return call, leg
-
-
-def said(file: str) -> float:
-    """How loud the leg's tone is in its recording."""
-    with wave.open(file) as found:
-        samples = np.frombuffer(found.readframes(found.getnframes()), np.int16).reshape(-1, 2)
-    return float(np.median(listen.levels(samples[:, 0].astype(float), 8000, 440)))
 
 
 def test_what_is_to_be_done_there_and_that_it_is_killed(

@@ -11,17 +11,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.freeswitch.test_companion import said
-from tests.freeswitch.test_two_services import HURRIED, LONGEST_S
 from tests.support.certs import Authority
 from tests.support.companion import CompanionProcess
 from tests.support.drivers import eventually
 from tests.support.freeswitch import PrivateSwitch
-from tests.support.hearing import HEARD, hears
+from tests.support.hearing import HEARD, hears, said
 from tests.support.redisserver import RedisServer
 from tests.support.s3server import ACCESS_KEY, SECRET_KEY, clean_environment, scripted
-from tests.support.services import OneOfSeveral
+from tests.support.services import REAL_TIMES, OneOfSeveral
 from tests.support.sttserver import KEY, SttServer
+
+LONGEST_S = 60.0
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_is_done_there_goes_on_by_the_next_service(
         s3 = {"bucket": "recordings", "endpoint": store.url, "access_key": ACCESS_KEY}
         s3 |= {"secret_key": SECRET_KEY, "request_preflight_timeout": "0", "upload_timeout": "120s"}
         providers = {"deepgram_url": provider.url, "deepgram_key": KEY}
-        more = {"entries": entries, "s3": s3, "providers": providers, "hurried": HURRIED}
+        more = {"entries": entries, "s3": s3, "providers": providers, "hurried": not REAL_TIMES}
         made = [OneOfSeveral(name, tmp_path, redis_server, {"one": at}, **more) for name in ("a", "b")]
         try:
             for one in made:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -15,12 +14,11 @@ from tests.support.drivers import eventually
 from tests.support.freeswitch import PrivateSwitch
 from tests.support.hearing import hears, in_room
 from tests.support.redisserver import RedisServer
-from tests.support.services import OneOfSeveral
+from tests.support.services import REAL_TIMES, OneOfSeveral
 from vsi_esl.switch.lines import fence
 
 LONGEST_S = 60.0
-HURRIED = "VSI_TEST_REAL_TIMES" not in os.environ
-"""With the variable set the services have the times that they have elsewhere."""
+HURRIED = not REAL_TIMES
 
 
 @pytest.fixture
