@@ -48,6 +48,9 @@ class Hands(Protocol):
     def take(self, turn: Turn) -> None:
         """Have all that there is to know of a switch, and connect to it. May wait; RedisUnavailable."""
 
+    def shipped(self, switch: str) -> bool:
+        """Whether all that is known of a switch is in Redis. May wait for that a while."""
+
     def let_go(self, switch: str, *, hand_over: bool) -> None:
         """Disconnect, and forget all that is on it; to be handed over, what is known is in Redis behind it.
         May wait."""
@@ -317,6 +320,10 @@ class Ownership:
     def _hand_over(self, switch: str) -> None:
         turn = self._turns.get(switch)
         if turn is None or turn.over:
+            return
+        if not self._hands.shipped(switch) or turn.over:
+            # who takes it knows only what is there, and here it is forgotten
+            log.warning("switch not handed over: Redis has not all that is known of it", switch=switch)
             return
         turn.end()
         self._hands.let_go(switch, hand_over=True)

@@ -129,6 +129,10 @@ class Taking:
 
     # -- it goes -------------------------------------------------------------------------------------------
 
+    def shipped(self, switch: str) -> bool:
+        self.flush_events(FLUSH_S)
+        return self.shipping.flush(FLUSH_S)
+
     def let_go(self, switch: str, *, hand_over: bool) -> None:
         ctx, node = self._ctx, self._node(switch)
         node.leave("another service has this switch")

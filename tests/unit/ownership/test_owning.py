@@ -17,7 +17,14 @@ SWITCHES = ["east", "west"]
 
 
 class Hands:
-    """Of a service whose switches do all at once."""
+    """Of a service whose switches do all at once, as does Redis while it `ships`."""
+
+    ships = True
+    asked = 0
+
+    def shipped(self, switch: str) -> bool:
+        self.asked += 1
+        return self.ships
 
     def take(self, turn: Any) -> None: ...
     def let_go(self, switch: str, *, hand_over: bool) -> None: ...
@@ -43,10 +50,15 @@ def redis(redis_server: Any) -> Iterator[RedisConnection]:
 
 
 @pytest.fixture
-def owner(redis: RedisConnection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ownership]:
+def hands() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def owner(redis: RedisConnection, monkeypatch: pytest.MonkeyPatch, hands: Hands) -> Iterator[Ownership]:
     for name, seconds in {"TICK_S": 0.05, "STEADY_S": 0.1, "UNWANTED_S": 0.2, "COOL_S": 600.0}.items():
         monkeypatch.setattr(owning, name, seconds)
-    one = Ownership(redis, LeaseBook(redis, "a", "1"), 1, SWITCHES, Hands())
+    one = Ownership(redis, LeaseBook(redis, "a", "1"), 1, SWITCHES, hands)
     one.start()
     eventually(lambda: one.taken == 2, "it has both")
     yield one
@@ -72,3 +84,16 @@ def test_one_that_is_there_and_takes_nothing_is_offered_a_switch_once(redis, own
     until = looks + 100
     eventually(lambda: there() or looks > until, "it waits on")
     assert owner.handed_over == 1
+
+
+def test_a_switch_is_kept_until_all_that_is_known_of_it_is_in_redis(redis, owner, hands):
+    other = LeaseBook(redis, "b", "2")
+    hands.ships = False
+
+    def there() -> None:
+        other.turn(SWITCHES, {}, {"weight": 1, "leaving": False, "group": owner._group})
+
+    eventually(lambda: there() or hands.asked > 2, "it would hand one over")
+    assert owner.handed_over == 0 and {owner.owner_of(one) for one in SWITCHES} == {"a"}
+    hands.ships = True
+    eventually(lambda: there() or owner.handed_over == 1, "it does")
