@@ -447,7 +447,8 @@ RULES: tuple[Rule, ...] = (
 def check(history: History, rules: Sequence[Rule] = RULES) -> list[Problem]:
     """Everything that is wrong with a run."""
     found = [problem for rule in rules for problem in rule(history)]
-    excused = set(_contested(history)) if found and history.contested else set()
+    several = found and list(history.of("several"))
+    excused = {*_contested(history), *history.unshipped} if several else set()
     return [one for one in found if one.subject not in excused or one.rule in NO_EXCUSE]
 
 

@@ -34,6 +34,8 @@ Note = dict[str, Any]
 Event = dict[str, Any]
 CONTESTED_S = 8.0
 """How long it can take, from a lease that runs out to a switch whose calls the next owner knows."""
+UNSHIPPED_S = 0.05
+"""State is sent 20 ms behind what happens."""
 LEG = "sofia/"
 """How the names of the channels begin that are calls; all others are the service's own devices."""
 
@@ -115,7 +117,7 @@ class History:
         """Switches that another service took while who had them was cut off from Redis, alone: from when it
         was until the other knows all calls. What the first one told meanwhile only its own clients have, and
         how these calls ended the other one tells once more (docs/services.md, What Redis cannot promise)."""
-        found, owners = [], dict[str, str]()
+        found, owners = [], dict[str, tuple[str, int]]()
         cut: dict[frozenset[str], tuple[float, float]] = {}
         for note in self.notes:
             if note["what"] == "fault" and len(note.get("on", ())) == 2:
@@ -123,12 +125,31 @@ class History:
             elif note["what"] == "healed" and frozenset(note.get("on", ())) in cut:
                 cut[frozenset(note["on"])] = cut[frozenset(note["on"])][0], note["t"]
             elif note["what"] == "shown":
-                switch, before = note["who"], owners.get(note["who"], "")
-                owners[switch] = note["service"]
+                switch, (before, number) = note["who"], owners.get(note["who"], ("", 0))
+                if note["number"] <= number:
+                    continue
+                owners[switch] = note["service"], note["number"]
                 since, until = cut.get(frozenset((before, "redis")), (0.0, -CONTESTED_S))
-                if before not in ("", note["service"]) and note["t"] < until + CONTESTED_S:
+                # also when another one had the lease in between, and never showed it
+                another = before != note["service"] or note["number"] > number + 1
+                if before and another and note["t"] < until + CONTESTED_S:
                     found.append((switch, since, note["t"] + CONTESTED_S))
         return found
+
+    @cached_property
+    def unshipped(self) -> set[str]:
+        """Legs that began in the moment before a service was killed or stood still: another one that took the
+        switch does not know what was not in Redis yet (docs/services.md)."""
+        moments = [
+            note["t"]
+            for note in self.of("fault")
+            if note["fault"].startswith(("kill service", "stop service"))
+        ]
+        return {
+            one.uuid
+            for one in self.channels.values()
+            if any(one.created <= at < one.created + UNSHIPPED_S for at in moments)
+        }
 
     @cached_property
     def calm(self) -> list[tuple[float, float]]:
