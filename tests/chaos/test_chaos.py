@@ -42,6 +42,6 @@ def test_nothing_is_left_of_a_run_that_is_killed(tmp_path):
             assert len(mine) > 3
         finally:
             run.send_signal(signal.SIGKILL)
-    eventually(lambda: not any(one.is_running() for one in mine), "its programs are gone", 10)
+    eventually(lambda: not any(one.is_running() for one in mine), "its programs are gone")
     assert (Path("/proc/self/mounts").read_text(), set(os.listdir("/sys/class/net"))) == before
     assert not (Path("/run/netns").exists() and {"service0", "clients"} & set(os.listdir("/run/netns")))

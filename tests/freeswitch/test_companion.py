@@ -97,7 +97,7 @@ def test_what_is_to_be_done_there_and_that_it_is_killed(
     client.event("playback.finished", leg_id=leg)
     client.ok("leg_stt_start", id=leg, provider="deepgram")
     connection = provider.connection()
-    eventually(connection.loud, "the caller is heard", 10)
+    eventually(connection.loud, "the caller is heard")
     connection.says("guten Tag")
     assert client.event("stt.text", leg_id=leg)["text"] == "guten Tag"
     client.ok("leg_stt_stop", id=leg)
@@ -113,7 +113,7 @@ def test_what_is_to_be_done_there_and_that_it_is_killed(
     # a recording goes on without the companion
     file = client.ok("leg_record_start", id=leg)["file"]
     companion.end(signal.SIGKILL)
-    eventually(lambda: "companion lost" in service.log(), "it is gone", 15)
+    eventually(lambda: "companion lost" in service.log(), "it is gone")
     assert client.error("leg_play_start", id=leg, tone="busy") == (
         503,
         "the companion of switch east is not connected",

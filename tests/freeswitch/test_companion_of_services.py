@@ -80,7 +80,7 @@ def _goes_on(agent, companion, provider, store, owner, taker) -> None:
     eventually(lambda: len(store.requests) > 1, "it is being uploaded", LONGEST_S)
     file = client.ok("leg_record_start", id=leg, filename="kept")["file"]
     client.ok("leg_stt_start", id=leg, provider="deepgram")
-    eventually(provider.connection().loud, "the caller is heard", 10)
+    eventually(provider.connection().loud, "the caller is heard")
     eventually(lambda: not owner.figure("vsi_esl_state_unshipped"), "all is in Redis", LONGEST_S)
     for one in (client, stopping):
         one.close()

@@ -73,12 +73,12 @@ def test_the_operator_hears_the_room_and_is_not_heard(page, service, agent, clie
     # nobody's routing keeps the operator from hearing all
     client.ok("room_routing_set", room_id="support", matrix={"caller": [], "agent": ["caller"]})
     caller.says(440)
-    eventually(lambda: page.evaluate(LEVEL) > LOUD, "the caller is heard in the browser", 10)
+    eventually(lambda: page.evaluate(LEVEL) > LOUD, "the caller is heard in the browser")
     other.hears(440)
     caller.says(0)
-    eventually(lambda: page.evaluate(LEVEL) < LOUD / 10, "and silence is silent", 10)
+    eventually(lambda: page.evaluate(LEVEL) < LOUD / 10, "and silence is silent")
     other.says(440)
-    eventually(lambda: page.evaluate(LEVEL) > LOUD, "the agent is heard in the browser", 10)
+    eventually(lambda: page.evaluate(LEVEL) > LOUD, "the agent is heard in the browser")
     page.click("Stop listening")
     client.event("leg.disconnected", leg_id=listener["id"])
     assert page.problems() == []

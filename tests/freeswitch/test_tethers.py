@@ -149,7 +149,7 @@ def test_who_hears_whom(both, agents, connect):
         for one in names.values():
             one.rtp.forget()
         gevent.sleep(0.02 * HALF_SECOND)
-        eventually(lambda: all(right(*one) for one in wanted.items()), f"heard: {wanted}", 8)
+        eventually(lambda: all(right(*one) for one in wanted.items()), f"heard: {wanted}")
 
     heard(guest=["host"], other=["host"], third=["host"], host=["guest", "other", "third"])
     client.ok("room_routing_set", room_id="r", matrix={})
@@ -196,7 +196,7 @@ def test_what_is_on_its_channel_goes_on_over_moves(both, provider, east, agents,
     a, here = in_room(client, agents[0], 440, room="home")
     client.ok("leg_stt_start", id=here, provider="deepgram")
     one = provider.connection()
-    eventually(one.loud, "the caller is heard", 10)
+    eventually(one.loud, "the caller is heard")
     client.ok("leg_record_start", id=here)
     move(client, here, "r")
     hears(a, 700)
@@ -216,7 +216,7 @@ def test_what_is_on_its_channel_goes_on_over_moves(both, provider, east, agents,
     move(client, here, "home")
     move(client, here, "r")
     one.heard.clear()
-    eventually(one.loud, "the caller is still heard", 10)
+    eventually(one.loud, "the caller is still heard")
     assert len(provider.connections) == 1
     file = client.ok("leg_record_stop", id=here)["file"]
     rate, samples = listen.read(file)

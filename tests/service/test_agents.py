@@ -64,7 +64,7 @@ def nothing_left(switch, *legs):
 
 
 def heard_by(there, hz, wanted=True):
-    eventually(lambda: (there.level(hz) > 2000) is wanted, f"{hz} Hz {'' if wanted else 'not '}heard", 8)
+    eventually(lambda: (there.level(hz) > 2000) is wanted, f"{hz} Hz {'' if wanted else 'not '}heard")
 
 
 def test_a_start_that_fails_leaves_no_agent(switch, client, agents, monkeypatch):
@@ -290,12 +290,12 @@ def test_many_one_after_the_other_leave_nothing(switch, service, client, agents)
         client.ok("leg_agent_stop", id=leg)
     ends = CYCLES + 1  # an event has a queue of its own, and may come behind the reply
     eventually(lambda: len(client.seen("agent.disconnected")) == ends, "each end is told, once")
-    eventually(lambda: not len(sessions) and nothing_left(switch, leg), "nothing is left", 10)
+    eventually(lambda: not len(sessions) and nothing_left(switch, leg), "nothing is left")
 
     def after():
         return [len(os.listdir(f"/proc/{pid}/fd")) for pid in (os.getpid(), worker)]
 
-    eventually(lambda: after() == before, f"no file is left open: {before}", 10)
+    eventually(lambda: after() == before, f"no file is left open: {before}")
     assert not sessions.pool.restarts and not service.ctx.state.items(KIND)
 
 
@@ -407,7 +407,7 @@ def test_one_that_is_connected_when_the_switch_is_lost_is_attached_again(
         switch.drop_connections()
         eventually(lambda: not node.ready, "the loss is noticed")
         hold.release()
-    eventually(lambda: node.ready, "connected again", 10)
+    eventually(lambda: node.ready, "connected again")
     heard_by(there, 500)
     there.speak(900, 3000)
     peer.hears(900)

@@ -277,7 +277,7 @@ def deepgram() -> Iterator[SttServer]:
 def heard(connection: Any) -> None:
     """Until something that is no silence comes from now on."""
     connection.heard.clear()
-    eventually(connection.loud, "the caller is heard", 10)
+    eventually(connection.loud, "the caller is heard")
 
 
 def test_a_leg_is_transcribed_by_a_worker_there(switch, companion, start, connect, deepgram):
@@ -413,7 +413,7 @@ def test_a_service_that_is_started_anew_has_published_what_ended_meanwhile(switc
     service.stop()
     peer.hang_up()
     service = start()
-    eventually(lambda: quiet(service), "it is published", 15)
+    eventually(lambda: quiet(service), "it is published")
     assert os.path.exists(file)
 
 

@@ -49,7 +49,7 @@ def test_a_network_that_is_gone_for_a_while(switch, relay, behind, connect):
     assert client.error("create_leg", type="sip", to=switch.uri("instant"))[0] == 503
     switch.call(from_="+15550177")
     relay.come_back()
-    eventually(lambda: ready(service), "it goes on", 5)
+    eventually(lambda: ready(service), "it goes on")
     assert service.ctx.nodes.default.reconnects == 0
     assert client.event("leg.disconnected", leg_id=two)["cdr"]["reason"] == "remote_bye"
     client.rewind()

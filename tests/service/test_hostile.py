@@ -81,9 +81,9 @@ def test_labels_come_back_as_sent(switch, client, value):
 
 def test_the_bond_channel_is_there_and_comes_back(switch, service):
     bond = service.ctx.nodes.default.bond
-    eventually(lambda: switch.esl(f"uuid_exists {bond}").strip() == "true", "the bond is up", 10)
+    eventually(lambda: switch.esl(f"uuid_exists {bond}").strip() == "true", "the bond is up")
     switch.esl(f"uuid_kill {bond}")
-    eventually(lambda: switch.esl(f"uuid_exists {bond}").strip() == "true", "the bond is back", 10)
+    eventually(lambda: switch.esl(f"uuid_exists {bond}").strip() == "true", "the bond is back")
 
 
 @pytest.mark.parametrize("value", HOSTILE)

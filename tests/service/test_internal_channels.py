@@ -102,7 +102,7 @@ def test_a_lost_bridge_is_made_until_the_switch_reports_it(switch, client, servi
     lost = bridge.channel
     astray += [STUCK] * internal.ATTEMPTS
     switch.esl(f"uuid_kill {lost}")
-    eventually(lambda: bool(bridge.member_id) and bridge.channel != lost, "it is there again", 10)
+    eventually(lambda: bool(bridge.member_id) and bridge.channel != lost, "it is there again")
     eventually(lambda: internal_channels(switch, "br-") == [bridge.channel], "nothing else is left")
     assert service.ctx.nodes.default.sound.gone_astray == internal.ATTEMPTS
 

@@ -188,7 +188,7 @@ def test_many_one_after_the_other_leave_nothing(switch, service, client):
         elif number % 4 > 1:
             held.attached()
         assert held.close().reason == "closed"
-    eventually(lambda: nothing_left(switch, leg), "nothing is left", 10)
+    eventually(lambda: nothing_left(switch, leg), "nothing is left")
     eventually(lambda: not service.ctx.state.items("live"), "all forks are forgotten")
     after = [len(os.listdir(f"/proc/{pid}/fd")) for pid in (os.getpid(), worker)]
     assert after == before

@@ -200,7 +200,7 @@ def test_a_silent_switch_is_dead(switch, start, connect):
     service = start()
     eventually(lambda: service.ctx.nodes.default._heartbeat == 1.0, "a heartbeat was seen")
     switch.switch._heart.kill()
-    eventually(lambda: service.ctx.nodes.default.reconnects >= 1, "given up", 10)
+    eventually(lambda: service.ctx.nodes.default.reconnects >= 1, "given up")
     assert "silent" in service.ctx.nodes.default.last_error or service.ctx.nodes.default.ready
 
 
@@ -228,7 +228,7 @@ def test_a_switch_that_stands_still_is_not_ready_and_what_it_was_sent_is_known_w
     try:
         client.ok("answer_leg", id=three)
         assert client.ok("delete_leg", id=leg) == {"status": "hanging_up"}
-        eventually(lambda: not ready(service), "it is noticed", 10)
+        eventually(lambda: not ready(service), "it is noticed")
         under_way = service.ctx.nodes.default._commands.pending
         assert client.error("send_leg_dtmf", id=two, digits="1")[0] == 503
         assert client.error("create_leg", type="sip", to=switch.uri("instant"))[0] == 503
@@ -236,7 +236,7 @@ def test_a_switch_that_stands_still_is_not_ready_and_what_it_was_sent_is_known_w
         other.hang_up()
     finally:
         switch.thaw()
-    eventually(lambda: ready(service), "it goes on", 5)
+    eventually(lambda: ready(service), "it goes on")
     assert service.ctx.nodes.default.reconnects == 0
     assert client.event("leg.disconnected", leg_id=leg, timeout=10)["cdr"]["reason"] == "api_hangup"
     peer.wait("BYE")
@@ -378,10 +378,10 @@ def test_what_sounds_goes_on_when_the_switch_goes_on(switch, start, connect, web
     assert channels
     switch.freeze()
     try:
-        eventually(lambda: not service.ctx.nodes.default.ready, "it is noticed", 10)
+        eventually(lambda: not service.ctx.nodes.default.ready, "it is noticed")
     finally:
         switch.thaw()
-    eventually(lambda: service.ctx.nodes.default.ready, "it goes on", 5)
+    eventually(lambda: service.ctx.nodes.default.ready, "it goes on")
     for channel in channels:
         assert switch.esl(f"uuid_exists {channel}").strip() == "true", channel
     assert "playback.error" not in client.types()

@@ -56,7 +56,7 @@ def speaker(switch, client):
 def hears(connection) -> None:
     """Until something that is no silence comes from now on."""
     connection.heard.clear()
-    eventually(connection.loud, "the caller is heard", 10)
+    eventually(connection.loud, "the caller is heard")
 
 
 def over(service) -> None:

@@ -392,7 +392,7 @@ def test_a_restart_of_the_rooms_switch_has_the_leg_in_its_room_again(east, west,
     west.switch = SandboxSwitch(west.host, west.port, heartbeat_s=1.0, tether=WEST)
     west.switch.start()
     client.event("leg.disconnected", 15, leg_id=there)
-    eventually(lambda: leg_of(service, here).tether is not None, "it is there again", 12)
+    eventually(lambda: leg_of(service, here).tether is not None, "it is there again")
     assert where(client) == {here: "r"}
 
 

@@ -282,7 +282,7 @@ def test_each_switch_is_shown_by_itself(east, west, start):
     east.freeze()
     east.drop_connections()
     node, other = nodes(service)
-    eventually(lambda: not node.ready, "the loss is noticed", 10)
+    eventually(lambda: not node.ready, "the loss is noticed")
     ready = HttpClient(address)("GET", "/readyz")
     assert (ready.status, ready.body["switch"]["ready"]) == (200, False)
     assert {name: one["ready"] for name, one in ready.body["switches"].items()} == {

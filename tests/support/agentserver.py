@@ -72,7 +72,7 @@ class AgentServer:
 
     def party(self, number: int = 1) -> There:
         """The other side of the session of this number, as soon as it is there."""
-        eventually(lambda: len(self.ask("/tests/state")["sessions"]) >= number, f"session {number}", 8)
+        eventually(lambda: len(self.ask("/tests/state")["sessions"]) >= number, f"session {number}")
         return There(self, number)
 
     def reset(self, **given: Any) -> None:

@@ -148,7 +148,7 @@ class ChromiumBrowser:
             level = listen.levels(samples, RATE, frequency, 150).max(initial=0.0)
             return bool(level > hearing.HEARD if wanted else level < hearing.SILENT)
 
-        eventually(settled, f"{frequency} Hz {'heard' if wanted else 'not heard'}", 8)
+        eventually(settled, f"{frequency} Hz {'heard' if wanted else 'not heard'}")
 
     def dtmf(self, digits: str) -> None:
         self.chromium.call("dtmf", self.name, digits)

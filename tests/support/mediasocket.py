@@ -304,7 +304,7 @@ class MediaServer:
 
     def peer(self, number: int = 1) -> MediaPeer:
         """The one that came as this number."""
-        eventually(lambda: len(self.peers) >= number, f"connection {number}", 8)
+        eventually(lambda: len(self.peers) >= number, f"connection {number}")
         return self.peers[number - 1]
 
     def stop(self) -> None:

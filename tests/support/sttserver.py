@@ -112,7 +112,7 @@ class SttServer:
 
     def connection(self, number: int = 0) -> Connection:
         """The so-manyeth, once it is there and hears."""
-        eventually(lambda: len(self.connections) > number, f"connection {number}", 10)
+        eventually(lambda: len(self.connections) > number, f"connection {number}")
         one = self.connections[number]
-        eventually(lambda: len(one.heard) > 0, "audio comes", 10)
+        eventually(lambda: len(one.heard) > 0, "audio comes")
         return one
