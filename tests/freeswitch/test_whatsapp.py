@@ -172,6 +172,21 @@ def test_a_handshake_that_is_begun_too_early_takes_a_second_longer(client, meta,
     client.ok("delete_leg", id=leg)
 
 
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+@pytest.mark.parametrize("way", ["a user calls", "a user is called"])
+def test_another_offer_within_the_call(client, meta, web, switch, way, method):
+    """The media goes on, and so does the switch: 100 characters of credentials would be its end."""
+    peer, leg = call(client, meta) if way == "a user is called" else arrive(client, meta)
+    both_ways(client, web, peer, leg)
+    new = {"ufrag": "u" * 8, "password": "p" * 24}
+    for given in ({}, new, {"ufrag": "u" * 255}, {"password": "p" * 255}):
+        assert peer.offer_again(**given, method=method).status == 200
+        received = peer.media.received
+        eventually(lambda before=received: peer.media.received > before + 75, f"RTP goes on {given}")
+    assert "RUNNING" in switch.api("sofia status")
+    assert client.ok("get_leg", id=leg)["state"] == "connected"
+
+
 def test_a_gateway_that_vanishes(client, meta):
     peer, leg = arrive(client, meta)
     eventually(lambda: peer.media.secure, "DTLS is through", 12)

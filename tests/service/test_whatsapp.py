@@ -120,6 +120,17 @@ def test_a_call_that_fails(switch, client, number, reason):
     assert client.ok("list_legs") == []
 
 
+def test_the_switch_looks_at_ice_up_to_the_answer(switch, client):
+    """Another offer within the call could be the end of it."""
+    _, one = connected(switch, client)
+    other = call(client)
+    client.event("leg.connected", leg_id=other)
+    for leg in (one, other):
+        assert switch.esl(f"uuid_getvar {leg} ignore_sdp_ice").strip() == "true"
+    _, event = arrive(switch, client)
+    assert switch.esl(f"uuid_getvar {event['leg_id']} ignore_sdp_ice").strip() == "_undef_"
+
+
 def test_a_call_without_media_is_given_up(switch, client, monkeypatch):
     """A gateway with ICE lite: the switch does not begin DTLS with it, and waits."""
     monkeypatch.setattr(placement, "SECURE_MEDIA_TIMEOUT_S", 1.0)

@@ -126,6 +126,11 @@ class DtlsMedia:
             f"a=setup:{setup}",
         ]
 
+    @property
+    def started(self) -> bool:
+        """Whether both descriptions are known."""
+        return self._remote is not None
+
     def start(self, remote: Remote, *, client: bool) -> None:
         """Both descriptions are known. `client` has it begin the DTLS handshake."""
         self._remote = remote

@@ -146,6 +146,22 @@ class MetaCall:
     def dtmf(self, digits: str) -> None:
         self.media.press(digits)
 
+    def offer_again(self, ufrag: str = "", password: str = "", method: str = "INVITE") -> Message:
+        """Offer the media there is once more, under these ICE credentials or those it has; the answer."""
+        offer = description(self.media, "actpass")
+        for name, given in (("ice-ufrag", ufrag), ("ice-pwd", password)):
+            if given:
+                offer = re.sub(rf"a={name}:\S+", f"a={name}:{given}", offer)
+        self._cseq += 1
+        self._request(method, offer.replace("7 2 IN IP4", f"7 {self._cseq + 2} IN IP4"))
+        cseq = f"{self._cseq} {method}"
+
+        def answers() -> list[Message]:
+            return [one for one in self.messages if one.status and one.get("cseq") == cseq]
+
+        self.wait(lambda _: bool(answers()))
+        return answers()[-1]
+
     def _request(self, method: str, body: str = "", headers: dict[str, str] | None = None) -> None:
         request = self._message(method, self._cseq)
         for name, value in (headers or {}).items():
@@ -224,7 +240,7 @@ class MetaCall:
             self._acknowledge(message)
         if message.status == 100:
             return
-        if message.method == "INVITE" and "a=fingerprint" in message.body:
+        if message.method == "INVITE" and "a=fingerprint" in message.body and not self.media.started:
             remote = Remote.of(message.body)
             self.media.start(remote, client=remote.setup == "passive")
         self.note(
@@ -267,7 +283,6 @@ class MetaCall:
             return
         self.invite = message
         self._local, self._remote = message.get("to"), message.get("from")
-        self._local += f";tag={self._tag}"
         contact = re.search(r"<([^>]+)>", message.get("contact"))
         self._target = contact[1] if contact else ""
         self.note("INVITE", message)
@@ -338,6 +353,7 @@ class MetaPeer:
         self.lite = lite
         raw = socket.create_connection(("127.0.0.1", self.switch_port), 5)
         connection = self._client.wrap_socket(raw, server_hostname="127.0.0.1")
+        connection.settimeout(None)  # the switch may have nothing to say for longer
         self._connections.append(connection)
         call = MetaCall(self, connection, f"{uuid.uuid4()}@meta")
         call.number, call.media.silent = from_, silent

@@ -157,6 +157,9 @@ class Calls:
         self.fire("CHANNEL_ANSWER", channel)
         self.set_call_state(channel, "ACTIVE")
         channel.variables["endpoint_disposition"] = "ANSWER"
+        for name, application in list(channel.variables.items()):
+            if name.startswith("execute_on_answer"):
+                self._switch.dialplan.execute(channel, *application.split(" ", 1))
         tethers.answered(channel)
         self._switch.far_ends.speak(channel)
         self.watch_media(channel)

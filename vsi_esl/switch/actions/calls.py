@@ -51,12 +51,21 @@ NO_ICE = {"ignore_sdp_ice": "true"}
 """Of a plain SIP call, ICE and DTLS of the peer are nothing to the switch. Some 100 characters of credentials
 end its process (ice_out in switch_rtp.c), and whoever has it answer to DTLS waits until that comes about."""
 
+FIRST_ICE = {"execute_on_answer_vsi": "set ignore_sdp_ice=true"}
+"""A WhatsApp call keeps the ICE and DTLS of its answer: a re-INVITE or UPDATE with such credentials would end
+the switch as well. It carries out what is in variables whose names begin so when it has answered, or was."""
+
 HOLD_MUSIC = "silence"
 """No music: the switch plays it to the leg's partner, which is the same for all legs, and whoever resumes
 waits up to 5 s for it to end, along with every command behind it (switch_ivr_unhold)."""
 
 PARKED = {"send_silence_when_idle": "-1"}
 """With media it sends RTP while it is parked: digital silence."""
+
+
+def _ice(leg: Leg) -> dict[str, str]:
+    """What the switch is to do with the ICE of the leg's peer."""
+    return FIRST_ICE if leg.kind.whatsapp else NO_ICE if leg.kind.plain else {}
 
 
 def hangup_cause(reason: str) -> str:
@@ -333,7 +342,7 @@ class Switch:
             # ours is exact; the switch's stops counting at early media
             "originate_timeout": str(round(limit) + 60),
             "sip_watch_headers": "Refer-To,CSeq,Subscription-State",
-            **(NO_ICE if leg.kind.plain else {}),
+            **_ice(leg),
             **self._media_timeout(),
             **memory.first_variables(leg),
             **variables,
@@ -348,9 +357,12 @@ class Switch:
     def _prepare_media(self, leg: Leg, codec: str) -> None:
         # only honoured when set before media starts; without text in the offer it does nothing.
         # Without an interval of its own the switch takes the caller's, and imposes none on others
-        settings = {"fire_text_events": "true", headers.SESSION_TIMEOUT: "0", **self._media_timeout()}
-        if leg.kind.plain:
-            settings |= NO_ICE
+        settings = {
+            "fire_text_events": "true",
+            headers.SESSION_TIMEOUT: "0",
+            **self._media_timeout(),
+            **_ice(leg),
+        }
         if codec:
             settings["absolute_codec_string"] = ",".join(SWITCH_NAMES[one] for one in codec.split(","))
         self._node.post(*[builder.setvar(leg.id, key, value) for key, value in settings.items()])
