@@ -3,22 +3,25 @@ has it again as it was."""
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.clustered import Site
 from tests.support.drivers import eventually
+from vsi_esl.cdr import files
 from vsi_esl.cdr.feature import CallRecords
 from vsi_esl.model.sound_stores import Bridges, Playbacks, Recordings
 from vsi_esl.ownership import owning
 
 
 @pytest.fixture
-def one(site: Any, monkeypatch: pytest.MonkeyPatch) -> Site:
+def one(site: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
     monkeypatch.setattr(owning, "STEADY_S", 0.5)
     monkeypatch.setattr(owning, "TICK_S", 0.1)
-    made: Site = site("east")
+    made: Site = site("east", cdr={"path": str(tmp_path / "calls")})
     return made
 
 
@@ -110,3 +113,25 @@ def test_a_recording_that_had_not_begun_when_it_went_is_not_reported_as_one_that
     client.ok("delete_leg", id=leg)
     client.event("leg.disconnected", leg_id=leg)
     assert not [kind for kind in client.types(leg_id=leg) if kind.startswith("recording.")]
+
+
+@pytest.mark.parametrize("disk", ["good", "full"])
+def test_the_record_of_a_call_that_ended_just_before_is_written_by_one_of_the_two(
+    one, tmp_path, disk, monkeypatch
+):
+    ctx, client = one.service.ctx, one.client()
+    redis, rows = one.deployment.redis, one.deployment.redis.key("state", "east")
+    if disk == "full":
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(files, "append", full)
+    _, leg = one.call(client)
+    client.ok("delete_leg", id=leg)
+    client.event("leg.disconnected", leg_id=leg)
+    hand_over(one)
+    written = tmp_path.joinpath("calls").read_text().count(leg) if disk == "good" else 0
+    waits = f"items|cdr|{leg}".encode() in redis.command("HKEYS", rows)
+    assert (bool(written), waits) == ((True, False) if disk == "good" else (False, True))
+    assert len(ctx.get(CallRecords).writer) == 0

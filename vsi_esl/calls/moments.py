@@ -90,6 +90,10 @@ class Moments:
         """The connection to a switch is gone."""
         self.taken: Moment[[Context, Node], None] = Moment("taken")
         """The switch is this service's from now on, and not connected yet. May wait."""
+        self.leaving: Moment[[Context, Node], None] = Moment("leaving")
+        """The switch is handed over to another service, and not connected any more: what is kept until it is
+        done, and is done beside the switch, is to be done now, or left to the other. May wait, for a second
+        or two."""
         self.released: Moment[[Context, Node], None] = Moment("released")
         """The switch is another service's from now on: forget what is on it, without a word to clients or to
         the switch. Its legs and rooms are still there, and go next."""

@@ -156,6 +156,7 @@ def register(ctx: Context) -> None:
     ctx.bus.add_sink(records.heard)
     ctx.metrics.show(records.series)
     ctx.moments.restore.subscribe(records.restore)
+    ctx.moments.leaving.subscribe(lambda ctx, node: records.writer.leave(node.name))
     ctx.moments.released.subscribe(records.released)
     ctx.moments.ended.subscribe(records.ended)
     ctx.moments.reload.subscribe(lambda ctx: records.writer.retry())

@@ -93,6 +93,18 @@ class Writer:
         """Try at once what the disk did not take."""
         self._work.set()
 
+    def leave(self, switch: str) -> None:
+        """The switch goes to another service: write the records of its calls, for a moment at most. What is
+        left is the other's to write, which finds it in the state of the switch."""
+        with gevent.Timeout(STOP_S, False):
+            while self._of(switch) and not self.error:
+                gevent.sleep(GATHER_S / 4)
+        for leg_id in self._of(switch):
+            del self._waiting[leg_id]
+
+    def _of(self, switch: str) -> list[str]:
+        return [leg_id for leg_id, record in self._waiting.items() if record["switch"] == switch]
+
     def stop(self) -> None:
         """Write what waits, for a moment at most."""
         if self._greenlet is not None and not self.error:
@@ -131,6 +143,6 @@ class Writer:
             self.error = ""
         self.written += len(batch)
         for record in batch:
-            del self._waiting[record["leg_id"]]
+            self._waiting.pop(record["leg_id"], None)
             self._ctx.state.forget_item(KIND, record["leg_id"])
         return True

@@ -138,6 +138,7 @@ class Taking:
         node.leave("another service has this switch")
         if hand_over:
             gevent.sleep(FAILING_S)
+            ctx.moments.leaving(ctx, node)
             # behind the next turn's fence nothing of this one is taken any more
             self.flush_events(FLUSH_S)
             if not self.shipping.flush(FLUSH_S):
