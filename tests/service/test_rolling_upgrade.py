@@ -46,6 +46,7 @@ def test_services_are_replaced_one_after_the_other_under_calls(
             there.replace_each()
             load.end()
             print(checked(load, receiver))
+            there.all_recorded(load)
             assert not there.unasked()
             assert followers[0].ask("list_legs")["data"] == []
         finally:

@@ -71,6 +71,7 @@ def test_the_primary_dies_under_calls(
             eventually(lambda: watched.primary.command("ROLE")[0] == "slave", "it follows", LONGEST_S)
             load.end()
             print(checked(load, receiver, one_order=False))
+            there.all_recorded(load)
             assert all(len(one.events) > count for one, count in zip(followers, told, strict=True))
             assert shown() == owners and not there.unasked()
             # each was connected to its service all the time, and was told nothing twice

@@ -3,6 +3,7 @@ whether all of it was told, once and in order."""
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
@@ -270,9 +271,19 @@ class Upgrade:
         **more: dict[str, Any],
     ) -> None:
         hooks = {"url": receiver.url(), "allow_private_urls": True, "backoff_min": "50ms"}
+        self._records = {name: directory / f"calls-{name}" for name in ("a", "b")}
         self.services = [
-            OneOfSeveral(name, directory, server, switches, hurried=False, webhooks=hooks, **more)
-            for name in ("a", "b")
+            OneOfSeveral(
+                name,
+                directory,
+                server,
+                switches,
+                hurried=False,
+                webhooks=hooks,
+                cdr={"path": str(path)},
+                **more,
+            )
+            for name, path in self._records.items()
         ]
         self._switches = set(switches)
 
@@ -301,6 +312,17 @@ class Upgrade:
             one.start()
             one.listening()
             self._shared_out()
+
+    def records(self) -> Counter[str]:
+        """How many call records there are of each leg, in the files of both."""
+        lines = [line for path in self._records.values() for line in path.read_text().splitlines()]
+        return Counter(json.loads(line)["leg_id"] for line in lines)
+
+    def all_recorded(self, load: Load) -> None:
+        """Each call has one record, by one of the two."""
+        once = Counter(call.leg for call in load.calls)
+        eventually(lambda: self.records().total() >= once.total(), "all are recorded", PATIENCE_S)
+        assert self.records() == once
 
     def unasked(self) -> list[dict[str, Any]]:
         """What the services say of switches that another had without being given them."""

@@ -7,6 +7,7 @@ switch is another service's by now.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -60,6 +61,7 @@ class Shipping:
         self._work, self._idle = Signal(), Signal()
         self._idle.set()
         self._server = ""
+        self._sending = ""
         self._greenlet: gevent.Greenlet | None = None
         self.shipped = self.batches = self.turned_down = 0
         for table, key, row in state.everything():
@@ -85,6 +87,18 @@ class Shipping:
     def flush(self, limit: float) -> bool:
         """Wait until nothing waits, for so many seconds at most."""
         return bool(self._idle.wait(limit)) if self._redis.available else not len(self)
+
+    def all_sent(self, switch: str) -> bool:
+        """Whether nothing of this switch waits, or is on its way."""
+        return switch not in self._waiting and switch not in self._whole and self._sending != switch
+
+    def flush_one(self, switch: str, limit: float) -> bool:
+        """Wait until that is so, whatever comes of other switches meanwhile; for so many seconds at most, and
+        not for a Redis that is away."""
+        deadline = time.monotonic() + limit
+        while not self.all_sent(switch) and self._redis.available and time.monotonic() < deadline:
+            gevent.sleep(GATHER_S / 4)
+        return self.all_sent(switch)
 
     # -- whose rows are whose -----------------------------------------------------------------------------
 
@@ -188,6 +202,7 @@ class Shipping:
                 log.exception("state not shipped to Redis")
                 self._work.set()
                 gevent.sleep(RETRY_S)
+            self._sending = ""
             if not (self._waiting or self._whole):
                 self._idle.set()
 
@@ -202,19 +217,21 @@ class Shipping:
         for switch in list(self._whole):
             self._whole.discard(switch)
             self._waiting.pop(switch, None)
+            self._sending = switch
             try:
                 self._ship_whole(switch)
-            except RedisUnavailable:
+            except BaseException:  # whatever it is, nothing is lost of it
                 if switch in self._fences:
                     self._whole.add(switch)
                 raise
         for switch in list(self._waiting):
             changes = self._waiting.pop(switch, {})
+            self._sending = switch
             while changes:
                 some = dict(list(changes.items())[:BATCH])
                 try:
                     kept = self._send(switch, some)
-                except RedisUnavailable:
+                except BaseException:
                     if switch in self._fences:
                         self._waiting[switch] = changes | self._waiting.get(switch, {})
                     raise

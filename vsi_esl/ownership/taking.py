@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 FLUSH_S = 3.0
 """How long a hand-over waits for what is known to be in Redis."""
+FLUSHES = 2
 FAILING_S = 0.05
 """How long what was under way on the switch has to fail, and to save what becomes of it."""
 CORE = "core_uuid"
@@ -139,10 +140,7 @@ class Taking:
         if hand_over:
             gevent.sleep(FAILING_S)
             ctx.moments.leaving(ctx, node)
-            # behind the next turn's fence nothing of this one is taken any more
-            self.flush_events(FLUSH_S)
-            if not self.shipping.flush(FLUSH_S):
-                log.warning("not all that is known of a switch is in Redis", switch=switch)
+            self._flush(switch)
         self.shipping.disown(switch)
         ctx.timers.cancel(node.name)
         adoption.lost(ctx, node)
@@ -166,6 +164,16 @@ class Taking:
         ctx.state.replace(keys, ())
         self.shipping.forgotten(keys)
         node.guard, node.drained = None, False
+
+    def _flush(self, switch: str) -> None:
+        """Have in Redis what is known and what was told: behind the next turn's fence nothing of this one is
+        taken any more. What ends while one of them is waited for changes both."""
+        for _ in range(FLUSHES):
+            self.shipping.flush_one(switch, FLUSH_S)
+            self.flush_events(FLUSH_S)
+            if self.shipping.all_sent(switch):
+                return
+        log.warning("not all that is known of a switch is in Redis", switch=switch)
 
     # -- questions -----------------------------------------------------------------------------------------
 

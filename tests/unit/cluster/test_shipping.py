@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
+import gevent
 import orjson
 import pytest
 
@@ -143,6 +145,47 @@ def test_while_redis_is_away_one_row_of_each_waits_and_nothing_is_lost(make, red
     redis_server.start()
     assert redis.wait_available(10) and one.flush(10)
     assert there(redis)["legs|l1"][3] == "r99" and len(there(redis)) == 7
+
+
+def test_one_switch_is_waited_for_whatever_comes_of_another(make, redis, redis_server):
+    state, one = make()
+    for switch in ("east", "west"):
+        one.own(switch, 1, whole=False)
+
+    def busy() -> None:
+        for number in count():
+            state.save_legs([leg("other", "west", room=f"r{number}")])
+            gevent.sleep(0.001)
+
+    other = gevent.spawn(busy)
+    try:
+        for number in range(5):
+            state.save_legs([leg(f"l{number}")])
+            assert not one.all_sent("east")
+            assert one.flush_one("east", 20) and f"legs|l{number}" in there(redis)
+    finally:
+        other.kill()
+    redis_server.stop()
+    eventually(lambda: not redis.available, "it is gone")
+    state.save_legs([leg("late")])
+    assert not one.flush_one("east", 20)
+
+
+def test_what_could_not_be_sent_is_sent_again_whatever_the_reason(make, redis, monkeypatch):
+    monkeypatch.setattr(shipping, "RETRY_S", 0.01)
+    state, one = make()
+    one.own("east", 1, whole=False)
+    run, failed = redis.run, []
+
+    def failing(*words: Any) -> Any:
+        if not failed:
+            failed.append(words)
+            raise ValueError("nobody foresaw it")
+        return run(*words)
+
+    monkeypatch.setattr(redis, "run", failing)
+    state.save_legs([leg("l1")])
+    assert one.flush_one("east", 20) and failed and "legs|l1" in there(redis)
 
 
 def test_one_that_has_lost_all_is_given_everything_again(make, redis, redis_server):
