@@ -233,6 +233,15 @@ def test_what_is_on_a_switch_that_nobody_has_is_not_said_to_be_nowhere(east, wes
     assert client.ok("create_room", id="z")
 
 
+def test_a_call_of_a_service_that_began_a_moment_ago_is_found(east, west, monkeypatch):
+    client = east.client()
+    _, leg = west.call(client)
+    east.deployment.redis.command("HDEL", east.deployment.redis.key("where"), f"leg/{leg}")
+    monkeypatch.setattr(east.deployment.peers, "_others", {})
+    assert client.ok("get_leg", id=leg)["id"] == leg
+    assert set(east.deployment.peers.others) == {"west"}
+
+
 def test_what_is_between_two_services_is_not_said_to_be_nowhere(east, west, monkeypatch):
     client, redis = east.client(), east.deployment.redis
     redis.command("HSET", redis.key("where"), "leg/x", "west", "leg/y", "east")

@@ -245,15 +245,21 @@ class Commands:
 
     def _ask_around(self, name: Name) -> str:
         message = {"op": "has", "names": [list(name)]}
-        asked = {one: gevent.spawn(self._asked, one, message, WHO_TIMEOUT_S) for one in self._peers.others}
-        silent = None
-        for service, greenlet in asked.items():
-            found = greenlet.get()
-            if isinstance(found, VsiError):
-                silent = found if self._peers.find(service) is not None else silent
-            elif found:
-                self._learn(name, service)
-                return service
+        silent: VsiError | None = None
+        known: set[str] = set()
+        for look in range(2):
+            if look:
+                self._peers.tell()  # one that began a moment ago may be told of already, and has calls
+            new = self._peers.others.keys() - known
+            known |= new
+            asked = {one: gevent.spawn(self._asked, one, message, WHO_TIMEOUT_S) for one in new}
+            for service, greenlet in asked.items():
+                found = greenlet.get()
+                if isinstance(found, VsiError):
+                    silent = found if self._peers.find(service) is not None else silent
+                elif found:
+                    self._learn(name, service)
+                    return service
         if silent is not None:
             raise Unavailable(f"{name} is not here: {silent.message}")
         return ""
