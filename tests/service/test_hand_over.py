@@ -13,6 +13,7 @@ from tests.support.clustered import Site
 from tests.support.drivers import eventually
 from vsi_esl.cdr import files
 from vsi_esl.cdr.feature import CallRecords
+from vsi_esl.cluster.connection import RedisUnavailable
 from vsi_esl.model.sound_stores import Bridges, Playbacks, Recordings
 from vsi_esl.ownership import owning
 
@@ -135,3 +136,39 @@ def test_the_record_of_a_call_that_ended_just_before_is_written_by_one_of_the_tw
     waits = f"items|cdr|{leg}".encode() in redis.command("HKEYS", rows)
     assert (bool(written), waits) == ((True, False) if disk == "good" else (False, True))
     assert len(ctx.get(CallRecords).writer) == 0
+
+
+def test_one_that_redis_does_not_take_over_stays_with_all_that_is_known(one, redis_server, monkeypatch):
+    ctx, client = one.service.ctx, one.client()
+    _, leg = one.call(client)
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    client.ok("add_leg_to_room", room_id="a", leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    redis_server.stop()
+    eventually(lambda: not one.deployment.redis.available, "it is gone")
+    client.ok("create_room", id="b", sample_rate=8000)
+    client.ok("mute_leg", id=leg)
+    before = views(client)
+    ownership, fence = ctx.cluster, ctx.cluster.fence(one.name)
+    ownership._hand_over(one.name)  # Redis has not all of it: nothing is begun
+    assert ownership.owned(one.name) and len(ctx.legs) == 1
+    monkeypatch.setattr(ownership._hands, "shipped", lambda switch: True)  # it goes away behind that
+    with pytest.raises(RedisUnavailable):
+        ownership._hand_over(one.name)
+    assert len(ctx.legs) == 0
+    eventually(lambda: ownership.owned(one.name) and ctx.nodes.default.ready, "it has it again", 20)
+    assert views(client) == before and ownership.fence(one.name) == fence and not ownership.handed_over
+    redis_server.start()
+    client.ok("unmute_leg", id=leg)
+    key = one.deployment.redis.key("state", one.name)
+    eventually(lambda: b"rooms|b" in fields(one, key), "Redis has all of it", 20)
+    client.ok("delete_leg", id=leg)
+    client.event("leg.disconnected", leg_id=leg)
+    assert client.types(leg_id=leg).count("leg.disconnected") == 1
+
+
+def fields(one: Site, key: str) -> list[bytes]:
+    """The fields of a hash; none while Redis is away."""
+    redis = one.deployment.redis
+    return list(redis.command("HKEYS", key)) if redis.available else []

@@ -53,7 +53,7 @@ class Hands(Protocol):
 
     def let_go(self, switch: str, *, hand_over: bool) -> None:
         """Disconnect, and forget all that is on it; to be handed over, what is known is in Redis behind it.
-        May wait."""
+        May wait. RedisUnavailable when it could not be handed over: it is ours still, and remembered."""
 
     def probe(self, switch: str) -> Fence | None:
         """What a switch shows that we are not connected to. May wait; SwitchUnavailable."""
@@ -326,9 +326,11 @@ class Ownership:
             log.warning("switch not handed over: Redis has not all that is known of it", switch=switch)
             return
         turn.end()
-        self._hands.let_go(switch, hand_over=True)
-        self._turns.pop(switch, None)
-        self._free_since.pop(switch, None)
+        try:
+            self._hands.let_go(switch, hand_over=True)
+        finally:
+            self._turns.pop(switch, None)
+            self._free_since.pop(switch, None)
         self._cool[switch] = now() + STEADY_S, 0.0
         self._book.give(switch, turn.fence.number)
         self._given[switch] = turn.fence.number
@@ -380,8 +382,9 @@ class Ownership:
     # -- without Redis -------------------------------------------------------------------------------------
 
     def _alone(self, began: float) -> None:
-        """Redis is away. What shows our fence is ours still, also after a restart of this process."""
-        if self._redis.since or self._leaving or began - self._began < ALONE_S:
+        """Redis is away. What shows our fence is ours still, also after a restart of this process, or when a
+        hand-over did not come to its end."""
+        if self._leaving or began - self._began < ALONE_S:
             return
         for switch in self._switches:
             remembered = self._hands.remembered(switch)

@@ -131,16 +131,17 @@ class Taking:
     # -- it goes -------------------------------------------------------------------------------------------
 
     def shipped(self, switch: str) -> bool:
-        self.flush_events(FLUSH_S)
-        return self.shipping.flush(FLUSH_S)
+        return self._flush(switch)
 
     def let_go(self, switch: str, *, hand_over: bool) -> None:
+        """RedisUnavailable when it could not be handed over: what is known of it is kept here, for us."""
         ctx, node = self._ctx, self._node(switch)
         node.leave("another service has this switch")
+        kept = False
         if hand_over:
             gevent.sleep(FAILING_S)
             ctx.moments.leaving(ctx, node)
-            self._flush(switch)
+            kept = not self._flush(switch)
         self.shipping.disown(switch)
         ctx.timers.cancel(node.name)
         adoption.lost(ctx, node)
@@ -159,21 +160,23 @@ class Taking:
             if room.node == switch:
                 ctx.timers.cancel(room.id)
                 ctx.rooms.remove(room)
+        node.guard, node.drained = None, False
+        if kept:
+            raise RedisUnavailable("not all that is known of it is in Redis")
         # in this order: of what is gone here Redis has the last word, whatever comes between
         ctx.state.save_fact(_fact(switch), "0")
         ctx.state.replace(keys, ())
         self.shipping.forgotten(keys)
-        node.guard, node.drained = None, False
 
-    def _flush(self, switch: str) -> None:
+    def _flush(self, switch: str) -> bool:
         """Have in Redis what is known and what was told: behind the next turn's fence nothing of this one is
         taken any more. What ends while one of them is waited for changes both."""
         for _ in range(FLUSHES):
             self.shipping.flush_one(switch, FLUSH_S)
             self.flush_events(FLUSH_S)
             if self.shipping.all_sent(switch):
-                return
-        log.warning("not all that is known of a switch is in Redis", switch=switch)
+                return True
+        return False
 
     # -- questions -----------------------------------------------------------------------------------------
 
