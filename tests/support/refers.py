@@ -26,6 +26,23 @@ def replacing(target: str, dialog: tuple[str, str, str]) -> str:
     return f"{target}?Replaces={call_id}%3Bto-tag%3D{to_tag}%3Bfrom-tag%3D{from_tag}"
 
 
+def refused(peer: Any, client: Any, target: str, **more: Any) -> bool:
+    """Send a REFER of which the switch shows a part, and say whether it was refused. On a real switch one in
+    nine is not: behind what has room it shows what was there before. Where that was the end of another
+    address, it looks whole, and clients are asked about it."""
+
+    def answers() -> int:
+        return sum(one.startswith("513") for one in peer.seen)
+
+    def questions() -> int:
+        return len(client.seen("leg.transfer_requested"))
+
+    answered, told = answers(), questions()
+    peer.refer(target, **more)
+    eventually(lambda: answers() > answered or questions() > told, "it is answered or told of")
+    return questions() == told
+
+
 def reported(peer: Any, *lines: str) -> None:
     """Until the peer was told this of its REFERs, and nothing else, by requests that a strict one takes."""
     expected = [f"SIP/2.0 {line} {ACTIVE}" for line in lines[:-1]] + [f"SIP/2.0 {lines[-1]} {OVER}"]
