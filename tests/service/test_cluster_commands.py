@@ -171,7 +171,7 @@ def test_an_empty_room_comes_to_the_leg_that_joins_it(east, west):
     client.event("leg.connected", leg_id=other)
     assert client.error("add_leg_to_room", room_id="r", leg_id=other) == (
         501,
-        f"leg {other} is on another switch than room r",
+        f"leg {other} is on another switch than room r, and east and west are of different groups",
     )
     assert client.error("bridge_create", room_id="r", peer_room_id="r2")[0] == 404
 

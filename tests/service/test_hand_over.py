@@ -29,7 +29,7 @@ def one(site: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
 def hand_over(site: Site) -> None:
     """As for another service that wants it."""
     ownership = site.service.ctx.cluster
-    ownership._hand_over(site.name)
+    ownership._hand_over((site.name,))
     assert not ownership.owned(site.name) and ownership.handed_over == 1
 
 
@@ -151,11 +151,11 @@ def test_one_that_redis_does_not_take_over_stays_with_all_that_is_known(one, red
     client.ok("mute_leg", id=leg)
     before = views(client)
     ownership, fence = ctx.cluster, ctx.cluster.fence(one.name)
-    ownership._hand_over(one.name)  # Redis has not all of it: nothing is begun
+    ownership._hand_over((one.name,))  # Redis has not all of it: nothing is begun
     assert ownership.owned(one.name) and len(ctx.legs) == 1
     monkeypatch.setattr(ownership._hands, "shipped", lambda switch: True)  # it goes away behind that
     with pytest.raises(RedisUnavailable):
-        ownership._hand_over(one.name)
+        ownership._hand_over((one.name,))
     assert len(ctx.legs) == 0
     eventually(lambda: ownership.owned(one.name) and ctx.nodes.default.ready, "it has it again", 20)
     assert views(client) == before and ownership.fence(one.name) == fence and not ownership.handed_over

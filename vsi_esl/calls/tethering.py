@@ -49,17 +49,21 @@ def needed(ctx: Context, leg: Leg, room: Room) -> bool:
 def require(ctx: Context, leg: Leg, room: Room) -> None:
     """NotSupported, or SwitchUnavailable, when there can be no tether of this leg into this room."""
     here, there = ctx.node(leg), ctx.node(room)
-    require_between(here, there, f"leg {leg.id} is on another switch than room {room.id}")
+    require_between(ctx, here, there, f"leg {leg.id} is on another switch than room {room.id}")
     if leg.has_media and leg.state != CONNECTED and not leg.inbound:
         raise NotSupported(f"leg {leg.id} is on another switch than room {room.id}, and not answered yet")
     if why := choosing.why_not(ctx, there, there_already=True):
         raise SwitchUnavailable(f"room {room.id} is on {there.name}, {why}")
 
 
-def require_between(here: Node, there: Node, what: str) -> None:
-    """NotSupported, beginning with `what`, when one of the two has no tether in the settings."""
+def require_between(ctx: Context, here: Node, there: Node, what: str) -> None:
+    """NotSupported, beginning with `what`, when one of the two has no tether in the settings, or another
+    service may have it one day that has not the other."""
     if lacking := [node.name for node in (here, there) if not node.share.tether]:
         raise NotSupported(f"{what}, and there is no tether for {' and '.join(lacking)}")
+    if ctx.cluster is not None and here.share.unit != there.share.unit:
+        names = " and ".join(sorted((here.name, there.name)))
+        raise NotSupported(f"{what}, and {names} are of different groups")
 
 
 def make(ctx: Context, leg: Leg, room: Room, leaving: Callable[[], None]) -> None:
@@ -227,7 +231,7 @@ def between_rooms(ctx: Context, bridge: Bridge, room_a: Room, room_b: Room) -> t
     """Connect the rooms of two switches by a call: its id, and its member id in room A. Its end in room B
     hears and is heard; what passes is decided in room A. Raises SwitchUnavailable and NotSupported."""
     here, there = ctx.node(room_a), ctx.node(room_b)
-    require_between(here, there, f"rooms {room_a.id} and {room_b.id} are on different switches")
+    require_between(ctx, here, there, f"rooms {room_a.id} and {room_b.id} are on different switches")
     id, pair = new_id(), (here.name, there.name)
     began = time.monotonic()
 

@@ -118,13 +118,16 @@ class LeaseBook:
             kept,
         )
 
-    def take(self, switch: str, above: int) -> tuple[int, bool]:
-        """Take a lease that nobody has, or that a process of ours had. The fence, which is above this number
-        and all before; 0 when another was faster. And whether it was handed over: nobody acts any more who
-        had it. Raises RedisUnavailable."""
-        keys = [self._redis.key(kind, switch) for kind in ("lease", "fence", "given")]
-        fence, clean = self._redis.run("take", keys, [self._holder, round(LEASE_S * 1000), above])
-        return int(fence), bool(clean)
+    def take(self, above: Mapping[str, int]) -> dict[str, tuple[int, bool]]:
+        """Take the leases of these switches, in one step: all of them or, when another has one, none, which
+        is an empty answer. Of each its fence, which is above the number given and all before, and whether it
+        was handed over: nobody acts any more who had it. Raises RedisUnavailable."""
+        keys = [self._redis.key(kind, switch) for switch in above for kind in ("lease", "fence", "given")]
+        found = self._redis.run("take", keys, [self._holder, round(LEASE_S * 1000), *above.values()])
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return {
+            switch: (int(fence), bool(clean)) for switch, (fence, clean) in zip(above, pairs, strict=False)
+        }
 
     def give(self, switch: str, fence: int) -> bool:
         """Hand a lease over to whoever takes it: nothing is done with the switch any more. False when it was

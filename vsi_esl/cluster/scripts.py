@@ -41,18 +41,27 @@ if there and cjson.decode(there).id == ARGV[2] then redis.call('DEL', KEYS[1]) e
 redis.call('ZREM', KEYS[2], ARGV[1])
 return 1
 """,
-    # KEYS: lease, fence, hand-over; ARGV: "name id", milliseconds, what the new fence has to be above.
-    # The new fence (0: it is held by another), and 1 when it was handed over.
+    # KEYS: lease, fence, hand-over of each switch; ARGV: "name id", milliseconds, for each what the new
+    # fence has to be above. For each the new fence, and 1 when it was handed over; nothing at all when one of
+    # them is held by another.
     "take": """
-local held = redis.call('GET', KEYS[1])
-if held and string.gsub(held, '^%d+ ', '') ~= ARGV[1] then return {0, 0} end
-local before = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[3]))
-local fence = string.format('%d', before + 1)
-local clean = redis.call('GET', KEYS[3]) == string.format('%d', before) and 1 or 0
-redis.call('SET', KEYS[2], fence)
-redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[1], 'PX', ARGV[2])
-redis.call('DEL', KEYS[3])
-return {tonumber(fence), clean}
+for i = 1, #KEYS, 3 do
+  local held = redis.call('GET', KEYS[i])
+  if held and string.gsub(held, '^%d+ ', '') ~= ARGV[1] then return {} end
+end
+local answers = {}
+for i = 1, #KEYS, 3 do
+  local lease, counter, given = KEYS[i], KEYS[i + 1], KEYS[i + 2]
+  local before = math.max(tonumber(redis.call('GET', counter) or '0'), tonumber(ARGV[2 + (i + 2) / 3]))
+  local fence = string.format('%d', before + 1)
+  local clean = redis.call('GET', given) == string.format('%d', before) and 1 or 0
+  redis.call('SET', counter, fence)
+  redis.call('SET', lease, fence .. ' ' .. ARGV[1], 'PX', ARGV[2])
+  redis.call('DEL', given)
+  answers[#answers + 1] = tonumber(fence)
+  answers[#answers + 1] = clean
+end
+return answers
 """,
     # KEYS: lease and fence of each switch; ARGV: "name id", milliseconds, the fence of each.
     # For each 1, or 0 when it is another's. One that ran out and that nobody took is had again.

@@ -128,8 +128,21 @@ class ListedSwitch:
         "Codec of tethers into its rooms: l16 is not compressed (260 kbit/s each way for a room of 16 kHz).",
         "l16",
     )
+    group: str = _member(
+        values.name,
+        "Of several services: the switches of one group have one owner at a time, and tethers are between"
+        " them only. Empty: those with `tether` are one group, each other is for itself.",
+        "",
+    )
     companion: CompanionLink | None = None
     """Of a switch on another machine; without one, its files are where the service is."""
+
+    @property
+    def unit(self) -> str:
+        """The same of switches that have one owner at a time, among several services."""
+        if self.group:
+            return f"group {self.group}"
+        return "tethers" if self.tether else f"switch {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

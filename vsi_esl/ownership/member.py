@@ -12,8 +12,10 @@ from ..cluster import series
 from ..cluster.connection import RedisConnection
 from ..cluster.leases import LeaseBook
 from ..cluster.shipping import Shipping
+from . import showing
 from .owning import Ownership
 from .taking import Taking
+from .units import units_of
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +34,8 @@ class Member:
         taking = Taking(ctx)
         taking.flush_events = flush_events
         book = LeaseBook(redis, name, _identity(ctx))
-        switches = [node.name for node in ctx.nodes]
-        self.ownership = Ownership(redis, book, ctx.config.service.weight, switches, taking)
+        units = units_of(node.share for node in ctx.nodes)
+        self.ownership = Ownership(redis, book, ctx.config.service.weight, units, taking)
         self._shipping = taking.shipping = Shipping(ctx.state, redis, taking.place, self._refused)
         self._taking = taking
         redis.on_change(self.ownership.redis_changed)
@@ -41,7 +43,7 @@ class Member:
         for node in ctx.nodes:
             node.last_error = "this service does not have it"
         ctx.provide(redis)
-        ctx.metrics.show(self.ownership.series)
+        ctx.metrics.show(lambda: showing.series(self.ownership))
         ctx.metrics.show(lambda: series.of_shipping(self._shipping))
 
     def restore(self) -> None:

@@ -2,26 +2,32 @@
 
 Twice a second it renews its leases, says that it is there, and looks at all: one that nobody has is taken by
 whoever has fewer than its share, and one that is above the share goes to whoever wants it.
+
+What is taken and handed over are units (`units`), mostly of one switch. All switches of a unit are had or
+none: they are taken in one step, handed over in one, and who loses one of them lets go of the others.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import gevent
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from ..cluster.connection import RedisConnection, RedisUnavailable
 from ..cluster.leases import LEASE_S, LeaseBook, View
 from ..errors import SwitchUnavailable
-from ..ops.series import gauge, total
 from ..switch.lines.fence import Fence
+from .hands import Hands
+from .looking import shown_by
+from .pauses import Pauses
 from .shares import shares, too_many
 from .turn import Turn, now
+from .units import Unit
 
 log = structlog.get_logger(__name__)
 
@@ -34,63 +40,34 @@ UNWANTED_S = 3.0
 """A switch that nobody has had for so long is for anybody, whatever its share."""
 UNREACHABLE_S = 10.0
 """And one that we cannot reach, which others may, for us as well."""
+PARTLY_S = 1.5
+"""And a unit of which we reach a part."""
 STEADY_S = 3.0
 """How long the shares have to be the same before one of ours is handed over for them."""
-COOL_S, COOL_MOST_S = 15.0, 300.0
-"""How long a switch is left alone that another service took from us although Redis said that it was ours."""
 ALONE_S = 2.0
 """How long a service that has just begun waits for Redis before it asks the switches whose they are."""
 
 
-class Hands(Protocol):
-    """What is done with switches: `taking.Taking`."""
-
-    def take(self, turn: Turn) -> None:
-        """Have all that there is to know of a switch, and connect to it. May wait; RedisUnavailable."""
-
-    def shipped(self, switch: str) -> bool:
-        """Whether all that is known of a switch is in Redis. May wait for that a while."""
-
-    def let_go(self, switch: str, *, hand_over: bool) -> None:
-        """Disconnect, and forget all that is on it; to be handed over, what is known is in Redis behind it.
-        May wait. RedisUnavailable when it could not be handed over: it is ours still, and remembered."""
-
-    def probe(self, switch: str) -> Fence | None:
-        """What a switch shows that we are not connected to. May wait; SwitchUnavailable."""
-
-    def look(self, switch: str) -> None:
-        """Look whether one that we are connected to is ours. May wait; SwitchUnavailable."""
-
-    def remembered(self, switch: str) -> int:
-        """The fence of our last turn there; 0 for none."""
-
-    def load(self, switch: str) -> int:
-        """How many legs are on it."""
-
-
 class Ownership:
-    """Had by `ctx.cluster`. `switches` are the names of all, which each service is to have in its settings.
+    """Had by `ctx.cluster`. `units` are all switches, which each service is to have so in its settings.
 
     `taken`, `lost` (to another, unasked) and `handed_over` count since the start.
     """
 
     def __init__(
-        self, redis: RedisConnection, book: LeaseBook, weight: int, switches: Sequence[str], hands: Hands
+        self, redis: RedisConnection, book: LeaseBook, weight: int, units: Sequence[Unit], hands: Hands
     ) -> None:
         self._redis, self._book, self._weight = redis, book, weight
-        self._switches, self._hands = list(switches), hands
-        self._group = hashlib.sha256("\n".join(sorted(switches)).encode()).hexdigest()[:12]
+        self._units, self._hands = list(units), hands
+        self._unit_of = {switch: unit for unit in units for switch in unit}
+        self.switches = list(self._unit_of)
+        self._group = hashlib.sha256("\n".join(sorted(map(" ".join, units))).encode()).hexdigest()[:12]
         self._turns: dict[str, Turn] = {}
-        self._moving: set[str] = set()
-        """Switches that are being taken or let go."""
+        self._moving: set[Unit] = set()
+        """Those that are being taken or let go."""
         self._view = View()
-        self._free_since: dict[str, float] = {}
-        self._cool: dict[str, tuple[float, float]] = {}
-        """Switch -> until when it is left alone, and for how long it was the last time."""
-        self._given: dict[str, int] = {}
-        """Switch -> our last fence there, of those that were handed over for the shares."""
-        self._keep = 0.0, 0.0
-        """Until when none is handed over any more, as nobody took the last one, and for how long that is."""
+        self._free_since: dict[Unit, float] = {}
+        self._pauses = Pauses()
         self._known: dict[str, int] = {}
         """Switch -> the highest fence of another that was met there."""
         self._shares: tuple[dict[str, int], float] = {}, 0.0
@@ -130,7 +107,12 @@ class Ownership:
 
     def unowned(self) -> list[str]:
         """The switches that nobody had a moment ago."""
-        return [switch for switch in self._switches if not self.owner_of(switch)]
+        return [switch for switch in self.switches if not self.owner_of(switch)]
+
+    @property
+    def services(self) -> int:
+        """How many are there, this one included."""
+        return len(self._view.peers)
 
     def fence(self, switch: str) -> int:
         """See `cluster.leases.Owners`."""
@@ -147,20 +129,8 @@ class Ownership:
             "service": self.name,
             "redis": self._redis.health(),
             "problem": self.problem,
-            "owners": {switch: self.owner_of(switch) for switch in self._switches},
+            "owners": {switch: self.owner_of(switch) for switch in self.switches},
         }
-
-    def series(self) -> Iterator[Metric]:
-        """What /metrics shows of it."""
-        owned = GaugeMetricFamily("vsi_esl_switch_owned", "Whether this service has it.", labels=["switch"])
-        for switch in self._switches:
-            owned.add_metric([switch], float(self.owned(switch)))
-        yield owned
-        yield gauge("vsi_esl_services", "Services that are there, this one included.", len(self._view.peers))
-        yield total("vsi_esl_switches_taken", "Switches that this service has taken.", self.taken)
-        handed = "Switches that it has handed over."
-        yield total("vsi_esl_switches_handed_over", handed, self.handed_over)
-        yield total("vsi_esl_switches_lost", "Switches that another service had, unasked.", self.lost)
 
     # -- from start to stop --------------------------------------------------------------------------------
 
@@ -207,7 +177,7 @@ class Ownership:
         leaving = self._leaving or bool(self.problem)
         told = {"weight": self._weight, "leaving": leaving, "group": self._group}
         before = self._view
-        view = self._view = self._book.turn(self._switches, mine, told)
+        view = self._view = self._book.turn(self.switches, mine, told)
         for switch, kept in view.kept.items():
             turn = self._turns.get(switch)
             if turn is None or turn.fence.number != mine[switch]:
@@ -231,121 +201,134 @@ class Ownership:
     def _share(self, view: View, began: float) -> None:
         # services with other lists, as there are while one is changed, are no part of it
         peers = [peer for peer in view.peers.values() if peer.group == self._group]
-        share = shares(len(self._switches), peers)
+        share = shares(len(self._units), peers)
         if share != self._shares[0]:
             self._shares = share, began
-        held: dict[str, int] = {}
-        for switch in self._switches:
-            if owner := self.owner_of(switch):
-                held[owner] = held.get(owner, 0) + 1
-        room = share.get(self.name, 0) - len(self._turns) - len(self._moving - self._turns.keys())
-        for switch in self._switches:
-            holder = view.holders.get(switch)
-            free = switch not in self._turns and (holder is None or self._book.ours(holder))
-            if not free or switch in self._moving:
-                self._free_since.pop(switch, None)
+        keepers = {unit: self._keeper(unit) for unit in self._units}
+        held = Counter(filter(None, keepers.values()))
+        mine = [unit for unit in self._units if self._had(unit)]
+        room = share.get(self.name, 0) - len(mine) - len(self._moving.difference(mine))
+        for unit in self._units:
+            free = keepers[unit] in ("", self.name) and len(self._had(unit)) < len(unit)
+            if not free or unit in self._moving:
+                self._free_since.pop(unit, None)
                 continue
-            since = self._free_since.setdefault(switch, began)
-            if self._may_take(switch, began) and (room > 0 or began - since > UNWANTED_S):
-                room -= 1
-                self._begin(switch, self._take, view.fences.get(switch, 0), since)
-        steady = began - self._shares[1] > STEADY_S and began >= self._keep[0]
+            since = self._free_since.setdefault(unit, began)
+            wanted = unit in mine or room > 0 or began - since > UNWANTED_S
+            if wanted and self._may_take(unit):
+                room -= unit not in mine
+                self._begin(unit, self._take, view.fences, since)
+        split = [unit for unit in mine if keepers[unit] != self.name and unit not in self._moving]
+        for unit in split:  # as after a Redis that had lost leases
+            self._begin(unit, self._hand_over)
+        steady = began - self._shares[1] > STEADY_S and self._pauses.may_hand_over()
         if too_many(self.name, share, held) and steady and not self._moving:
-            idle = min((one for one in self._turns if one not in self._moving), key=self._hands.load)
-            self._begin(idle, self._hand_over)
+            self._begin(min(mine, key=lambda unit: sum(map(self._hands.load, unit))), self._hand_over)
 
-    def _may_take(self, switch: str, began: float) -> bool:
+    def _had(self, unit: Unit) -> list[Turn]:
+        """Our turns in it."""
+        return [turn for switch in unit if (turn := self._turns.get(switch)) is not None]
+
+    def _keeper(self, unit: Unit) -> str:
+        """The service that has it, as has the first of its switches that anybody has; empty for none."""
+        return next(filter(None, map(self.owner_of, unit)), "")
+
+    def _may_take(self, unit: Unit) -> bool:
         # owners that could not renew for a while do so first
         just_back = self._was_away and time.monotonic() - self._redis.since < LEASE_S
-        return not just_back and began >= self._cool.get(switch, (0.0, 0.0))[0]
+        return not just_back and self._pauses.may_take(unit)
 
     def redis_changed(self, available: bool) -> None:
         """Redis is there, or gone: to be told by its connection."""
         self._was_away = self._was_away or not available
 
-    # -- one switch ----------------------------------------------------------------------------------------
+    # -- one unit ------------------------------------------------------------------------------------------
 
-    def _begin(self, switch: str, work: Callable[..., None], *args: object) -> None:
-        self._moving.add(switch)
-        gevent.spawn(self._move, switch, work, args)
+    def _begin(self, unit: Unit, work: Callable[..., None], *args: object) -> None:
+        self._moving.add(unit)
+        gevent.spawn(self._move, unit, work, args)
 
-    def _move(self, switch: str, work: Callable[..., None], args: tuple[object, ...]) -> None:
+    def _move(self, unit: Unit, work: Callable[..., None], args: tuple[object, ...]) -> None:
         try:
-            work(switch, *args)
+            work(unit, *args)
         except RedisUnavailable as error:
-            log.warning("switch neither taken nor handed over", switch=switch, error=error.message)
+            log.warning("switch neither taken nor handed over", switch=" ".join(unit), error=error.message)
         except Exception:
-            log.exception("switch neither taken nor handed over", switch=switch)
+            log.exception("switch neither taken nor handed over", switch=" ".join(unit))
         finally:
-            self._moving.discard(switch)
+            self._moving.discard(unit)
             self._changed()
 
-    def _take(self, switch: str, given: int, since: float) -> None:
-        try:
-            shown = self._hands.probe(switch)
-        except SwitchUnavailable:
-            if now() - since < UNREACHABLE_S:
-                return  # another may reach it
-            shown = None
-        foreign = shown is not None and shown.service != self.name
-        if shown is not None and foreign and shown.number > given and now() - since < LEASE_S:
-            return  # Redis has lost what it knew: its owner, if there is one, renews the lease
-        above = max(shown.number if shown is not None else 0, self._known.get(switch, 0))
-        fence, quiet = self._book.take(switch, above)
-        if not fence:
+    def _take(self, unit: Unit, given: Mapping[str, int], since: float) -> None:
+        free = [switch for switch in unit if switch not in self._turns]
+        shown = shown_by(self._hands, free)
+        if len(shown) < len(free):
+            partly = bool(shown) or len(free) < len(unit)
+            if now() - since < (PARTLY_S if partly else UNREACHABLE_S):
+                return  # another may reach them
+        above = {switch: self._known.get(switch, 0) for switch in free}
+        for switch, fence in shown.items():
+            if fence is None:
+                continue
+            above[switch] = max(above[switch], fence.number)
+            foreign = fence.service != self.name
+            if foreign and fence.number > given.get(switch, 0) and now() - since < LEASE_S:
+                return  # Redis has lost what it knew: its owner, if there is one, renews the lease
+        taken = self._book.take(above)
+        if not taken:
             return
-        if given_up := self._given.pop(switch, 0):
-            self._came_back(switch, taken=fence > given_up + 1)
-        self._took(switch, fence, quiet=quiet)
+        if unit[0] in taken:
+            self._pauses.taken(unit, taken[unit[0]][0])
+        self._took(unit, taken)
 
-    def _took(self, switch: str, fence: int, *, quiet: bool) -> None:
-        turn = Turn(
-            switch,
-            Fence(fence, self.name),
-            quiet=quiet,
-            predecessor=self._hands.remembered(switch),
-            lost=lambda number: self.outbid(switch, number),
-        )
-        self._turns[switch] = turn
+    def _took(self, unit: Unit, taken: Mapping[str, tuple[int, bool]]) -> None:
+        """Of each switch the fence, and whether nobody acts there who had it before."""
+        turns = [
+            Turn(
+                switch,
+                Fence(number, self.name),
+                quiet=quiet,
+                predecessor=self._hands.remembered(switch),
+                lost=partial(self.outbid, switch),
+            )
+            for switch, (number, quiet) in taken.items()
+        ]
+        for turn in turns:
+            self._turns[turn.switch] = turn
         try:
-            self._hands.take(turn)
+            self._hands.take(turns)
         except BaseException:
-            turn.end()
-            del self._turns[switch]
+            for turn in turns:
+                turn.end()
+                self._turns.pop(turn.switch, None)
             raise
-        self.taken += 1
-        self._free_since.pop(switch, None)
-        log.info("switch taken", switch=switch, fence=fence, handed_over=quiet)
+        self._free_since.pop(unit, None)
+        for turn in turns:
+            self.taken += 1
+            quiet = taken[turn.switch][1]
+            log.info("switch taken", switch=turn.switch, fence=turn.fence.number, handed_over=quiet)
 
-    def _hand_over(self, switch: str) -> None:
-        turn = self._turns.get(switch)
-        if turn is None or turn.over:
+    def _hand_over(self, unit: Unit) -> None:
+        turns = [turn for turn in self._had(unit) if not turn.over]
+        switches = [turn.switch for turn in turns]
+        if not turns or not self._hands.shipped(switches) or any(turn.over for turn in turns):
+            # who takes it knows only what is in Redis
+            log.warning("not handed over: Redis has not all that is known of it", switch=" ".join(unit))
             return
-        if not self._hands.shipped(switch) or turn.over:
-            # who takes it knows only what is there, and here it is forgotten
-            log.warning("switch not handed over: Redis has not all that is known of it", switch=switch)
-            return
-        turn.end()
+        for turn in turns:
+            turn.end()
         try:
-            self._hands.let_go(switch, hand_over=True)
+            self._hands.let_go(switches, hand_over=True)
         finally:
-            self._turns.pop(switch, None)
-            self._free_since.pop(switch, None)
-        self._cool[switch] = now() + STEADY_S, 0.0
-        self._book.give(switch, turn.fence.number)
-        self._given[switch] = turn.fence.number
-        self.handed_over += 1
-        log.info("switch handed over", switch=switch, fence=turn.fence.number)
-
-    def _came_back(self, switch: str, *, taken: bool) -> None:
-        """Whoever is there and takes nothing, such as one that hardly reaches Redis, is not offered more for
-        a while: until we have it back nobody has it."""
-        if taken:
-            self._keep = 0.0, 0.0
-            return
-        pause = min(COOL_MOST_S, max(COOL_S, 2 * self._keep[1]))
-        self._keep = now() + pause, pause
-        log.warning("nobody took a switch that was handed over", switch=switch, pause=pause)
+            for turn in turns:
+                self._turns.pop(turn.switch, None)
+            self._free_since.pop(unit, None)
+        whole = turns[0].fence.number if len(turns) == len(unit) else 0
+        self._pauses.handed_over(unit, whole, STEADY_S)
+        for turn in turns:
+            self._book.give(turn.switch, turn.fence.number)
+            self.handed_over += 1
+            log.info("switch handed over", switch=turn.switch, fence=turn.fence.number)
 
     def refused(self, switch: str) -> None:
         """Redis takes nothing of ours for it any more: to be told by `shipping`."""
@@ -357,23 +340,25 @@ class Ownership:
         if turn is None or fence < turn.fence.number:
             return
         self._known[switch] = fence
-        _, before = self._cool.get(switch, (0.0, 0.0))
-        pause = min(COOL_MOST_S, max(COOL_S, 2 * before))
-        self._cool[switch] = now() + pause, pause
+        self._pauses.outbid(self._unit_of[switch])
         self._lose(switch, f"fence {fence} of another service is known there")
 
     def _lose(self, switch: str, why: str) -> None:
-        turn = self._turns.pop(switch, None)
-        if turn is None:
+        """Of the unit's other switches it lets go as well, whosever they are."""
+        if switch not in self._turns:
             return
-        turn.end()
-        self.lost += 1
-        log.warning("switch is another service's now", switch=switch, fence=turn.fence.number, reason=why)
-        self._begin(switch, self._forget)
+        unit = self._unit_of[switch]
+        turns = self._had(unit)
+        for turn in turns:
+            turn.end()
+            del self._turns[turn.switch]
+            self.lost += 1
+            told = {"switch": turn.switch, "fence": turn.fence.number}
+            told["reason"] = why if turn.switch == switch else f"{switch} is, which it goes together with"
+            log.warning("switch is another service's now", **told)
+        lost = [turn.switch for turn in turns]
+        self._begin(unit, lambda _: self._hands.let_go(lost, hand_over=False))
         self._changed()
-
-    def _forget(self, switch: str) -> None:
-        self._hands.let_go(switch, hand_over=False)
 
     def _changed(self) -> None:
         for told in self._watchers:
@@ -386,19 +371,20 @@ class Ownership:
         hand-over did not come to its end."""
         if self._leaving or began - self._began < ALONE_S:
             return
-        for switch in self._switches:
-            remembered = self._hands.remembered(switch)
-            if remembered and switch not in self._turns and switch not in self._moving:
-                self._begin(switch, self._take_again, remembered)
+        for unit in self._units:
+            free = [switch for switch in unit if switch not in self._turns]
+            remembered = {one: number for one in free if (number := self._hands.remembered(one))}
+            if remembered and unit not in self._moving:
+                self._begin(unit, self._take_again, remembered)
 
-    def _take_again(self, switch: str, remembered: int) -> None:
-        try:
-            shown = self._hands.probe(switch)
-        except SwitchUnavailable:
-            return
-        if shown == Fence(remembered, self.name):
-            log.warning("Redis is away; a switch that shows our last turn is ours", switch=switch)
-            self._took(switch, remembered, quiet=True)
+    def _take_again(self, unit: Unit, remembered: Mapping[str, int]) -> None:
+        """All of them, when one shows it, and none shows another: a turn acts on no switch before it has seen
+        that it is the one that is shown there."""
+        shown = shown_by(self._hands, list(remembered))
+        ours = [switch for switch, fence in shown.items() if fence == Fence(remembered[switch], self.name)]
+        if ours and all(fence is None for switch, fence in shown.items() if switch not in ours):
+            log.warning("Redis is away; switches that show our last turn are ours", switch=" ".join(ours))
+            self._took(unit, {switch: (number, True) for switch, number in remembered.items()})
 
     def _look_around(self, began: float) -> None:
         """Look at the switches themselves now and then, and often while nobody else can be asked."""

@@ -1,12 +1,13 @@
-"""A switch comes to this service, with all that was known of it, or goes from it: the model follows.
+"""Switches come to this service, with all that was known of them, or go from it: the model follows.
 
-What comes is restored as after a restart, from the rows of that switch alone, and re-adopted at the connect
-that follows. What goes is forgotten without a word: whoever has the switch now tells of it.
+What comes is restored as after a restart, from the rows of those switches alone, and re-adopted at the
+connect that follows: by then legs of the one are known to be in rooms of the other. What goes is forgotten
+without a word: whoever has the switch now tells of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gevent
@@ -26,7 +27,7 @@ from ..switch.esl.client import AuthenticationFailed, CommandTimeout, EslClient
 from ..switch.lines import builder
 from ..switch.lines import fence as lines
 from ..switch.lines.fence import Fence
-from ..translate import adoption, giving_up
+from ..translate import adoption, giving_up, tethers
 from .turn import Turn
 
 log = structlog.get_logger(__name__)
@@ -42,7 +43,7 @@ MEMBERS = ("leg_id", "id")
 
 
 class Taking:
-    """See `owning.Hands`."""
+    """See `hands.Hands`."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -86,17 +87,23 @@ class Taking:
 
     # -- it comes ------------------------------------------------------------------------------------------
 
-    def take(self, turn: Turn) -> None:
-        ctx, switch = self._ctx, turn.switch
-        node = self._node(switch)
-        self._bring(turn)
-        ctx.state.save_fact(_fact(switch), str(turn.fence.number))
-        self.shipping.own(switch, turn.fence.number, whole=True)
-        node.guard = turn
-        self._restore(set(self.shipping.keys_of(switch)))
-        ctx.moments.taken(ctx, node)
-        giving_up.await_return(ctx, node)
-        node.start(turn.fence.number)
+    def take(self, turns: Sequence[Turn]) -> None:
+        ctx = self._ctx
+        for turn in turns:
+            self._bring(turn)
+        keys: set[Key] = set()
+        for turn in turns:
+            ctx.state.save_fact(_fact(turn.switch), str(turn.fence.number))
+            self.shipping.own(turn.switch, turn.fence.number, whole=True)
+            self._node(turn.switch).guard = turn
+            keys.update(self.shipping.keys_of(turn.switch))
+        self._restore(keys)
+        for turn in turns:
+            ctx.moments.taken(ctx, self._node(turn.switch))
+        for turn in turns:
+            node = self._node(turn.switch)
+            giving_up.await_return(ctx, node)
+            node.start(turn.fence.number)
 
     def _bring(self, turn: Turn) -> None:
         """Have the rows that another service wrote last, if one did."""
@@ -130,21 +137,37 @@ class Taking:
 
     # -- it goes -------------------------------------------------------------------------------------------
 
-    def shipped(self, switch: str) -> bool:
-        return self._flush(switch)
+    def shipped(self, switches: Sequence[str]) -> bool:
+        return self._flush(switches)
 
-    def let_go(self, switch: str, *, hand_over: bool) -> None:
-        """RedisUnavailable when it could not be handed over: what is known of it is kept here, for us."""
-        ctx, node = self._ctx, self._node(switch)
-        node.leave("another service has this switch")
+    def let_go(self, switches: Sequence[str], *, hand_over: bool) -> None:
+        """RedisUnavailable when they could not be handed over: what is known of them is kept here, for us."""
+        ctx = self._ctx
+        for switch in switches:
+            self._node(switch).leave("another service has this switch")
         kept = False
         if hand_over:
             gevent.sleep(FAILING_S)
-            ctx.moments.leaving(ctx, node)
-            kept = not self._flush(switch)
-        self.shipping.disown(switch)
-        ctx.timers.cancel(node.name)
-        adoption.lost(ctx, node)
+            for switch in switches:
+                ctx.moments.leaving(ctx, self._node(switch))
+            kept = not self._flush(switches)
+        for switch in switches:
+            self.shipping.disown(switch)
+            ctx.timers.cancel(switch)
+            adoption.lost(ctx, self._node(switch))
+        tethers.released(ctx, switches)
+        known = [(switch, self._forget(switch)) for switch in switches]
+        if kept:
+            raise RedisUnavailable("not all that is known of it is in Redis")
+        for switch, keys in known:
+            # in this order: of what is gone here Redis has the last word, whatever comes between
+            ctx.state.save_fact(_fact(switch), "0")
+            ctx.state.replace(keys, ())
+            self.shipping.forgotten(keys)
+
+    def _forget(self, switch: str) -> list[Key]:
+        """What this process has of it, but for the rows: those are the answer."""
+        ctx, node = self._ctx, self._node(switch)
         ctx.moments.released(ctx, node)
         keys = self.shipping.keys_of(switch)
         for leg in adoption.legs_on(ctx, node):
@@ -161,20 +184,16 @@ class Taking:
                 ctx.timers.cancel(room.id)
                 ctx.rooms.remove(room)
         node.guard, node.drained = None, False
-        if kept:
-            raise RedisUnavailable("not all that is known of it is in Redis")
-        # in this order: of what is gone here Redis has the last word, whatever comes between
-        ctx.state.save_fact(_fact(switch), "0")
-        ctx.state.replace(keys, ())
-        self.shipping.forgotten(keys)
+        return keys
 
-    def _flush(self, switch: str) -> bool:
+    def _flush(self, switches: Sequence[str]) -> bool:
         """Have in Redis what is known and what was told: behind the next turn's fence nothing of this one is
         taken any more. What ends while one of them is waited for changes both."""
         for _ in range(FLUSHES):
-            self.shipping.flush_one(switch, FLUSH_S)
+            for switch in switches:
+                self.shipping.flush_one(switch, FLUSH_S)
             self.flush_events(FLUSH_S)
-            if self.shipping.all_sent(switch):
+            if all(map(self.shipping.all_sent, switches)):
                 return True
         return False
 

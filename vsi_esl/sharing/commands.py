@@ -36,6 +36,8 @@ TIMEOUT_S = 30.0
 """For a command that another service does."""
 WHO_TIMEOUT_S = 1.5
 """For whether it has something."""
+SHIPPED_S, SOON_S = 1.0, 0.02
+"""Where something new is takes 20 ms to be in Redis."""
 STOP_S = 2.0
 MAX_KNOWN = 50_000
 CLAIM_MS = 10_000
@@ -114,7 +116,7 @@ class Commands:
         places = {name: place for name in names if (place := self._place(name, making, anew=anew))}
         services = set(places.values())
         if len(services) > 1 and not self._brought_together(command, places):
-            raise _apart(names)
+            raise self._apart(names)
         new = [name for name in names if name not in places and name.kind == "room"]
         if len(services) > 1:
             target = places[next(name for name in names if name.kind == "leg")]
@@ -307,6 +309,20 @@ class Commands:
         self._forget([room])
         return given is not None and self._have(target, {"op": "take room", "room": given})
 
+    def _apart(self, names: list[Name]) -> VsiError:
+        """Why a command that names things of two services cannot be done."""
+        what = _different_switches(names)
+        switches: list[str] = []
+        with gevent.Timeout(SHIPPED_S, False):
+            while "" in (switches := sorted({self._switch_of(name) for name in names})):
+                gevent.sleep(SOON_S)
+        if "" in switches:
+            return NotSupported(what)
+        known = {one: self._ctx.nodes.find(one) for one in switches}
+        if len({one if node is None else node.share.unit for one, node in known.items()}) == 1:
+            return VsiError("they are on the way from one service to another", MOVED)
+        return NotSupported(f"{what}, and {' and '.join(switches)} are of different groups")
+
     def _have(self, service: str, message: Message) -> Any:
         """What a service, which may be this one, answers."""
         if service == self.name:
@@ -364,15 +380,15 @@ def _on_the_way(name: Name, switch: str) -> Unavailable:
     return Unavailable(f"{name} is on switch {switch}, whose calls are not known yet")
 
 
-def _apart(names: list[Name]) -> NotSupported:
+def _different_switches(names: list[Name]) -> str:
     """In the words of one service with two switches."""
     legs = [name for name in names if name.kind == "leg"]
     rooms = [name for name in names if name.kind == "room"]
     if len(rooms) > 1:
-        return NotSupported(f"rooms {rooms[0].id} and {rooms[1].id} are on different switches")
+        return f"rooms {rooms[0].id} and {rooms[1].id} are on different switches"
     if rooms and legs:
-        return NotSupported(f"{legs[0]} is on another switch than {rooms[0]}")
-    return NotSupported(f"{' and '.join(map(str, names))} are on different switches")
+        return f"{legs[0]} is on another switch than {rooms[0]}"
+    return f"{' and '.join(map(str, names))} are on different switches"
 
 
 def _told(access: Access) -> dict[str, Any]:

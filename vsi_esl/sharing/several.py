@@ -21,13 +21,10 @@ log = structlog.get_logger(__name__)
 
 
 def check(config: Config) -> None:
-    """ConfigError for what services cannot share, or not yet, and for a service without a name."""
+    """ConfigError for what services cannot share, and for a service without a name."""
     problems = deployment.problems(config)
     if not service_name(config.service, config.http.port):
         problems.append("service.name: is needed with `redis:` where http.addr takes any free port")
-    for switch in config.switches:
-        if switch.tether:
-            problems.append(f"switches: {switch.name}: tether: not together with `redis:` yet")
     if problems:
         raise ConfigError(problems)
 

@@ -8,7 +8,7 @@ Either may be found first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..calls import lifecycle, mending, placement, tethering
@@ -74,6 +74,26 @@ def of_member(ctx: Context, channel: str) -> Leg | None:
     """The leg whose member in a room this channel of a tether is."""
     leg = ctx.tethers.legs.get(channel)
     return leg if leg is not None and leg.tether is not None and leg.tether.id == channel else None
+
+
+def released(ctx: Context, switches: Container[str]) -> None:
+    """These switches are another service's now, and the calls between them: they are forgotten, without a
+    word to clients or to the switches. Switches that have tethers with each other change hands together."""
+    known = ctx.tethers
+    for id, leg in list(known.legs.items()):
+        if leg.node in switches:
+            leg.tether = None
+            del known.legs[id]
+    for leg_id in list(known.mending):
+        mended = ctx.legs.find(leg_id)
+        if mended is None or mended.node in switches:
+            del known.mending[leg_id]
+    for id, half in list(known.halves.items()):
+        if half.node in switches:
+            del known.halves[id]
+    for id, (here, _) in list(known.between_rooms.items()):
+        if here in switches:
+            del known.between_rooms[id]
 
 
 # -- after each connect to a switch ------------------------------------------------------------------------

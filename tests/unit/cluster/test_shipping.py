@@ -82,7 +82,7 @@ def where(redis: RedisConnection) -> dict[str, str]:
 
 def test_rows_of_our_switches_are_shipped_and_only_those(make, redis):
     state, one = make()
-    LeaseBook(redis, "a", "id").take("east", 0)
+    LeaseBook(redis, "a", "id").take({"east": 0})
     state.save_room(Room("a|b", 8000, "vsi-1", node="east"))
     one.own("east", 1, whole=True)
     state.save_legs([leg("l1"), leg("l2", "west")])
@@ -217,12 +217,12 @@ def test_what_comes_behind_anothers_turn_is_turned_down(make, redis):
     refused: list[str] = []
     state, one = make(refused.append)
     here, next_one = LeaseBook(redis, "a", "id"), LeaseBook(redis, "b", "id")
-    here.take("east", 0)
+    here.take({"east": 0})
     one.own("east", 1, whole=True)
     state.save_legs([leg("l1")])
     assert one.flush(10)
     here.give("east", 1)
-    next_one.take("east", 0)
+    next_one.take({"east": 0})
     state.save_legs([leg("l1", room="late"), leg("l2")])
     eventually(lambda: refused == ["east"], "it is told so")
     assert one.turned_down == 1 and there(redis)["legs|l1"][3] == "" and "legs|l2" not in there(redis)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.drivers import eventually
 from vsi_esl.cluster.connection import RedisConnection
 from vsi_esl.cluster.leases import LeaseBook
-from vsi_esl.ownership import owning
+from vsi_esl.ownership import owning, pauses
 from vsi_esl.ownership.owning import Ownership
 
 SWITCHES = ["east", "west"]
@@ -22,12 +22,12 @@ class Hands:
     ships = True
     asked = 0
 
-    def shipped(self, switch: str) -> bool:
+    def shipped(self, switches: Any) -> bool:
         self.asked += 1
         return self.ships
 
-    def take(self, turn: Any) -> None: ...
-    def let_go(self, switch: str, *, hand_over: bool) -> None: ...
+    def take(self, turns: Any) -> None: ...
+    def let_go(self, switches: Any, *, hand_over: bool) -> None: ...
     def look(self, switch: str) -> None: ...
 
     def probe(self, switch: str) -> None:
@@ -56,9 +56,11 @@ def hands() -> Hands:
 
 @pytest.fixture
 def owner(redis: RedisConnection, monkeypatch: pytest.MonkeyPatch, hands: Hands) -> Iterator[Ownership]:
-    for name, seconds in {"TICK_S": 0.05, "STEADY_S": 0.1, "UNWANTED_S": 0.2, "COOL_S": 600.0}.items():
+    for name, seconds in {"TICK_S": 0.05, "STEADY_S": 0.1, "UNWANTED_S": 0.2}.items():
         monkeypatch.setattr(owning, name, seconds)
-    one = Ownership(redis, LeaseBook(redis, "a", "1"), 1, SWITCHES, hands)
+    monkeypatch.setattr(pauses, "COOL_S", 600.0)
+    units = [(one,) for one in SWITCHES]
+    one = Ownership(redis, LeaseBook(redis, "a", "1"), 1, units, hands)
     one.start()
     eventually(lambda: one.taken == 2, "it has both")
     yield one

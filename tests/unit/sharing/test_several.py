@@ -9,7 +9,7 @@ import pytest
 from vsi_esl.app import Service
 from vsi_esl.config import Config, ConfigError
 from vsi_esl.config.cluster import RedisSettings, ServiceSettings, service_name
-from vsi_esl.config.settings import HttpSettings, ListedSwitch, StateSettings
+from vsi_esl.config.settings import HttpSettings, ReplaySettings, StateSettings
 from vsi_esl.sharing.several import check
 
 SHARED = Config(
@@ -29,8 +29,8 @@ def test_a_service_is_called_after_its_host_and_port_unless_it_has_a_name():
     [
         (replace(SHARED, http=HttpSettings(addr="127.0.0.1:0")), "service.name: is needed"),
         (
-            replace(SHARED, switches=(ListedSwitch("east", tether=("127.0.0.1", 5072)),)),
-            "switches: east: tether: not together with `redis:` yet",
+            replace(SHARED, replay=ReplaySettings(max_events=100)),
+            "replay.max_events: must be 1000 or more with a Redis",
         ),
     ],
 )

@@ -100,7 +100,7 @@ def _node(ctx: Context, here: Room, there: Room) -> Node:
         free = [room for room in (here, there) if lifecycle.unused(ctx, room)]
         if not free:
             what = f"rooms {here.id} and {there.id} are on different switches"
-            tethering.require_between(ctx.node(here), ctx.node(there), what)
+            tethering.require_between(ctx, ctx.node(here), ctx.node(there), what)
             return ctx.node(here)
         lifecycle.room_off(free[0])
     node = ctx.node(here if here.node else there)

@@ -1,0 +1,36 @@
+"""What is done with switches by the order of `owning`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..switch.lines.fence import Fence
+from .turn import Turn
+
+
+class Hands(Protocol):
+    """See `taking.Taking`."""
+
+    def take(self, turns: Sequence[Turn]) -> None:
+        """Have all that there is to know of these switches, and then connect to them. May wait;
+        RedisUnavailable."""
+
+    def shipped(self, switches: Sequence[str]) -> bool:
+        """Whether all that is known of these is in Redis. May wait for that a while."""
+
+    def let_go(self, switches: Sequence[str], *, hand_over: bool) -> None:
+        """Disconnect, and forget all that is on them; to be handed over, what is known is in Redis behind it.
+        May wait. RedisUnavailable when they could not be handed over: they are ours still, and remembered."""
+
+    def probe(self, switch: str) -> Fence | None:
+        """What a switch shows that we are not connected to. May wait; SwitchUnavailable."""
+
+    def look(self, switch: str) -> None:
+        """Look whether one that we are connected to is ours. May wait; SwitchUnavailable."""
+
+    def remembered(self, switch: str) -> int:
+        """The fence of our last turn there; 0 for none."""
+
+    def load(self, switch: str) -> int:
+        """How many legs are on it."""
