@@ -109,9 +109,10 @@ def by_turns(history: History) -> Iterator[Problem]:
                     if before is not None:
                         yield Problem("not by turns", subject, f"{who}: {begins} again without {ends}")
                     is_open[begins, subject] = event
+                elif _asked_for(asked, event) and (before or {}).get("room_id") != event.get("room_id"):
+                    continue  # out of a room that it has left, perhaps for another
                 elif before is None:
-                    if not _asked_for(asked, event):
-                        yield Problem("not by turns", subject, f"{who}: {ends} without {begins}")
+                    yield Problem("not by turns", subject, f"{who}: {ends} without {begins}")
                 else:
                     del is_open[begins, subject]
                     where = (before.get("room_id"), event.get("room_id"))

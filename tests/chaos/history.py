@@ -34,8 +34,8 @@ Note = dict[str, Any]
 Event = dict[str, Any]
 CONTESTED_S = 8.0
 """How long it can take, from a lease that runs out to a switch whose calls the next owner knows."""
-UNSHIPPED_S = 0.05
-"""State is sent 20 ms behind what happens."""
+UNSHIPPED_S = 0.1
+"""State is sent 20 ms behind what happens, and what happens is told some ms behind that."""
 LEG = "sofia/"
 """How the names of the channels begin that are calls; all others are the service's own devices."""
 

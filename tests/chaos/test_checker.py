@@ -357,6 +357,26 @@ def test_trouble_excuses_a_call_that_nobody_knew():
     assert problems(notes) == set()
 
 
+def test_who_was_moved_may_be_asked_out_of_the_room_that_he_has_left():
+    """leg.left_room is told of it once more."""
+    notes = good()
+    left = {
+        "type": "leg.left_room",
+        "event_id": "again",
+        "leg_id": "leg1",
+        "room_id": "before",
+        "app_id": "other",
+    }
+    for who in (*WHOLE, "hook"):
+        joined = next(one for one in notes if _is(one, who, "leg.joined_room", "leg1"))
+        notes.append({"t": joined["t"] + 0.001, "who": who, "what": "event", "event": left})
+    assert problems(notes) == {"not by turns"}
+    asked = {"leg_id": "leg1", "room_id": "before"}
+    ask = {"what": "asked", "number": "9", "command": "remove_leg_from_room", "payload": asked}
+    notes.append({"t": notes[0]["t"], "who": "one", **ask})
+    assert problems(notes) == set()
+
+
 def test_the_story_of_a_leg_has_what_everybody_noted_of_it_and_the_faults():
     notes = good()
     without("two", "leg.disconnected", "leg11")(notes)
