@@ -242,6 +242,18 @@ def test_a_call_of_a_service_that_began_a_moment_ago_is_found(east, west, monkey
     assert set(east.deployment.peers.others) == {"west"}
 
 
+def test_just_behind_an_outage_nothing_is_said_to_be_nowhere(east):
+    client, commands = east.client(), east.deployment.commands
+    assert client.error("get_leg", id="z") == (404, "leg not found")
+    commands._redis_changed(False)
+    commands._redis_changed(True)
+    code, text = client.error("get_leg", id="z")
+    assert code == 503 and text.startswith("leg z is not here, and Redis was away")
+    client.ok("create_room", id="made behind it")
+    commands._unsure_until = 0.0
+    assert client.error("get_leg", id="z") == (404, "leg not found")
+
+
 def test_what_is_between_two_services_is_not_said_to_be_nowhere(east, west, monkeypatch):
     client, redis = east.client(), east.deployment.redis
     redis.command("HSET", redis.key("where"), "leg/x", "west", "leg/y", "east")

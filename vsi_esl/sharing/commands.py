@@ -8,6 +8,7 @@ asked does it, or says that it has no such thing (any more).
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -39,6 +40,8 @@ WHO_TIMEOUT_S = 1.5
 SHIPPED_S, SOON_S = 1.0, 0.02
 """Where something new is takes 20 ms to be in Redis."""
 STOP_S = 2.0
+UNSURE_S = 5.0
+"""How long after an outage of Redis nothing is said to be nowhere."""
 MAX_KNOWN = 50_000
 CLAIM_MS = 10_000
 ATTEMPTS = 3
@@ -74,6 +77,15 @@ class Commands:
         """Switches that no service has at the moment."""
         self.asking = Asking(redis, name, serve=self._serve, there=lambda one: peers.find(one) is not None)
         self.forwarded = self.done_for_others = 0
+        self._was_away = False
+        self._unsure_until = 0.0
+        redis.on_change(self._redis_changed)
+
+    def _redis_changed(self, available: bool) -> None:
+        """Another server may lack who is there and what is where, until all have told it again."""
+        if available and self._was_away:
+            self._unsure_until = time.monotonic() + UNSURE_S
+        self._was_away = not available
 
     # -- a client's command --------------------------------------------------------------------------------
 
@@ -222,7 +234,10 @@ class Commands:
             return found
         if known:
             raise Unavailable(f"{name} was at service {known}, which is not there")
-        return self._on_its_switch(name)
+        place = self._on_its_switch(name)
+        if not (place or making) and time.monotonic() < self._unsure_until:
+            raise Unavailable(f"{name} is not here, and Redis was away: what others have is not known yet")
+        return place
 
     def _on_its_switch(self, name: Name) -> str:
         """The service that has it, when all said that they have it not: it may have gone from one of them to
