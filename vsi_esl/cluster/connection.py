@@ -7,12 +7,11 @@ is back. Nothing is repeated by itself: a write of which the answer was lost may
 from __future__ import annotations
 
 import random
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import gevent
@@ -37,6 +36,7 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 from ..config.cluster import DEFAULT_PORT, RedisSettings
 from ..errors import VsiError
 from .scripts import SCRIPTS, sha_of
+from .sockets import Plain, Secured
 
 log = structlog.get_logger(__name__)
 
@@ -62,49 +62,6 @@ class RedisRefused(VsiError):
     """Redis did not understand a command or script of ours, or our user may not use it."""
 
     code = 500
-
-
-def _dial(connection: Any) -> socket.socket:
-    """A socket to the server. redis-py leaves one behind when its greenlet is killed while it connects."""
-    last: OSError = OSError("the name of the server has no address")
-    for family, kind, number, _, address in socket.getaddrinfo(
-        connection.host, connection.port, type=socket.SOCK_STREAM
-    ):
-        sock = socket.socket(family, kind, number)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.settimeout(connection.socket_connect_timeout)
-            sock.connect(address)
-            sock.settimeout(connection.socket_timeout)
-        except OSError as error:
-            sock.close()
-            last = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise last
-
-
-class Plain(redis.Connection):
-    """A connection over TCP."""
-
-    def _connect(self) -> socket.socket:
-        return _dial(self)
-
-
-class Secured(redis.SSLConnection):
-    """A connection over TLS."""
-
-    def _connect(self) -> Any:
-        sock, secured = _dial(self), self._wrap_socket_with_ssl
-        try:
-            return cast("Callable[[socket.socket], Any]", secured)(sock)
-        except BaseException:
-            sock.close()
-            raise
 
 
 class RedisConnection:

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import gevent
 import structlog
@@ -25,10 +25,11 @@ from ..cluster.connection import RedisConnection
 from ..errors import NotSupported, Unavailable, VsiError
 from ..protocol import registry
 from ..protocol.confinement import OWNERS
-from ..protocol.ids import LegId, NewId, RoomId, RoomToJoin
+from ..protocol.ids import LegId, RoomId
 from ..protocol.registry import Command
 from . import moving
 from .asking import Asking, Message
+from .names import Name, different_switches, names_in
 from .peers import Peers
 
 log = structlog.get_logger(__name__)
@@ -52,18 +53,6 @@ PLACED = {"create_leg": "leg", "create_room": "room", "webrtc_offer": "leg"}
 """Commands that make something which may be at any service, and what."""
 MAKING = frozenset(("create_leg", "create_room", "add_leg_to_room"))
 """Commands that make the room that they name."""
-OF_ITS_ROOM = frozenset(("remove_leg_from_room",))
-"""A leg that is elsewhere is not in the room either."""
-
-
-class Name(NamedTuple):
-    """A leg or room by its id."""
-
-    kind: str
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.id}"
 
 
 class Commands:
@@ -326,7 +315,7 @@ class Commands:
 
     def _apart(self, names: list[Name]) -> VsiError:
         """Why a command that names things of two services cannot be done."""
-        what = _different_switches(names)
+        what = different_switches(names)
         switches: list[str] = []
         with gevent.Timeout(SHIPPED_S, False):
             while "" in (switches := sorted({self._switch_of(name) for name in names})):
@@ -377,33 +366,8 @@ class Commands:
             return self._done_here([Name(*one) for one in message["names"]], here)
 
 
-def names_in(command: Command, arguments: Mapping[str, Any]) -> list[Name]:
-    """The legs and rooms that a command names; what is a part of one of them is where that is."""
-    found = []
-    for member, value in arguments.items():
-        field = command.schema.fields[member] if command.schema is not None else None
-        if not value or not isinstance(field, LegId | RoomId | RoomToJoin | NewId):
-            continue
-        if field.kind is RoomId:
-            found.append(Name("room", value))
-        elif field.kind is LegId and command.name not in OF_ITS_ROOM:
-            found.append(Name("leg", value))
-    return found
-
-
 def _on_the_way(name: Name, switch: str) -> Unavailable:
     return Unavailable(f"{name} is on switch {switch}, whose calls are not known yet")
-
-
-def _different_switches(names: list[Name]) -> str:
-    """In the words of one service with two switches."""
-    legs = [name for name in names if name.kind == "leg"]
-    rooms = [name for name in names if name.kind == "room"]
-    if len(rooms) > 1:
-        return f"rooms {rooms[0].id} and {rooms[1].id} are on different switches"
-    if rooms and legs:
-        return f"{legs[0]} is on another switch than {rooms[0]}"
-    return f"{' and '.join(map(str, names))} are on different switches"
 
 
 def _told(access: Access) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""Which legs and rooms a command names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..protocol.ids import LegId, NewId, RoomId, RoomToJoin
+from ..protocol.registry import Command
+
+OF_ITS_ROOM = frozenset(("remove_leg_from_room",))
+"""A leg that is elsewhere is not in the room either."""
+
+
+class Name(NamedTuple):
+    """A leg or room by its id."""
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+def names_in(command: Command, arguments: Mapping[str, Any]) -> list[Name]:
+    """The legs and rooms that a command names; what is a part of one of them is where that is."""
+    found = []
+    for member, value in arguments.items():
+        field = command.schema.fields[member] if command.schema is not None else None
+        if not value or not isinstance(field, LegId | RoomId | RoomToJoin | NewId):
+            continue
+        if field.kind is RoomId:
+            found.append(Name("room", value))
+        elif field.kind is LegId and command.name not in OF_ITS_ROOM:
+            found.append(Name("leg", value))
+    return found
+
+
+def different_switches(names: list[Name]) -> str:
+    """In the words of one service with two switches."""
+    legs = [name for name in names if name.kind == "leg"]
+    rooms = [name for name in names if name.kind == "room"]
+    if len(rooms) > 1:
+        return f"rooms {rooms[0].id} and {rooms[1].id} are on different switches"
+    if rooms and legs:
+        return f"{legs[0]} is on another switch than {rooms[0]}"
+    return f"{' and '.join(map(str, names))} are on different switches"
