@@ -174,7 +174,7 @@ def test_a_switch_that_does_not_come_is_not_a_failed_start(systemd, log):
 
 def test_a_companion_that_is_away_is_in_the_status(systemd):
     of, node = service()
-    node.host.companion = SimpleNamespace(connected=False, error="connection refused")
+    node.host.companion = SimpleNamespace(wanted=True, connected=False, error="connection refused")
     supervised = Supervised(of, Notifier(systemd.address))
     supervised.start()
     assert systemd.wait("STATUS=").endswith("clients; no companion of pbx: connection refused")
