@@ -233,8 +233,9 @@ class OutboxClient:
         while True:
             try:
                 if changed or self.run(Outbox.changed_by_others):
-                    changed = False
+                    changed = True  # until it is known what there is
                     self._catch_up()
+                    changed = False
             except sqlite3.Error as error:
                 log.warning("webhook outbox not read", error=str(error))
             gevent.sleep(LOOK_EVERY_S)

@@ -183,12 +183,21 @@ class Sender:
         while self._wants_more and not self.breaker.open:
             self._more = False  # it may become true again meanwhile
             limit = WINDOW - self._loaded
-            rows = self._outbox.run(Outbox.page, self.endpoint, self._cursor, limit)
+            try:
+                rows = self._outbox.run(Outbox.page, self.endpoint, self._cursor, limit)
+            except sqlite3.Error:
+                self._more = True  # is asked for again
+                raise
             self._more = self._more or len(rows) == limit
             self._take_in(rows)
 
     def _catch_up(self, lane: Lane) -> None:
-        rows = self._outbox.run(Outbox.lane, self.endpoint, lane.key, lane.last, WINDOW // 8)
+        try:
+            rows = self._outbox.run(Outbox.lane, self.endpoint, lane.key, lane.last, WINDOW // 8)
+        except sqlite3.Error:
+            if self._lanes.get(lane.key) is lane:
+                self._behind.append(lane)  # is asked for again
+            raise
         if self._lanes.get(lane.key) is not lane:
             return  # the window was given up meanwhile
         if not rows:
