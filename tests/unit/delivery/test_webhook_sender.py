@@ -1,4 +1,4 @@
-"""From the outbox to one endpoint, with an outbox that cannot be read for a while: a disk is full, or fails."""
+"""From the outbox to one endpoint, also when the outbox is not to be read for a while, as on a full disk."""
 
 from __future__ import annotations
 
