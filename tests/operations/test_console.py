@@ -451,8 +451,8 @@ def test_a_restart_loses_no_event(page, start, switch, connect):
     assert shown[shown.index("leg.muted") + 1 :] == told
     assert "events lost" not in shown
     page.evaluate("location.hash = '#/legs'")
-    page.sees("+492")
-    assert page.evaluate("document.querySelectorAll('tbody tr').length") == 2
+    page.until("document.querySelectorAll('tbody tr').length === 2")  # the events tell of +492 as well
+    page.sees("+492", "tbody")
     assert late != leg
 
 
