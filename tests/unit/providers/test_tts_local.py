@@ -112,6 +112,26 @@ async def test_a_voice_that_is_not_there():
 
 
 @in_asyncio
+async def test_a_program_that_ended_before_it_was_told(tmp_path):
+    old, start = os.environ["PATH"], local._start
+
+    async def ended(*arguments, **settings):
+        process = await start(*arguments, **settings)
+        await process.wait()
+        while not process.stdin.is_closing():
+            await asyncio.sleep(0)
+        return process
+
+    programs(tmp_path, espeak_ng="exit 1")
+    local._start = ended
+    try:
+        error = await failure("local", voice="de")
+    finally:
+        os.environ["PATH"], local._start = old, start
+    assert error.message == "local: espeak-ng failed: has it that voice?"
+
+
+@in_asyncio
 async def test_a_program_that_fails_or_does_not_end(tmp_path):
     old = os.environ["PATH"]
     programs(tmp_path, flite="exit 3", espeak_ng="exec /bin/sleep 60")

@@ -112,7 +112,7 @@ class Local(Synthesiser):
     async def _tell(self, process: Process) -> None:
         if process.stdin is None:
             return
-        with suppress(OSError):  # it has ended, and `wait` says how
+        with suppress(OSError, RuntimeError):  # (uvloop's) it has ended, and `wait` says how
             process.stdin.write(self._text)
             await process.stdin.drain()
         process.stdin.close()
