@@ -13,12 +13,11 @@ from tests.support.drivers import SipPeer
 from tests.support.freeswitch import PrivateSwitch
 from tests.support.receiver import Receiver
 from tests.support.redisserver import RedisServer
-from tests.support.rolling import Dial, Follower, Load, Upgrade, checked
+from tests.support.rolling import Dial, Upgrade, replaced_under_calls
 from tests.support.sipua import UserAgent
 
 CALLS = int(os.environ.get("VSI_TEST_CALLS", "30"))
 """Their media comes from this process, which has not the CPU for a hundred beside two switches."""
-PAUSE_S = 2.0
 
 
 @pytest.fixture
@@ -52,18 +51,7 @@ def test_services_are_replaced_one_after_the_other_under_calls(
     }
     try:
         with Upgrade(tmp_path, redis_server, at, receiver) as there:
-            followers = [Follower(there.services), Follower(there.services[::-1])]
-            load = Load({name: dial(name) for name in switches}, followers, PAUSE_S)
-            try:
-                load.begin(CALLS)
-                there.replace_each()
-                load.end()
-                print(checked(load, receiver))
-                there.all_recorded(load)
-                assert not there.unasked()
-                assert followers[0].ask("list_legs")["data"] == []
-            finally:
-                load.kill()
+            print(replaced_under_calls(there, {name: dial(name) for name in switches}, receiver, CALLS))
     finally:
         for agent in agents.values():
             agent.stop()

@@ -11,10 +11,9 @@ import pytest
 from tests.support.drivers import SandboxDriver
 from tests.support.receiver import Receiver
 from tests.support.redisserver import RedisServer
-from tests.support.rolling import Dial, Follower, Load, Upgrade, checked
+from tests.support.rolling import Dial, Upgrade, replaced_under_calls
 
 CALLS = 100
-PAUSE_S = 2.0
 
 
 @pytest.fixture
@@ -39,15 +38,4 @@ def test_services_are_replaced_one_after_the_other_under_calls(
         return lambda number: switches[name].call(from_=number)
 
     with Upgrade(tmp_path, redis_server, switches, receiver) as there:
-        followers = [Follower(there.services), Follower(there.services[::-1])]
-        load = Load({name: dial(name) for name in switches}, followers, PAUSE_S)
-        try:
-            load.begin(CALLS)
-            there.replace_each()
-            load.end()
-            print(checked(load, receiver))
-            there.all_recorded(load)
-            assert not there.unasked()
-            assert followers[0].ask("list_legs")["data"] == []
-        finally:
-            load.kill()
+        print(replaced_under_calls(there, {name: dial(name) for name in switches}, receiver, CALLS))

@@ -24,6 +24,8 @@ from .vsi import VsiClient
 from .waiting import eventually
 
 AGAIN_S = 0.05
+PAUSE_S = 2.0
+"""Between two changes of a call."""
 PATIENCE_S = 60.0
 """For one command, however often it is repeated."""
 ROOMS = 6
@@ -157,7 +159,7 @@ class Load:
     """So many calls on switches (`dial` by name) at a time; each changes every `pause` seconds or so, by one
     of the `followers`."""
 
-    dial: dict[str, Dial]
+    dial: Mapping[str, Dial]
     followers: Sequence[Follower]
     pause: float
     calls: list[Call] = field(default_factory=list)
@@ -327,6 +329,24 @@ class Upgrade:
     def unasked(self) -> list[dict[str, Any]]:
         """What the services say of switches that another had without being given them."""
         return [line for one in self.services for line in one.heard("switch is another service's now")]
+
+
+def replaced_under_calls(there: Upgrade, dials: Mapping[str, Dial], receiver: Receiver, calls: int) -> str:
+    """Each service replaced in turn under `calls` calls; what two clients, who ask the services in opposite
+    order, the webhooks and the records saw is checked. The figures."""
+    followers = [Follower(there.services), Follower(there.services[::-1])]
+    load = Load(dials, followers, PAUSE_S)
+    try:
+        load.begin(calls)
+        there.replace_each()
+        load.end()
+        figures = checked(load, receiver)
+        there.all_recorded(load)
+        assert not there.unasked()
+        assert followers[0].ask("list_legs")["data"] == []
+        return figures
+    finally:
+        load.kill()
 
 
 def checked(load: Load, receiver: Receiver, *, one_order: bool = True) -> str:
