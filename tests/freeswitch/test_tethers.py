@@ -17,7 +17,7 @@ from tests.support.drivers import eventually
 from tests.support.freeswitch import PrivateSwitch
 from tests.support.hearing import HALF_SECOND, HEARD, SILENT, hears, in_room
 from tests.support.http import HttpClient
-from tests.support.sipua import UserAgent
+from tests.support.sipua import Call, UserAgent
 from tests.support.sttserver import KEY, SttServer
 from tests.support.vsi import VsiClient
 
@@ -229,6 +229,41 @@ def test_what_is_on_its_channel_goes_on_over_moves(both, provider, east, agents,
     for leg, tone, absent in ((here, 440, 700), (there, 700, 440)):
         assert loud(tracks[:, channels[leg]], rate, tone) > HEARD
         assert loud(tracks[:, channels[leg]], rate, absent) < SILENT
+
+
+def types(call: Call, line: str) -> None:
+    eventually(lambda: call.text.agreed, "text is agreed on")
+    call.text.type(f"{line}\r\n")
+
+
+def test_text_goes_to_everybody_in_the_room_once(both, agents, connect):
+    """Over a tether by the service, on the channel of each; within the room's switch by the conference."""
+    client = connect(both)
+    b, there = in_room(client, agents[1], 700, rtt=True)
+    c, _ = in_room(client, agents[1], 800, rtt=True)
+    a, here = in_room(client, agents[0], 440, rtt=True)
+    d, _ = in_room(client, agents[0], 1000, rtt=True)
+    types(a, "from-east")
+    client.event("rtt.received", leg_id=here)
+    types(b, "from-west")
+    client.event("rtt.received", leg_id=there)
+    client.ok("send_leg_rtt", id=here, text="to-one")
+    for call, told in (
+        (a, ["from-west", "to-one"]),
+        (b, ["from-east"]),
+        (c, ["from-east", "from-west"]),
+        (d, ["from-east", "from-west"]),
+    ):
+        eventually(lambda call=call, told=told: all(one in call.text.received for one in told), f"{told}")
+    types(d, "last")  # behind all that may have been passed on twice
+    for call in (a, b, c):
+        eventually(lambda call=call: "last" in call.text.received, "it gets there")
+        for text in ("from-east", "from-west", "to-one", "last"):
+            assert call.text.received.count(text) <= 1, call.text.received
+    assert "from-east" not in a.text.received and "from-west" not in b.text.received
+    assert len(client.seen("rtt.received")) == 3
+    hears(b, 440)
+    hears(a, 700)
 
 
 def test_a_hundred_moves_leave_nothing(both, east, west, agents, connect):

@@ -88,9 +88,11 @@ def start(east: SandboxDriver, west: SandboxDriver, tmp_path: Path) -> Iterator[
             service.stop()
 
 
-def joined(switch: SandboxDriver, client: VsiClient, room: str, **join: Any) -> tuple[SandboxPeer, str]:
+def joined(
+    switch: SandboxDriver, client: VsiClient, room: str, rtt: bool = False, **join: Any
+) -> tuple[SandboxPeer, str]:
     """A call that was answered and put into a room."""
-    peer = switch.call()
+    peer = switch.call(rtt=rtt)
     leg = client.event("leg.ringing", leg_type="sip_inbound")["leg_id"]
     client.ok("answer_leg", id=leg)
     client.event("leg.connected", leg_id=leg)
@@ -230,6 +232,37 @@ def test_what_is_the_calls_stays_on_its_channel(east, west, start):
     client.event("playback.started", leg_id=here)
     assert (len(east.channels("pb-")), west.channels("pb-")) == (1, [])
     client.ok("leg_record_stop", id=here)
+
+
+def test_text_goes_to_everybody_in_the_room_once(east, west, start):
+    _, client = start()
+    b, there = joined(west, client, "r", rtt=True)
+    c, _ = joined(west, client, "r", rtt=True)
+    a, here = joined(east, client, "r", rtt=True)
+    d, rejecting = joined(east, client, "r", rtt=True)
+    without, _ = joined(east, client, "r")
+    alone, _ = joined(east, client, "other", rtt=True)
+    client.ok("reject_leg_rtt", id=rejecting)
+    a.type("from-east")
+    client.event("rtt.received", leg_id=here)
+    for peer in (b, c):
+        eventually(lambda peer=peer: "from-east" in peer.texts, "it gets there")
+    b.type("from-west")
+    client.event("rtt.received", leg_id=there)
+    eventually(lambda: "from-west" in a.texts and "from-west" in c.texts, "it gets there")
+    client.ok("accept_leg_rtt", id=rejecting)
+    a.type("to\bo-all")
+    b.type("last")
+    for peer, told in (
+        (a, ["from-west", "last"]),
+        (b, ["from-east", "to-all"]),
+        (c, ["from-east", "from-west", "to-all", "last"]),
+        (d, ["to-all", "last"]),
+    ):
+        eventually(lambda peer=peer, told=told: set(told) <= set(peer.texts), f"all of {told}")
+        words = [word for word in peer.texts if not word.endswith("::")]
+        assert sorted(words) == sorted(told)
+    assert (without.texts, alone.texts, len(client.seen("rtt.received"))) == ([], [], 4)
 
 
 def test_tracks_of_a_room_are_of_its_members(east, west, start):

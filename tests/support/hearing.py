@@ -19,9 +19,9 @@ HALF_SECOND = 25
 """Frames."""
 
 
-def in_room(client, agent, frequency: float, room: str = "r", **join: str):
-    """A caller with a tone of its own, in a room."""
-    call = agent.call(codecs=["PCMU"])
+def in_room(client, agent, frequency: float, room: str = "r", rtt: bool = False, **join: str):
+    """A caller with a tone of its own, in a room; with `rtt` one that has real-time text."""
+    call = agent.call(codecs=["PCMU"], rtt=rtt)
     leg = client.event("leg.ringing")["leg_id"]
     client.ok("add_leg_to_room", room_id=room, leg_id=leg, **join)
     client.event("leg.joined_room", leg_id=leg)

@@ -126,9 +126,6 @@ class Moments:
         """It has got it."""
         self.digit: Moment[[Context, Leg, str], None] = Moment("digit")
         """A digit of a leg's peer was reported."""
-        self.text: Moment[[Context, Leg, str], None] = Moment("text")
-        """A text of a leg's peer was reported; the switch passes it on to those that it has agreed on text
-        with."""
         self.text_for: Moment[[Context, Leg, str], bool] = Moment("text_for")
         """A text is for a leg's peer; true when the feature that has the peer has taken it."""
         self.held: Moment[[Context, Leg], None] = Moment("held")

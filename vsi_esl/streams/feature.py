@@ -23,7 +23,6 @@ def register(ctx: Context) -> None:
     moments.released.subscribe(legs.released)
     moments.released.subscribe(lambda ctx, node: ctx.get(Participants).forget(node))
     moments.stop.subscribe(legs.stop)
-    moments.text.subscribe(legs.pass_on)
     moments.text_for.subscribe(legs.send)
     moments.entered.subscribe(legs.entered)
     moments.left_conference.subscribe(legs.left)

@@ -15,11 +15,10 @@ from typing import Any
 import gevent
 import structlog
 
-from ..calls import endings, lifecycle, placement
+from ..calls import endings, lifecycle, placement, texts
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import Conflict, SwitchUnavailable, VsiError
-from ..events.text import RttReceived
 from ..live.plan import End, Hears, Plan, Speaks
 from ..live.session import Session
 from ..live.sessions import Sessions
@@ -192,30 +191,8 @@ def _reason(peer: Peer, end: End) -> str:
 
 def _heard(ctx: Context, leg: Leg, text: str) -> None:
     """A text of the peer's."""
-    if leg.ending or not leg.accept_rtt or not text:
-        return
-    leg.rtt_seq += 1
-    ctx.emit(RttReceived.of(leg, text=text, seq=leg.rtt_seq))
-    ctx.moments.text(ctx, leg, text)
-
-
-def pass_on(ctx: Context, leg: Leg, text: str) -> None:
-    """A text of a leg's to the others in its room; what the switch does itself is not done again."""
-    room = ctx.rooms.find(leg.room_id) if leg.room_id else None
-    for other in room.legs.values() if room is not None else ():
-        if other is leg or not (other.rtt_negotiated and other.accept_rtt):
-            continue
-        if other.peer_is_ours:
-            send(ctx, other, text)
-        elif leg.peer_is_ours:
-            ctx.workers.submit(other.id, _send_over_sip, ctx, other, text)
-
-
-def _send_over_sip(ctx: Context, leg: Leg, text: str) -> None:
-    try:
-        ctx.sound(leg).send_text(leg, text)
-    except VsiError as error:
-        log.warning("text not passed on", leg_id=leg.id, error=error.message)
+    if text and leg.accept_rtt and not leg.ending:
+        texts.received(ctx, leg, text)
 
 
 def send(ctx: Context, leg: Leg, text: str) -> bool:

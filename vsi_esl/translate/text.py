@@ -1,14 +1,10 @@
-"""Real-time text: reported to clients.
-
-To the other legs of the room it is passed on by the switch itself: mod_conference writes each line, behind
-the typist's name, to every member that has agreed on text, and cannot be told not to.
-"""
+"""Real-time text, as the switch reports it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..events.text import RttReceived
+from ..calls import texts
 from . import SwitchEvent, on_event
 from .dtmf import remember_count
 
@@ -25,7 +21,5 @@ def text(ctx: Context, node: Node, event: SwitchEvent) -> None:
     if leg is None or leg.ending or not leg.accept_rtt or not isinstance(body, str) or not body:
         return
     leg.rtt_negotiated = True
-    leg.rtt_seq += 1
+    texts.received(ctx, leg, body)
     remember_count(ctx, leg, "rtt_seq")
-    ctx.emit(RttReceived.of(leg, text=body, seq=leg.rtt_seq))
-    ctx.moments.text(ctx, leg, body)

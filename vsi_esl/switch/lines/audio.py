@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 
 from ...errors import BadArgument
-from .builder import name, originate_variables, text_argument, transfer, uuid
+from .builder import CONTROL, name, originate_variables, text_argument, transfer, uuid
 
 PATH = re.compile(r"/[A-Za-z0-9._/-]{1,1024}\Z")
 TEXT_LINE_END = re.compile("\r\n|[\r\n\u2028\u2029]")
 LINE_SEPARATOR = "\u2028"
+BACKSPACE = "\b"
 
 FAR_END_REST_MS = 20
 """How long the far end of a pair waits before it answers. Without that, the near end's thread is sometimes
@@ -146,3 +147,16 @@ def text_line(text: str) -> str:
     if not lines[-1]:
         lines.pop()
     return LINE_SEPARATOR.join(lines) if "".join(lines).strip(" ") else ""
+
+
+def readable(text: str) -> str:
+    """A peer's text as it can be passed on to another: what its BACKSPACEs erase is gone (T.140, 8.2), and so
+    are the other control characters that no command can have. Line ends are what they were."""
+    kept: list[str] = []
+    for char in text:
+        if char == BACKSPACE:
+            if kept and not TEXT_LINE_END.fullmatch(kept[-1]):
+                kept.pop()
+        elif TEXT_LINE_END.fullmatch(char) or not CONTROL.search(char):
+            kept.append(char)
+    return "".join(kept)
