@@ -185,9 +185,62 @@ def test_the_settings_are_nobodys_but_the_operators():
 def test_a_maintainer_script_knows_each_unit_of_the_package(name):
     """Which are in it says `build`: all of deploy/systemd."""
     units = sorted(path.name for path in (ROOT / "deploy" / "systemd").glob("*.service"))
-    installed = re.search(r"deploy/systemd/vsi_\{(.+?)\}\.service", (DEBIAN / "build").read_text())
-    assert installed and sorted(f"vsi_{one}.service" for one in installed[1].split(",")) == units
+    assert sorted(re.findall(r"> \"\$units/(.+?)\"", (DEBIAN / "build").read_text())) == units
     assert [unit for unit in units if unit not in (DEBIAN / name).read_text()] == []
+
+
+STATE = [
+    *("state.sqlite3", "state.sqlite3-wal", "state.sqlite3.lock", "state.sqlite3.recent.1", "events.sqlite3"),
+    *("webhooks.sqlite3-shm", "spool/tone.wav", "tts_cache/ab/hello.wav"),
+]
+
+
+def purged(machine: Path, action: str = "purge") -> str:
+    """What postrm says on a machine whose root is that directory."""
+    script = re.sub(r"(?<![\w/.])/(?=var/|etc/|run/)", f"{machine}/", (DEBIAN / "postrm").read_text())
+    assert script.count(str(machine)) > 5
+    return call("sh", "-c", script, "postrm", action)
+
+
+def laid(machine: Path, *names: str) -> None:
+    for name in names:
+        (machine / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine / name).write_text("x")
+
+
+def test_purge_leaves_nothing_of_the_package(tmp_path):
+    """Also of who ran commands as the service's user by hand: those have their state in its home."""
+    homes = [f"var/lib/{name}" for name in ("vsi_esl", "vsi_companion", "vsi_esl/.local/state/vsi_esl")]
+    laid(tmp_path, *(f"{home}/{name}" for home in homes for name in STATE))
+    laid(tmp_path, "etc/vsi_esl/config.yaml", "etc/vsi_companion/config.yaml")
+    for empty in ("var/lib/vsi_esl/recordings", "var/lib/vsi_companion/uploads", "var/log/vsi_esl"):
+        (tmp_path / empty).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    assert purged(tmp_path, "upgrade") == purged(tmp_path, "remove") == ""
+    assert sorted(tmp_path.rglob("*")) == before
+    assert purged(tmp_path) == ""
+    assert not [path for path in tmp_path.rglob("*") if "vsi" in path.name]
+    assert purged(tmp_path) == "", "once more does no harm"
+
+
+def test_purge_keeps_what_is_the_operators_and_says_where(tmp_path):
+    """Recordings, uploads that have not been made, and call detail records."""
+    kept = [
+        "var/lib/vsi_esl/recordings/a/call.wav",
+        "var/lib/vsi_esl/.local/state/vsi_esl/recordings/try.wav",
+        "var/lib/vsi_companion/uploads/1.json",
+        "var/log/vsi_esl/cdr.jsonl",
+    ]
+    laid(tmp_path, *kept, *(f"var/lib/vsi_esl/{name}" for name in STATE))
+    said = purged(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(
+        tmp_path / one for one in kept
+    )
+    assert re.findall(r"/var/(\S+) stays, with (\d+) files", said) == [
+        ("lib/vsi_esl", "2"),
+        ("lib/vsi_companion", "1"),
+        ("log/vsi_esl", "1"),
+    ]
 
 
 @pytest.mark.slow
@@ -211,8 +264,9 @@ def test_a_package_is_built_and_its_program_runs(tmp_path):
     call("dpkg-deb", "-x", package, tmp_path / "tree")
     tree = tmp_path / "tree"
     assert (tree / "usr/bin/vsi-esl").is_symlink()
-    for unit in ("vsi_esl.service", "vsi_companion.service"):
-        assert (tree / "usr/lib/systemd/system" / unit).exists()
+    for unit, program in (("vsi_esl", "serve"), ("vsi_companion", "companion")):
+        text = (tree / f"usr/lib/systemd/system/{unit}.service").read_text()
+        assert f"\nExecStart=/usr/bin/vsi-esl {program} --config /etc/{unit}/config.yaml\n" in text
     assert not list(tree.rglob("etc/**/config.yaml"))
     (packages,) = tree.glob("usr/lib/vsi_esl/lib/python*/site-packages")
     said = call(python, "-m", "vsi_esl", "--version", env={"PYTHONPATH": str(packages)}, cwd="/")
