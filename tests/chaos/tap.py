@@ -23,8 +23,9 @@ TAIL = 128
 ANSWER = re.compile(rb"Content-Length: ([0-9]{1,3})\n\n")
 FENCE = re.compile(rb"(?![0-9]{8}-[0-9a-f]{4}-[0-9a-f]{4}-)([0-9]{1,15})-([A-Za-z0-9_.-]{1,64})")
 """What `global_getvar vsi_fence` is answered with; a UUID is another answer."""
-SHOWING = "api global_setvar vsi_fence="
-"""Done only in place of what was read before; what comes of it is read again."""
+SHOWING = ("api global_setvar vsi_fence=", "api global_setvar vsi_doubt=")
+"""Done only in place of what was read before; what comes of it is read again. The other is a note for who has
+it, which others are to leave there."""
 ASKING = re.compile(
     r"(?:auth|event|nixevent|noevents|filter|exit|log|nolog)\b"
     r"|api (?:version|status|show|global_getvar|module_exists|uuid_exists|uuid_dump|uuid_getvar|xml_locate"

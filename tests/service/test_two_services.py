@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import gevent
@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
 from tests.support.http import HttpClient
+from tests.support.receiver import Receiver
 from tests.support.redisserver import RedisServer
 from tests.support.relay import Relay
 from tests.support.services import OneOfSeveral
@@ -42,8 +43,14 @@ class Site:
         self.relay = Relay(("127.0.0.1", self.redis.port))
         self.switches = {name: SandboxDriver() for name in ("east", "west")}
         port = self.relay.address[1]
-        self.a = OneOfSeveral("a", directory, self.redis, self.switches)
-        self.b = OneOfSeveral("b", directory, self.redis, self.switches, redis_port=port)
+        self.receiver = Receiver()
+        more: dict[str, Any] = {
+            "webhooks": {"url": self.receiver.url(), "allow_private_urls": True, "backoff_min": "50ms"},
+            "cdr": {"path": str(directory / "calls.jsonl")},
+        }
+        self.records = directory / "calls.jsonl"
+        self.a = OneOfSeveral("a", directory, self.redis, self.switches, **more)
+        self.b = OneOfSeveral("b", directory, self.redis, self.switches, redis_port=port, **more)
         self.services = (self.a.listening(), self.b.listening())
         self._clients: list[VsiClient] = []
 
@@ -83,6 +90,7 @@ class Site:
             one.close()
         self.relay.stop()
         self.redis.close()
+        self.receiver.stop()
         for driver in self.switches.values():
             driver.stop()
 
@@ -290,3 +298,74 @@ def test_one_that_alone_is_cut_off_from_redis_lets_go(site):
         site.relay.come_back()
     site.shared_out()
     assert up(driver, legs)
+
+
+LIFE = ("leg.ringing", "leg.connected", "leg.joined_room", "leg.left_room", "leg.disconnected")
+
+
+def lives(events: list[dict[str, Any]], legs: list[str]) -> dict[str, list[str]]:
+    """What was told of the life of each leg; each event, by its id, once."""
+    each = {one["event_id"]: one for one in events if one["type"] in LIFE and one["leg_id"] in legs}
+    return {leg: [one["type"] for one in each.values() if one["leg_id"] == leg] for leg in legs}
+
+
+def test_what_it_did_not_know_to_be_its_own_it_tells_nobody_but_leaves_to_the_next(site):
+    """Legs that end, begin, and begin and end while their service is cut off alone."""
+    name, driver = site.of(site.b)
+    client, other = site.client(site.b), site.client(site.a)
+    calls = calls_in_room(driver, client, "told", 2)
+    ending, staying = (leg for leg, _ in calls)
+    other.event("leg.joined_room", leg_id=staying)
+    shipped(site.b)
+    site.relay.go_dead()
+    try:
+        driver.call().hang_up()
+        calls[0][1].hang_up()
+        late = driver.call()
+        within(LONGEST_S, lambda: name in site.a.owned(), "the other has it")
+        eventually(lambda: name not in site.b.owned(), "it has let go", LONGEST_S)
+        began = other.event("leg.ringing")["leg_id"]
+        eventually(lambda: bool(other.seen("leg.disconnected", leg_id=ending)), "its end is told")
+        other.ok("delete_leg", id=staying)
+        late.hang_up()
+    finally:
+        site.relay.come_back()
+    for one in (client, other):
+        eventually(lambda one=one: len(one.seen("leg.disconnected")) >= 4, "all is told", LONGEST_S)
+        over = [event["leg_id"] for event in one.seen("leg.disconnected")]
+        (gone,) = set(over) - {ending, staying, began}  # nobody but its service ever saw it
+        told = lives(one.events, [ending, staying, began, gone])
+        assert len(over) == 4
+        assert told == {
+            ending: list(LIFE),
+            staying: list(LIFE),
+            began: ["leg.ringing", "leg.disconnected"],
+            gone: ["leg.ringing", "leg.disconnected"],
+        }
+    known = {one["event_id"] for one in [*client.events, *other.events]}
+    hooked = lives([one.event for one in site.receiver.taken], list(told))
+    assert hooked == told
+    assert {one.id for one in site.receiver.taken if one.event.get("leg_id") in told} <= known
+    eventually(lambda: records(site, told) == dict.fromkeys(told, 1), "each has one record", LONGEST_S)
+
+
+def records(site: Site, legs: Mapping[str, object]) -> dict[str, int]:
+    """How many of each leg there are in the files of both."""
+    found = [orjson.loads(line)["leg_id"] for line in site.records.read_text().splitlines()]
+    return {leg: found.count(leg) for leg in legs}
+
+
+def test_when_redis_is_gone_for_all_clients_are_told_before_long(site):
+    driver = site.of(site.a)[1]
+    client = site.client(site.a)
+    site.redis.stop()
+    try:
+        peer = driver.call()
+        leg = client.event("leg.ringing", leg_type="sip_inbound")["leg_id"]
+        peer.hang_up()
+        client.event("leg.disconnected", leg_id=leg)
+        assert not site.a.readyz()["cluster"]["redis"]["ready"]
+    finally:
+        site.redis.start()
+    site.client(site.b).ok("list_legs")
+    assert [len(one.owned()) for one in site.services] == [1, 1]

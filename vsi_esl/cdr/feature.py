@@ -154,6 +154,7 @@ def register(ctx: Context) -> None:
     records = CallRecords(ctx, ctx.get(Journal))
     ctx.provide(records)
     ctx.bus.add_sink(records.heard)
+    ctx.bus.on_withdrawn(records.writer.withdrawn)
     ctx.metrics.show(records.series)
     ctx.moments.restore.subscribe(records.restore)
     ctx.moments.leaving.subscribe(lambda ctx, node: records.writer.leave(node.name))

@@ -93,6 +93,11 @@ class Writer:
         """Try at once what the disk did not take."""
         self._work.set()
 
+    def withdrawn(self, event_ids: set[str]) -> None:
+        """These ends are told by another service, and so are their records written."""
+        for leg_id in [one for one, record in self._waiting.items() if record["event_id"] in event_ids]:
+            del self._waiting[leg_id]
+
     def leave(self, switch: str) -> None:
         """The switch goes to another service: write the records of its calls, for a moment at most. What is
         left is the other's to write, which finds it in the state of the switch."""
@@ -120,7 +125,8 @@ class Writer:
 
     def _write_on(self) -> None:
         while True:
-            self._work.wait(RETRY_S if self.error else None)
+            # what waits without an error may be taken back still, which is known soon
+            self._work.wait(RETRY_S if self.error else GATHER_S if self._waiting else None)
             gevent.sleep(GATHER_S)
             self._work.clear()
             while self._waiting and self._write_some():
@@ -129,7 +135,11 @@ class Writer:
                 self._idle.set()
 
     def _write_some(self) -> bool:
-        batch = list(islice(self._waiting.values(), MAX_BATCH))
+        settled = self._ctx.bus.settled
+        ready = (one for one in self._waiting.values() if settled(one["event_id"]))
+        batch = list(islice(ready, MAX_BATCH))
+        if not batch:
+            return False
         try:
             self._thread.run(files.append, self._path, self._format, batch)
         except OSError as error:

@@ -11,18 +11,19 @@ if last ~= tonumber(ARGV[2]) then return {0, last, 0, 0} end
 local cursor = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[3]))
 local time = redis.call('TIME')
 local behind = '-' .. string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[4], ARGV[4], ARGV[5] .. behind) end
 local places = tonumber(ARGV[6])
-local old = {}
+local old = {2, last, 0, 0}
 for i = 1, places do
   local fence = tonumber(ARGV[6 + i])
-  old[i] = fence and tonumber(redis.call('GET', KEYS[4 + 2 * i]) or '0') > fence
+  if fence and tonumber(redis.call('GET', KEYS[4 + 2 * i]) or '0') > fence then old[#old + 1] = i end
 end
+if #old > 4 then return old end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[4], ARGV[4], ARGV[5] .. behind) end
 local refused, bytes = 0, 0
 for i = 7 + places, #ARGV, 5 do
   last = tonumber(ARGV[i])
   local place = tonumber(ARGV[i + 2])
-  if old[place] then
+  if place == 0 then
     refused = refused + 1
   else
     cursor = cursor + 1
@@ -46,11 +47,13 @@ and of each place that events are of, the fence of the switch and the outbox of 
 origin; its last number there as it knows it; the highest cursor that it has read; what it tells apart, or
 nothing: the field, and its value; how many places, and the fence of each, or nothing; and of each event its
 number, app_id, which of the places, its webhook or nothing (its id, and in another line who gets it), and
-itself.
+itself. With 0 for the place it is passed over.
 
-Answers whether it was done, the origin's last number, the cursor, and how many events were refused. Not
-done is it when the numbers differ: an answer was lost, or the server has lost something. So nothing is
-added twice, and an event that is in the stream is in the outbox as well."""
+Answers whether it was done (1), the origin's last number, the cursor, and how many events were passed over.
+Not done (0) is it when the numbers differ: an answer was lost, or the server has lost something. So nothing
+is added twice, and an event that is in the stream is in the outbox as well. Nor is it (2) when places are
+another service's by now, which are named then, each as it was counted: whoever knows that has to decide what
+becomes of their events, and a command that arrives late must not have done so."""
 
 TRIM_EVENTS = """
 local over = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[1])

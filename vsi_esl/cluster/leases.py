@@ -59,6 +59,8 @@ class Peer:
     """It stops: no switch is for it any more."""
     group: str = ""
     """The same of all that have the same switches in their settings."""
+    silent: float = field(default=0.0, compare=False)
+    """For how many seconds it has not said that it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class LeaseBook:
                 [key("service", self.name), key("services")],
                 [self.name, self.id, orjson.dumps(members), round(HEARTBEAT_S * 1000)],
             ),
-            ("ZRANGE", key("services"), 0, -1),
+            ("ZRANGE", key("services"), 0, -1, "WITHSCORES"),
+            ("TIME",),
             ("MGET", *(key("lease", one) for one in switches), *(key("fence", one) for one in switches)),
         ]
         if mine:
@@ -106,15 +109,20 @@ class LeaseBook:
             commands.insert(0, self._redis.words("renew", keys, args))
         answers = self._redis.pipeline(commands)
         kept = dict(zip(mine, map(bool, answers.pop(0)), strict=True)) if mine else {}
-        alone, names, found = answers
+        alone, scored, time, found = answers
         held, fences = found[: len(switches)], found[len(switches) :]
-        known = [name.decode() for name in names]
+        moment = int(time[0]) + int(time[1]) / 1e6
+        silent = {
+            name.decode(): max(0.0, moment - float(score) / 1000)
+            for name, score in zip(scored[::2], scored[1::2], strict=True)
+        }
+        known = list(silent)
         told_by = self._redis.command("MGET", *(key("service", name) for name in known)) if known else []
         return View(
             bool(alone),
             {one: holder for one, text in zip(switches, held, strict=True) if (holder := _holder(text))},
             {one: int(text or 0) for one, text in zip(switches, fences, strict=True)},
-            {peer.name: peer for text in told_by if (peer := _peer(text))},
+            {peer.name: peer for text in told_by if (peer := _peer(text, silent))},
             kept,
         )
 
@@ -156,7 +164,7 @@ def _holder(text: bytes | None) -> Holder | None:
     return Holder(int(fence), service, id) if fence.isdecimal() and service else None
 
 
-def _peer(text: bytes | None) -> Peer | None:
+def _peer(text: bytes | None, silent: Mapping[str, float]) -> Peer | None:
     if text is None:
         return None
     try:
@@ -167,6 +175,7 @@ def _peer(text: bytes | None) -> Peer | None:
             int(members["weight"]),
             bool(members["leaving"]),
             str(members["group"]),
+            silent.get(members["name"], 0.0),
         )
     except (ValueError, KeyError, TypeError):
         log.error("what a service says of itself cannot be read")

@@ -89,6 +89,10 @@ class EventBus:
         """Whether what is published goes to the subscriptions at once; else a sink delivers."""
         self.told: Callable[[Event], bool] | None = None
         """Whether an event was published by another service already, which had the switch before."""
+        self.settled: Callable[[str], bool] = lambda event_id: True
+        """Whether what was published stays so: while a service does not know whether its switch is another's
+        it may have to take back what the other tells."""
+        self._withdrawals: list[Callable[[set[str]], None]] = []
         self.published = 0
         self.dropped = 0
 
@@ -112,6 +116,16 @@ class EventBus:
     def add_sink(self, sink: Callable[[Event, str, bytes], None]) -> None:
         """Call `sink(event, event_id, serialised)` for every event; it must not wait."""
         self._sinks.append(sink)
+
+    def on_withdrawn(self, told: Callable[[set[str]], None]) -> None:
+        """Have `told` called with the ids of events that were taken back before they were settled. It may
+        wait."""
+        self._withdrawals.append(told)
+
+    def withdraw(self, event_ids: set[str]) -> None:
+        """Take back events that nobody was told of. Waits."""
+        for told in self._withdrawals:
+            told(event_ids)
 
     def publish(self, event: Event) -> None:
         """Give the event its envelope and queue it everywhere. Members are in alphabetical order."""

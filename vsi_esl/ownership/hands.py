@@ -29,6 +29,13 @@ class Hands(Protocol):
     def look(self, switch: str) -> None:
         """Look whether one that we are connected to is ours. May wait; SwitchUnavailable."""
 
+    def ask(self, switch: str, line: str) -> str:
+        """What a switch that we are connected to answers to an api command of `switch.lines.fence`. May wait;
+        SwitchUnavailable."""
+
+    def doubt(self, switch: str, fence: int) -> None:
+        """Say on a switch of another that nothing is heard of this turn. May wait; SwitchUnavailable."""
+
     def remembered(self, switch: str) -> int:
         """The fence of our last turn there; 0 for none."""
 

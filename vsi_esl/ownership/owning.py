@@ -13,6 +13,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import gevent
@@ -22,6 +23,7 @@ from ..cluster.connection import RedisConnection, RedisUnavailable
 from ..cluster.leases import LEASE_S, LeaseBook, View
 from ..errors import SwitchUnavailable
 from ..switch.lines.fence import Fence
+from .doubts import Doubts
 from .hands import Hands
 from .looking import shown_by
 from .pauses import Pauses
@@ -68,6 +70,9 @@ class Ownership:
         self._view = View()
         self._free_since: dict[Unit, float] = {}
         self._pauses = Pauses()
+        self._doubts = Doubts(hands, book.name)
+        self._answered_at = 0.0
+        """When Redis was asked last that answered."""
         self._known: dict[str, int] = {}
         """Switch -> the highest fence of another that was met there."""
         self._shares: tuple[dict[str, int], float] = {}, 0.0
@@ -118,6 +123,17 @@ class Ownership:
         """See `cluster.leases.Owners`."""
         turn = self._turns.get(switch)
         return turn.fence.number if turn is not None else 0
+
+    def in_doubt(self, since: float) -> bool:
+        """Whether Redis has not answered us since then (`turn.now`), and may answer others, one of which is
+        about to take a switch of ours: what it finds there it tells. Some seconds, then it is known."""
+        if not self._doubts.others or (self._redis.available and self._answered_at > since):
+            return False
+        return any(turn.in_doubt() for turn in self._turns.values())
+
+    def was_lost(self, switch: str, fence: int) -> bool:
+        """Whether another service has ended our turn of this number there."""
+        return self._doubts.was_lost(switch, fence)
 
     def on_change(self, told: Callable[[], None]) -> None:
         """Have `told` called when switches were taken, let go, or changed hands. It must not wait."""
@@ -178,6 +194,7 @@ class Ownership:
         told = {"weight": self._weight, "leaving": leaving, "group": self._group}
         before = self._view
         view = self._view = self._book.turn(self.switches, mine, told)
+        self._answered_at = began
         for switch, kept in view.kept.items():
             turn = self._turns.get(switch)
             if turn is None or turn.fence.number != mine[switch]:
@@ -191,6 +208,8 @@ class Ownership:
             self._changed()
         if not self._leaving and not self.problem:
             self._share(view, began)
+            able = [switch for switch in self.switches if self._pauses.may_take(self._unit_of[switch])]
+            self._doubts.say(view, able, self._turns, self._group)
 
     def _check_name(self, view: View) -> None:
         problem = "" if view.alone else f"another service is called {self.name} (service.name)"
@@ -352,6 +371,7 @@ class Ownership:
         for turn in turns:
             turn.end()
             del self._turns[turn.switch]
+            self._doubts.lost(turn)
             self.lost += 1
             told = {"switch": turn.switch, "fence": turn.fence.number}
             told["reason"] = why if turn.switch == switch else f"{switch} is, which it goes together with"
@@ -402,3 +422,7 @@ class Ownership:
             pass  # it is away, and its own connections see that; or it was lost, which is seen to
         except Exception:
             log.exception("the look at a switch failed", switch=switch)
+        turn = self._turns.get(switch)
+        if turn is not None and not self._redis.available:
+            with suppress(SwitchUnavailable):
+                turn.heed(partial(self._hands.ask, switch))

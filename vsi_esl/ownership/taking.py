@@ -200,11 +200,18 @@ class Taking:
     # -- questions -----------------------------------------------------------------------------------------
 
     def probe(self, switch: str) -> Fence | None:
+        return lines.read(self._say(switch, lines.SHOWN))
+
+    def doubt(self, switch: str, fence: int) -> None:
+        self._say(switch, lines.doubt(fence))
+
+    def _say(self, switch: str, line: str) -> str:
+        """Over a connection of its own, for one that is not ours."""
         settings = self._node(switch).settings
         client = EslClient(settings.host, settings.port, settings.password, timeout=settings.connect_timeout)
         try:
             client.connect()
-            return lines.read(client.send(builder.api(lines.SHOWN), settings.command_timeout))
+            return client.send(builder.api(line), settings.command_timeout)
         except (NotConnectedError, CommandTimeout, AuthenticationFailed, OSError) as error:
             raise SwitchUnavailable(f"not connected to the switch: {error}") from error
         finally:
@@ -212,6 +219,9 @@ class Taking:
 
     def look(self, switch: str) -> None:
         self._node(switch).confirm(anew=True)
+
+    def ask(self, switch: str, line: str) -> str:
+        return self._node(switch).ask(line)
 
     def remembered(self, switch: str) -> int:
         known = self._ctx.state.fact(_fact(switch)) or ""

@@ -25,6 +25,14 @@ FRESH_S = 1.5
 """How long a turn counts as ours after it was confirmed."""
 SETTLE_S = 1.75
 """How long who takes a switch waits behind showing it there: FRESH_S, and what a clock may be off."""
+NOTICED_S = 2.5
+"""How long it takes others to notice that nothing is heard of a service in Redis, and to say so there."""
+DOUBTED_S = 2.5
+"""How long that counts: as long as it is so it is said once a second."""
+SEEN_S = 2.0
+"""How long a look for that is good for."""
+LONGEST_S = 15.0
+"""How long it can take at most until another has a switch: lease, wait for the share, look at the calls."""
 ATTEMPTS = 3
 """To show a fence that others change at the same time."""
 
@@ -45,7 +53,8 @@ class Turn:
     ) -> None:
         self.switch, self.fence = switch, fence
         self._quiet, self._predecessor, self._lost = quiet, predecessor, lost
-        self._taken_at = now()
+        self._taken_at = self._renewed_at = now()
+        self._heeded_at = self._doubted_at = self._doubted_since = 0.0
         self._confirmed_at = 0.0
         self._settled = False
         self._looking = BoundedSemaphore(1)
@@ -60,6 +69,7 @@ class Turn:
 
     def renewed(self, asked_at: float) -> None:
         """Redis has confirmed it, asked at that time (`now`)."""
+        self._renewed_at = max(self._renewed_at, asked_at)
         if self._settled:  # what the switch shows comes first
             self._confirmed_at = max(self._confirmed_at, asked_at)
 
@@ -76,6 +86,28 @@ class Turn:
             before = self._look(ask, confirms=self._settled)
             if not self._settled:
                 self._settle(ask, before)
+
+    def heed(self, ask: Ask) -> None:
+        """Look whether another service, for which Redis is there, says that it hears nothing of this turn.
+        SwitchUnavailable, which counts as a look: nothing comes from such a switch that could be told."""
+        asked_at = now()
+        try:
+            if lines.doubted(ask(lines.DOUBTED)) == self.fence.number:
+                if asked_at - self._doubted_at > DOUBTED_S:
+                    self._doubted_since = asked_at
+                self._doubted_at = asked_at
+                ask(lines.CERTAIN)  # it is said again as long as it is so
+        finally:
+            self._heeded_at = asked_at
+
+    def in_doubt(self) -> bool:
+        """While Redis does not answer us: whether it may be that it answers others, and that one of these
+        takes the switch before long. Bounded: who is doubted for longer goes on."""
+        moment = now()
+        if moment - self._doubted_at < DOUBTED_S:
+            return moment - self._doubted_since < LONGEST_S
+        # one that stood still has to look anew
+        return self._heeded_at < self._renewed_at + NOTICED_S or moment - self._heeded_at > SEEN_S
 
     def end(self) -> None:
         """Act no more."""

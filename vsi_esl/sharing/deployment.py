@@ -76,7 +76,9 @@ class Deployment:
         def there(service: str) -> bool:
             return not self.peers.fresh or self.peers.find(service) is not None
 
+        durable.settled = self._ctx.bus.settled
         boxes = self.outboxes = Outboxes(self.redis, self.name, durable, self.events, there=there)
+        self._ctx.bus.on_withdrawn(boxes.withdrawn)
         self._ctx.moments.taken.subscribe(lambda _, node: boxes.take(node.name))
         self._ctx.moments.released.subscribe(lambda _, node: boxes.release(node.name))
 

@@ -29,9 +29,11 @@ from ..delivery.history import NOTE_BITS, History
 from ..errors import VsiError
 from ..events.base import Event
 from ..ops.series import gauge, total
+from ..ownership.turn import now
 from . import entries
 from .entries import Entry, Keys, Mark
 from .recent import Recent, Told
+from .withdrawing import Withdrawing, number_of
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,9 @@ MAX_TIMES = 100
 READ_AGAIN = 5000
 """How far back a server that may lack the last writes is read once more."""
 START_S = 1.0
+SURE_S, SURE_LOOKS = 0.05, 400
+OVER = 2
+"""What "add events" answers when some are of a turn that is over."""
 HANDED_ON = "events_handed_on"
 """The fact that says up to where the history was handed on, should Redis not know."""
 
@@ -108,6 +113,11 @@ class SharedEvents:
         self._apart: deque[Mark] = deque(maxlen=MAX_TIMES)
         """What was told apart; the last one is under way while `apart`."""
         self.apart = False
+        self._cut_at = 0.0
+        """When Redis did not answer last (`turn.now`)."""
+        self.doubtful: Callable[[float], bool] = lambda since: False
+        """Whether, Redis having been silent since then, another may be about to tell of our switches."""
+        self.withdrawing = Withdrawing(history, bus)
         self._marked = 0
         """Up to which of our events others know that it was."""
         self._marks: list[Mark] = []
@@ -122,6 +132,7 @@ class SharedEvents:
         history.note = self._note
         history.mark = marked
         bus.add_sink(self._published)
+        bus.settled = self._settled
 
     def _known_sent(self) -> int:
         """What the process before had handed on, of this history; all there was before events were shared."""
@@ -175,6 +186,8 @@ class SharedEvents:
         yield total("vsi_esl_stream_received", "Events read from the stream.", self.received)
         refused = "Own events not taken: another owned the switch by then."
         yield total("vsi_esl_stream_refused", refused, self.refused)
+        back = "Own events taken back before anybody was told: another has the switch, and tells of it."
+        yield total("vsi_esl_stream_withdrawn", back, self.withdrawing.count)
         yield total("vsi_esl_stream_lost", "Events that were gone when they were to be told.", self.lost)
 
     def _note(self) -> int:
@@ -185,6 +198,11 @@ class SharedEvents:
         self._there.set()
         if self.apart:
             self._tell.set()
+
+    def _settled(self, event_id: str) -> bool:
+        """Whether an event is in the stream, or our clients were told of it: its webhook may go out."""
+        number = number_of(self.history, event_id)
+        return number is None or number <= max(self.sent, self.told)
 
     # -- to the stream -------------------------------------------------------------------------------------
 
@@ -244,6 +262,8 @@ class SharedEvents:
 
     def _send_page(self) -> bool:
         """Hand on the next events; False when there were none."""
+        if self.apart:
+            self._be_sure()
         page = self.history.after(self.sent)
         if page is None and not self._unmarked():
             return False
@@ -258,7 +278,7 @@ class SharedEvents:
             args += [first - 1, lost, 1, "", b""]
             self.lost += lost
         for one in events:
-            place = marks.setdefault(one.mark, len(marks) + 1)
+            place = self._place_of(one, marks)
             args += [one.cursor, one.app_id, place, self.webhooks.get(one.cursor, ""), one.frame]
         switches = [mark.rpartition(" ") for mark in marks]
         keys = [self.keys.stream, self.keys.cursor, self.keys.origins, self.keys.apart, self.keys.bytes]
@@ -269,7 +289,10 @@ class SharedEvents:
         answer = self.redis.run(
             "add events", keys, [*head, len(switches), *(fence for _, _, fence in switches), *args]
         )
-        done, last, cursor, refused = map(int, answer)
+        done, last, cursor, refused, *old = map(int, answer)
+        if done == OVER:
+            self.withdrawing.over({mark for mark, place in marks.items() if place in old}, events, self.told)
+            return True
         if not done:
             self._compare()
             return True
@@ -277,6 +300,7 @@ class SharedEvents:
             self.sent = page.last
         self._acked, self.newest = last if last >= 0 else self._acked, cursor
         for one in events:
+            self.withdrawing.whole.discard(one.cursor)
             if (webhook := self.webhooks.pop(one.cursor, None)) is not None:
                 self.mirrored(one, webhook)
         self.handed_on += len(events) - refused
@@ -285,10 +309,19 @@ class SharedEvents:
             self._marked = marked
         return bool(events)
 
+    def _place_of(self, one: StoredEvent, marks: dict[str, int]) -> int:
+        """Which of the places an event is of; 0 when it is to be passed over."""
+        if self.withdrawing.refuses(one):
+            return 0
+        mark = "" if one.cursor in self.withdrawing.whole else one.mark
+        return marks.setdefault(mark, len(marks) + 1)
+
     # -- while Redis is away -------------------------------------------------------------------------------
 
     def _cut_off(self) -> None:
-        """From now on our clients are told of our own events at once."""
+        """From now on our clients are told of our own events at once, or as soon as it is known that nobody
+        else tells of them."""
+        self._cut_at = now()
         if self.apart:
             return
         self.apart = True
@@ -330,11 +363,22 @@ class SharedEvents:
                 self._tell.set()
             self._there.set()
 
+    def _be_sure(self) -> None:
+        """Wait until it is known whether our switches are ours, and take back what is not."""
+        for _ in range(SURE_LOOKS):  # and not by the clock, which goes on while the process stands still
+            if not self.doubtful(self._cut_at):
+                break
+            gevent.sleep(SURE_S)
+        self.withdrawing.look(lambda: max(self.sent, self.told))
+
     def _tell_own(self) -> None:
+        self._be_sure()
         while self.apart and (page := self.history.after(self.told)) is not None:
             for number, one in enumerate(page.events, 1):
                 if self.apart and one.cursor > self.told:  # else it came from the stream meanwhile
                     self.told = one.cursor
+                    if one.cursor in self.withdrawing:
+                        continue
                     self._tell_clients(
                         Told(self.history.epoch, one.cursor, one.app_id, one.frame, apart=True)
                     )
@@ -343,9 +387,12 @@ class SharedEvents:
             if page.lost:
                 self.bus.missed(page.lost)
             self.told = max(self.told, page.last)
+            self._be_sure()
 
     def was_told_apart(self, number: int) -> bool:
         """Whether our clients had an event of ours before it was read from the stream."""
+        if number in self.withdrawing:
+            return False
         if self.apart and self._apart[-1].first <= number <= self.told:
             return True
         return any(mark.first <= number <= mark.last for mark in self._apart)

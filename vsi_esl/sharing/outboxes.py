@@ -213,6 +213,14 @@ class Outboxes:
         gone = {event for event, kept in self._kept.items() if kept == place}
         self._forget(gone)
 
+    def withdrawn(self, events: set[str]) -> None:
+        """These are told by another service. Waits."""
+        for event in events:
+            found = EventId.parse(event)
+            if found is not None:
+                self._events.webhooks.pop(found.cursor, None)
+        self._forget(events)
+
     def _leave_to_others(self) -> None:
         """Forget what was in an outbox that another has claimed, but for what did not get there yet."""
         there = {one.event_id for place in self._places for one in self._read(place)}

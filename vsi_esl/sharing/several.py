@@ -42,6 +42,10 @@ class Several:
         ownership = ctx.cluster = self.member.ownership
         self.deployment.fence_of = lambda switch: ownership.fence(switch) or None
         self.deployment.has = ownership.owned
+        events = self.deployment.events
+        events.doubtful = ownership.in_doubt
+        events.withdrawing.lost = lambda mark: ownership.was_lost(*_turn_of(mark))
+        events.withdrawing.losses = lambda: ownership.lost
         self.deployment.commands.unowned = ownership.unowned
 
     def restore(self) -> None:
@@ -67,3 +71,9 @@ class Several:
         self.deployment.stop()
         self.member.hand_over(limit)
         self.redis.stop()
+
+
+def _turn_of(mark: str) -> tuple[str, int]:
+    """The switch and the fence that an event was published with."""
+    switch, _, fence = mark.rpartition(" ")
+    return switch, int(fence)

@@ -164,11 +164,11 @@ class SwitchNode(Sending):
         if client is None or not client.connected or not (self.ready or self._resyncing):
             raise SwitchUnavailable(f"not connected to the switch: {self.last_error}")
         if self.guard is not None and not self.guard.fresh():
-            self.guard.confirm(self._ask)
+            self.guard.confirm(self.ask)
         return client
 
-    def _ask(self, line: str) -> str:
-        """For the guard, which is not asked itself."""
+    def ask(self, line: str) -> str:
+        """The answer to an api command of the guard's, which is not asked itself. SwitchUnavailable."""
         client = self._commands
         if client is None:
             raise SwitchUnavailable(f"not connected to the switch: {self.last_error}")
@@ -179,7 +179,7 @@ class SwitchNode(Sending):
         """Look whether the switch is still ours, if others may have it; with `anew` also when that is known.
         SwitchUnavailable."""
         if self.guard is not None:
-            self.guard.confirm(self._ask, anew=anew)
+            self.guard.confirm(self.ask, anew=anew)
 
     def _supervise(self) -> None:
         failures = 0
@@ -232,7 +232,7 @@ class SwitchNode(Sending):
         self._commands = EslClient(*self._address, **options)
         self._commands.connect()
         if self.guard is not None:
-            self.guard.connected(self._ask)
+            self.guard.connected(self.ask)
         self._lanes = Lanes(partial(EslClient, *self._address, **options))
         self._lanes.connect()
         self._events = EslClient(*self._address, on_event=self._handle, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -22,7 +23,7 @@ from vsi_esl.work import clock
 class FullDisk:
     """An outbox whose `unreadable` question is not answered the first time."""
 
-    def __init__(self, unreadable: Callable[..., Any], *keys: str) -> None:
+    def __init__(self, unreadable: Callable[..., Any] | None, *keys: str) -> None:
         self._unreadable: Callable[..., Any] | None = unreadable
         self.rows = [
             Waiting(number, "x", key, "http://x/", "", str(number), "leg.muted", 0.0, clock.now(), 0, "", b"")
@@ -76,6 +77,46 @@ def test_what_waits_is_delivered_when_the_outbox_can_be_read_again(monkeypatch, 
     try:
         eventually(lambda: sorted(sent) == ["1", "2", "3"], "all are delivered", 5)
         assert sent.index("1") < sent.index("2"), "in the order of their leg"
+    finally:
+        sender.stop()
+        running.kill()
+
+
+def test_what_may_be_taken_back_waits_with_what_follows_of_its_leg_and_holds_up_nobody_else():
+    outbox = FullDisk(None, "one", "one", "two")
+    first = outbox.rows[0]
+    settled, sent, asked = {"2", "3"}, [], []
+
+    def is_settled(event_id: str) -> bool:
+        asked.append(event_id)
+        return event_id in settled
+
+    backoff = Backoff(0.01, 0.01)
+    sender = Sender(
+        "x",
+        outbox,
+        lambda row: sent.append(row.event_id),
+        slots=Slots(),
+        backoff=backoff,
+        breaker=Breaker(backoff),
+        started=clock.now(),
+        give_up_after=3600,
+        settled=is_settled,
+    )
+    running = gevent.spawn(sender.run)
+    try:
+        eventually(lambda: asked.count("1") > 3, "it is looked at again", 20)
+        assert sent == ["3"]
+        settled.add("1")
+        eventually(lambda: sent == ["3", "1", "2"], "it is delivered", 20)
+        # taken back
+        outbox.rows = [replace(first, id=number, event_id=str(number)) for number in (4, 5)]
+        settled.add("5")
+        sender.there_is_more()
+        eventually(lambda: "4" in asked, "it is looked at", 20)
+        outbox.rows = [row for row in outbox.rows if row.id != 4]
+        sender.look_anew()
+        eventually(lambda: sent[3:] == ["5"], "what follows is delivered", 20)
     finally:
         sender.stop()
         running.kill()

@@ -6,7 +6,7 @@ import pytest
 
 from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.ownership import turn as turns
-from vsi_esl.ownership.turn import FRESH_S, SETTLE_S, Turn
+from vsi_esl.ownership.turn import DOUBTED_S, FRESH_S, LONGEST_S, NOTICED_S, SEEN_S, SETTLE_S, Turn
 from vsi_esl.sandbox import SandboxSwitch, api
 from vsi_esl.switch.lines import fence as lines
 from vsi_esl.switch.lines.fence import Fence
@@ -162,3 +162,55 @@ def test_redis_confirms_it_from_when_it_was_asked(time, switch):
     assert turn.fresh()
     time.now += 0.2
     assert not turn.fresh()
+
+
+def test_who_cannot_reach_redis_is_in_doubt_until_others_would_have_said_so(time, switch):
+    turn = begun()
+    turn.connected(switch.ask)
+    turn.heed(switch.ask)
+    assert turn.in_doubt()  # too early to be said
+    time.now += NOTICED_S
+    turn.heed(switch.ask)
+    assert not turn.in_doubt()
+    time.now += SEEN_S + 0.1  # it stood still, and looks anew
+    assert turn.in_doubt()
+    turn.heed(switch.ask)
+    assert not turn.in_doubt()
+    turn.renewed(time.now)  # and Redis is away again
+    assert turn.in_doubt()
+
+
+def test_who_is_doubted_is_in_doubt_as_long_as_that_is_said_and_not_for_ever(time, switch):
+    turn = begun()
+    turn.connected(switch.ask)
+    time.now += NOTICED_S
+    for said in (turn.fence.number - 1, turn.fence.number + 1):  # of another's turn
+        switch.ask(lines.doubt(said))
+        turn.heed(switch.ask)
+        assert not turn.in_doubt()
+    since = time.now
+    while time.now < since + LONGEST_S:
+        switch.ask(lines.doubt(turn.fence.number))
+        turn.heed(switch.ask)
+        assert turn.in_doubt()
+        time.now += 1.0
+    turn.heed(switch.ask)
+    assert not turn.in_doubt()
+    time.now += DOUBTED_S
+    turn.heed(switch.ask)
+    switch.ask(lines.doubt(turn.fence.number))  # another time
+    turn.heed(switch.ask)
+    assert turn.in_doubt()
+
+
+def test_a_switch_that_cannot_be_asked_does_not_keep_it_in_doubt(time, switch):
+    turn = begun()
+    turn.connected(switch.ask)
+    time.now += NOTICED_S
+
+    def away(line: str) -> str:
+        raise SwitchUnavailable("away")
+
+    with pytest.raises(SwitchUnavailable):
+        turn.heed(away)
+    assert not turn.in_doubt()

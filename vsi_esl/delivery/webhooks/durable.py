@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gevent
 import structlog
@@ -62,6 +62,8 @@ class Durable:
         self._earlier = Signal()
         self._alarm: gevent.Greenlet | None = None
         self._stopped = False
+        self.settled: Callable[[str], bool] = lambda event_id: True
+        """Whether an event, by its id, will not be taken back (see `EventBus.settled`)."""
 
     def start(self) -> None:
         self._outbox.start()
@@ -135,6 +137,7 @@ class Durable:
             give_up_after=self._settings.give_up_after,
             spawn=self._workers.spawn,
             crowded=lambda: bool(self._waiting),
+            settled=self.settled,
         )
         self._per_host[host] += 1
         self._senders[endpoint] = sender, gevent.spawn(self._serve, sender, host)

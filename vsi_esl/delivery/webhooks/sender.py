@@ -37,6 +37,8 @@ MAX_PARKED = 1000
 """Lanes that wait for their next attempt; with more, the endpoint is taken to be dead."""
 IDLE_S = 5.0
 RETRY_S = 1.0
+UNSETTLED_S = 0.02
+"""How often an event is looked at that may be taken back: mostly for the millisecond until Redis has it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +57,9 @@ class Sender:
 
     `attempt(row)` raises Undelivered. `slots` are shared with the other senders. `breaker` is what the last
     sender of this endpoint left. `started` is when the service began (Unix time), `give_up_after` in
-    seconds. `spawn` begins a worker. `crowded` says whether others wait for this one to make room.
+    seconds. `spawn` begins a worker. `crowded` says whether others wait for this one to make room. `settled`
+    says of an event, by its id, whether it will not be taken back; one that may be waits, and its lane with
+    it.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Sender:
         give_up_after: float,
         spawn: Callable[[Callable[[], None]], object] = gevent.spawn,
         crowded: Callable[[], bool] = lambda: False,
+        settled: Callable[[str], bool] = lambda event_id: True,
     ) -> None:
         self.endpoint = endpoint
         self.breaker = breaker
@@ -79,6 +84,7 @@ class Sender:
         self._slots = slots
         self._spawn = spawn
         self._crowded = crowded
+        self._settled = settled
         self._proven = False
         self._backoff = backoff
         self._give_up_after = give_up_after
@@ -95,6 +101,8 @@ class Sender:
         """From here on the outbox is read from its beginning."""
         self._lanes.clear()
         self._ready: deque[Lane] = deque()
+        self._unsettled: list[Lane] = []
+        self._look_again = 0.0
         self._behind: deque[Lane] = deque()
         self._parked: list[tuple[float, str]] = []
         self._parked_keys: set[str] = set()
@@ -163,11 +171,16 @@ class Sender:
             self._emptied = False
             self._forget_window()
         self._load()
+        if self._unsettled and time.monotonic() >= self._look_again:
+            self._ready.extend(self._unsettled)
+            self._unsettled.clear()
         wanted = min(self._parallel, self._workers + len(self._ready))
         while self._workers < wanted:
             self._workers += 1
             self._spawn(self._work)
-        return max(0.0, self._parked[0][0] - time.monotonic()) if self._parked else IDLE_S
+        due = [self._parked[0][0]] if self._parked else []
+        due += [self._look_again] if self._unsettled else []
+        return max(0.0, min(due) - time.monotonic()) if due else IDLE_S
 
     # -- from the outbox into the window --
 
@@ -239,6 +252,11 @@ class Sender:
 
     def _deliver(self, lane: Lane) -> None:
         row = lane.rows[0]
+        if not self._settled(row.event_id):
+            if not self._unsettled:
+                self._look_again = time.monotonic() + UNSETTLED_S
+            self._unsettled.append(lane)
+            return
         failure = self._try(row)
         expired = failure is not None and self._expired(row)
         self._report(row, failure, expired)
@@ -290,6 +308,9 @@ class Sender:
         row = self._outbox.run(Outbox.probe, self.endpoint, tuple(self.breaker.avoided))
         if row is None:
             self.breaker.succeeded()
+            return
+        if not self._settled(row.event_id):
+            gevent.sleep(UNSETTLED_S)
             return
         failure = self._try(row)
         self._report(row, failure, failure is not None and self._expired(row))
