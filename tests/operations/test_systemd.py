@@ -146,6 +146,7 @@ def service(ready=True, error=""):
             return any(one.ready for one in self)
 
     ctx = SimpleNamespace(legs=[1, 2], rooms=[1], nodes=Nodes([node]), state=SimpleNamespace(error=error))
+    vars(ctx).update(cluster=None, able=ready)
     return SimpleNamespace(ctx=ctx, http=SimpleNamespace(clients=3)), node
 
 
@@ -155,7 +156,7 @@ def test_ready_is_when_the_switch_is(systemd):
     supervised.start()
     assert systemd.wait("STATUS=").endswith("no switch at 127.0.0.1:8021: Connection refused")
     assert "READY=1" not in systemd.told
-    node.ready = True
+    node.ready = of.ctx.able = True
     systemd.wait("READY=1")
     assert systemd.wait("STATUS=") == "STATUS=2 legs, 1 rooms, 3 VSI clients"
     supervised.stopping()
@@ -169,6 +170,32 @@ def test_a_switch_that_does_not_come_is_not_a_failed_start(systemd, log):
     systemd.wait("READY=1")
     assert "no switch at 127.0.0.1:8021" in systemd.wait("STATUS=")
     assert log.named("started without the switch; it is used as soon as it is there")
+    supervised.stopping()
+
+
+def test_one_of_several_services_is_ready_when_others_have_the_switches(systemd):
+    """It takes commands, which it hands on; its status says that it has none, and of none that it is away."""
+    of, node = service(ready=False)
+    owned: set[str] = set()
+    of.ctx.cluster, of.ctx.able = SimpleNamespace(owned=owned.__contains__), True
+    supervised = Supervised(of, Notifier(systemd.address), watchdog=0.2)
+    supervised.start()
+    systemd.wait("READY=1")
+    assert systemd.wait("STATUS=").endswith("clients; has 0 of 1 switches")
+    owned.add(node.name)
+    assert systemd.wait("STATUS=").endswith("clients; no switch at 127.0.0.1:8021: Connection refused")
+    supervised.stopping()
+
+
+def test_it_is_not_ready_before_the_calls_of_its_own_switches_are_known(systemd):
+    of, node = service(ready=False)
+    of.ctx.cluster, of.ctx.able = SimpleNamespace(owned=lambda _: True), True
+    supervised = Supervised(of, Notifier(systemd.address), patience=60)
+    supervised.start()
+    systemd.wait("STATUS=")
+    assert "READY=1" not in systemd.told
+    node.ready = True
+    systemd.wait("READY=1")
     supervised.stopping()
 
 

@@ -52,6 +52,16 @@ class Context:
     """Shutting down: no new calls are taken or made."""
     _of_features: dict[type, Any] = field(default_factory=dict)
 
+    @property
+    def able(self) -> bool:
+        """Whether something can be done with calls: here, or by another service of the deployment."""
+        return self.nodes.ready if self.cluster is None else self.cluster.ready
+
+    @property
+    def ready(self) -> bool:
+        """Whether commands are taken, as /readyz says."""
+        return self.able and not self.draining and not self.state.error
+
     def node(self, one: OnNode) -> Node:
         """The switch that a leg, a room, or what belongs to one is on."""
         return self.nodes.of(one)

@@ -9,6 +9,7 @@ import gevent
 import structlog
 
 from ..app import Service
+from ..calls.nodes import Node
 from ..ops.systemd import Notifier, reloading
 
 log = structlog.get_logger(__name__)
@@ -76,14 +77,24 @@ class Supervised:
         while True:
             if not self._ready:
                 late = time.monotonic() - began > self._patience
-                if self._service.ctx.nodes.ready or late:
+                if self._able() or late:
                     self._ready = self._tell_status("READY=1")
-                    if late and not self._service.ctx.nodes.ready:
+                    if late and not self._able():
                         log.warning("started without the switch; it is used as soon as it is there")
             self._tell_status()
             if self._watchdog:
                 self._systemd.tell("WATCHDOG=1")
             gevent.sleep(self._every if self._ready else min(LOOK_EVERY_S, self._every))
+
+    def _had(self) -> list[Node]:
+        """The switches, of several services those that this one has."""
+        ctx = self._service.ctx
+        return [one for one in ctx.nodes if ctx.cluster is None or ctx.cluster.owned(one.name)]
+
+    def _able(self) -> bool:
+        """Whether commands are taken, and the calls of one of its own switches known, if it has any."""
+        had = self._had()
+        return self._service.ctx.able and (not had or any(one.ready for one in had))
 
     def _tell_status(self, *lines: str) -> bool:
         """Tell these lines, with the status if it is another than before; whether that went out."""
@@ -99,7 +110,10 @@ class Supervised:
         """One line, for `systemctl status`."""
         ctx = self._service.ctx
         parts = [f"{len(ctx.legs)} legs, {len(ctx.rooms)} rooms, {self._service.http.clients} VSI clients"]
-        parts += [f"no switch at {one.address}: {one.last_error}" for one in ctx.nodes if not one.ready]
+        had = self._had()
+        parts += [f"no switch at {one.address}: {one.last_error}" for one in had if not one.ready]
+        if len(had) < len(ctx.nodes):
+            parts.append(f"has {len(had)} of {len(ctx.nodes)} switches")
         parts += [
             f"no companion of {one.name}: {line.error}"
             for one in ctx.nodes

@@ -265,9 +265,11 @@ class ServiceCollector:
 
     def _switch(self) -> Iterator[Metric]:
         ctx, nodes = self._ctx, self._ctx.nodes
-        ready = "Takes commands: a switch is up, the disk takes state, and nothing is shutting down."
-        taking = nodes.ready and not ctx.draining and not ctx.state.error
-        yield gauge("vsi_esl_ready", ready, int(taking))
+        ready = (
+            "Takes commands: a switch is up, here or at a service that shares it, the disk takes state, and"
+            " nothing is shutting down."
+        )
+        yield gauge("vsi_esl_ready", ready, int(ctx.ready))
         build = GaugeMetricFamily("vsi_esl_build_info", "Versions.", labels=["version", "switch_version"])
         for version in dict.fromkeys(node.facts.version for node in nodes):
             build.add_metric([__version__, version], 1)

@@ -53,7 +53,8 @@ ALONE_S = 2.0
 class Ownership:
     """Had by `ctx.cluster`. `units` are all switches, which each service is to have so in its settings.
 
-    `taken`, `lost` (to another, unasked) and `handed_over` count since the start.
+    `taken`, `lost` (to another, unasked), `handed_over` and `renewed_late` (leases, with less than half of it
+    left) count since the start.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Ownership:
         self._leaving = self._was_away = False
         self.problem = ""
         """Why this service must have no switches; empty when it may."""
-        self.taken = self.lost = self.handed_over = 0
+        self.taken = self.lost = self.handed_over = self.renewed_late = 0
 
     # -- for the others ------------------------------------------------------------------------------------
 
@@ -134,6 +135,11 @@ class Ownership:
     def was_lost(self, switch: str, fence: int) -> bool:
         """Whether another service has ended our turn of this number there."""
         return self._doubts.was_lost(switch, fence)
+
+    def lease_left(self, switch: str) -> float:
+        """Seconds until the lease runs out if it is not renewed; 0 when it is not ours."""
+        turn = self._turns.get(switch)
+        return 0.0 if turn is None else max(0.0, turn.renewed_at + LEASE_S - now())
 
     def on_change(self, told: Callable[[], None]) -> None:
         """Have `told` called when switches were taken, let go, or changed hands. It must not wait."""
@@ -200,6 +206,7 @@ class Ownership:
             if turn is None or turn.fence.number != mine[switch]:
                 continue
             if kept:
+                self.renewed_late += began - turn.renewed_at > LEASE_S / 2
                 turn.renewed(began)
             else:
                 self._lose(switch, "its lease is another service's")

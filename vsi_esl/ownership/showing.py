@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
-from ..ops.series import gauge, total
+from ..ops.series import gauge, gauges, total
 from .owning import Ownership
 
 
 def series(ownership: Ownership) -> Iterator[Metric]:
     """All of it."""
-    owned = GaugeMetricFamily("vsi_esl_switch_owned", "Whether this service has it.", labels=["switch"])
-    for switch in ownership.switches:
-        owned.add_metric([switch], float(ownership.owned(switch)))
-    yield owned
+    switches = ownership.switches
+    owned = {switch: float(ownership.owned(switch)) for switch in switches}
+    yield gauges("vsi_esl_switch_owned", "Whether this service has it.", owned)
+    left = "Seconds until its lease runs out unless it is renewed, as it is twice a second; 0 of one not had."
+    yield gauges("vsi_esl_switch_lease_seconds", left, {one: ownership.lease_left(one) for one in switches})
+    late = "Renewals of leases that came when less than half of it was left."
+    yield total("vsi_esl_leases_renewed_late", late, ownership.renewed_late)
     yield gauge("vsi_esl_services", "Services that are there, this one included.", ownership.services)
     yield total("vsi_esl_switches_taken", "Switches that this service has taken.", ownership.taken)
     handed = "Switches that it has handed over."

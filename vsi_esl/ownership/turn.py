@@ -53,7 +53,8 @@ class Turn:
     ) -> None:
         self.switch, self.fence = switch, fence
         self._quiet, self._predecessor, self._lost = quiet, predecessor, lost
-        self._taken_at = self._renewed_at = now()
+        self._taken_at = self.renewed_at = now()
+        """`renewed_at`: when Redis was asked the last time that said yes; the lease runs from then."""
         self._heeded_at = self._doubted_at = self._doubted_since = 0.0
         self._confirmed_at = 0.0
         self._settled = False
@@ -69,7 +70,7 @@ class Turn:
 
     def renewed(self, asked_at: float) -> None:
         """Redis has confirmed it, asked at that time (`now`)."""
-        self._renewed_at = max(self._renewed_at, asked_at)
+        self.renewed_at = max(self.renewed_at, asked_at)
         if self._settled:  # what the switch shows comes first
             self._confirmed_at = max(self._confirmed_at, asked_at)
 
@@ -107,7 +108,7 @@ class Turn:
         if moment - self._doubted_at < DOUBTED_S:
             return moment - self._doubted_since < LONGEST_S
         # one that stood still has to look anew
-        return self._heeded_at < self._renewed_at + NOTICED_S or moment - self._heeded_at > SEEN_S
+        return self._heeded_at < self.renewed_at + NOTICED_S or moment - self._heeded_at > SEEN_S
 
     def end(self) -> None:
         """Act no more."""

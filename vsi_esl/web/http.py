@@ -215,8 +215,7 @@ class HttpFace:
         nodes = self._ctx.nodes
         storage = self._ctx.state.error
         cluster = self._ctx.cluster
-        able = nodes.ready if cluster is None else cluster.ready
-        ready = able and not self._ctx.draining and not storage
+        ready = self._ctx.ready
         members: dict[str, Any] = {
             "status": "ready" if ready else "shutting down" if self._ctx.draining else "not ready",
             "storage": {"ready": not storage, "error": storage},

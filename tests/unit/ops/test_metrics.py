@@ -234,6 +234,16 @@ def test_the_state_of_the_service(service):
     assert of("vsi_esl_build_info", switch_version="", version=__version__) == 1
 
 
+def test_ready_is_what_readyz_says_also_when_others_have_the_switches(service):
+    """Who monitors services that share their switches would be told of each that has none just now."""
+    ready = ("vsi_esl_ready", ())
+    assert samples(service.ctx.metrics)[ready] == 0, "there is no switch"
+    service.ctx.cluster = SimpleNamespace(ready=True)
+    assert samples(service.ctx.metrics)[ready] == 1
+    service.ctx.draining = True
+    assert samples(service.ctx.metrics)[ready] == 0
+
+
 def test_webhooks_are_shown_when_there_are_some(service, metrics):
     metrics.watch(service.ctx)
     assert not any(name.startswith("voiceblender_webhook") for name, _ in samples(metrics))

@@ -10,7 +10,7 @@ import pytest
 from tests.support.drivers import eventually
 from vsi_esl.cluster.connection import RedisConnection
 from vsi_esl.cluster.leases import LeaseBook
-from vsi_esl.ownership import owning, pauses
+from vsi_esl.ownership import owning, pauses, showing
 from vsi_esl.ownership.owning import Ownership
 
 SWITCHES = ["east", "west"]
@@ -86,6 +86,22 @@ def test_one_that_is_there_and_takes_nothing_is_offered_a_switch_once(redis, own
     until = looks + 100
     eventually(lambda: there() or looks > until, "it waits on")
     assert owner.handed_over == 1
+
+
+def test_what_is_left_of_a_lease_is_shown_and_renewals_that_come_late_are_counted(owner):
+    """Late is with less than half of it left: another may have the switch after two more of them."""
+    eventually(lambda: 4 < owner.lease_left("east") <= owning.LEASE_S, "it is renewed")
+    assert owner.lease_left("nowhere") == 0
+    assert owner.renewed_late == 0
+    turn = owner._turns["east"]
+    turn.renewed_at -= owning.LEASE_S / 2 + 1
+    eventually(lambda: owner.renewed_late == 1, "it is renewed late")
+    eventually(lambda: owner.lease_left("east") > 4, "and good again")
+    shown = {one.name: one for one in showing.series(owner)}
+    assert {sample.labels["switch"] for sample in shown["vsi_esl_switch_lease_seconds"].samples} == set(
+        SWITCHES
+    )
+    assert shown["vsi_esl_leases_renewed_late"].samples[0].value == 1
 
 
 def test_a_switch_is_kept_until_all_that_is_known_of_it_is_in_redis(redis, owner, hands):
