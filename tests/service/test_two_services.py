@@ -369,3 +369,56 @@ def test_when_redis_is_gone_for_all_clients_are_told_before_long(site):
         site.redis.start()
     site.client(site.b).ok("list_legs")
     assert [len(one.owned()) for one in site.services] == [1, 1]
+
+
+def turns_of(events: list[dict[str, Any]], leg: str) -> list[str]:
+    """What was told of it about rooms, each event once."""
+    each = {one["event_id"]: one for one in events if one.get("leg_id") == leg}
+    return [one["type"] for one in each.values() if one["type"] in ("leg.joined_room", "leg.left_room")]
+
+
+def test_two_rooms_of_one_name_come_together_at_one_service(site):
+    """Made while Redis was away, each at its own service. One is the room from then on; who is in the other
+    one leaves it, and nobody joins what it has not left."""
+    clients = [site.client(one) for one in site.services]
+    names = [site.of(one)[0] for one in site.services]
+    site.redis.stop()
+    for one in site.services:
+        eventually(lambda one=one: not one.readyz()["cluster"]["redis"]["ready"], "it is gone", LONGEST_S)
+    pairs = [
+        calls_in_room(site.switches[name], client, "twin", 1)[0]
+        for name, client in zip(names, clients, strict=True)
+    ]
+    site.redis.start()
+    legs = [leg for leg, _ in pairs]
+    for one, client in zip(site.services, clients, strict=True):
+        shipped(one)
+        eventually(
+            lambda client=client: all(client.seen("leg.joined_room", leg_id=leg) for leg in legs), "told"
+        )
+    told = clients[0]
+    site.b.stop()
+    within(LONGEST_S, lambda: site.a.owned() == set(names), "it has both")
+    in_room = told.ok("get_room", id="twin")["participants"]
+    assert [one["id"] for one in in_room] == legs[:1]
+    told.event("leg.left_room", leg_id=legs[1])
+    assert [told.ok("get_leg", id=leg).get("room_id") for leg in legs] == ["twin", None]
+    told.ok("add_leg_to_room", room_id="aside", leg_id=legs[1])
+    # each of its switches goes to the other one and back
+    for service, other in ((site.b, site.a), (site.a, site.b)):
+        service.start()
+        service.listening()
+        site.shared_out()
+        for one in site.services:
+            shipped(one)
+        clients.append(site.client(service))
+        other.kill()
+        within(LONGEST_S, lambda service=service: service.owned() == set(names), "it has both")
+        views = [clients[-1].ok("get_leg", id=leg) for leg in legs]
+        assert [one.get("room_id") for one in views] == ["twin", "aside"]
+    site.b.start()
+    site.b.listening()
+    site.shared_out()
+    events = [event for client in clients for event in client.events]
+    assert turns_of(events, legs[0]) == ["leg.joined_room"]
+    assert turns_of(events, legs[1]) == ["leg.joined_room", "leg.left_room", "leg.joined_room"]

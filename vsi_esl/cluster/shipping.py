@@ -119,6 +119,10 @@ class Shipping:
         """What we have of a switch."""
         return [key for key, of in self._placed.items() if of == switch]
 
+    def place_of(self, key: Key) -> str:
+        """The switch that a row of ours is about; empty for none, or a row that we do not have."""
+        return self._placed.get(key, "")
+
     def read(self, switch: str) -> tuple[int, dict[Key, Row]]:
         """What Redis has of a switch: the fence of who wrote it, 0 for nobody, and the rows. Raises
         RedisUnavailable."""

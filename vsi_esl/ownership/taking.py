@@ -15,7 +15,7 @@ import orjson
 import structlog
 from greenswitch.esl import NotConnectedError
 
-from ..calls import draining, endings
+from ..calls import draining, endings, lifecycle
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..cluster.connection import RedisUnavailable
@@ -121,9 +121,25 @@ class Taking:
     def _replace(self, switch: str, rows: Iterable[tuple[Key, Row]]) -> None:
         gone = self.shipping.keys_of(switch)
         self.shipping.forgotten(gone)
-        come = dict(rows)
+        come = {key: row for key, row in rows if self.shipping.place_of(key) in ("", switch)}
+        self._name_once(switch, come)
         self._ctx.state.replace(gone, [(table, row) for (table, _), row in come.items()])
         self.shipping.adopted(switch, come)
+
+    def _name_once(self, switch: str, come: dict[Key, Row]) -> None:
+        """Two services may have made rooms of one name while Redis was away, which come together here: the
+        one that we have is the room from now on, unless nothing is in it. Who is in the other one leaves it
+        when the calls are adopted."""
+        for key in [key for key in come if key[0] == "rooms"]:
+            room = self._ctx.rooms.find(key[1][0])
+            if room is None:
+                continue
+            if lifecycle.unused(self._ctx, room):
+                self._ctx.rooms.remove(room)
+                self.shipping.changed(*key, None)
+            else:
+                log.warning("two rooms had one name; one of them is given up", room_id=room.id, switch=switch)
+                del come[key]
 
     def _restore(self, keys: set[Key]) -> None:
         ctx = self._ctx
