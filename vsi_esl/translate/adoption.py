@@ -55,6 +55,8 @@ class Place(NamedTuple):
     """In a conference of its own."""
     tether: tethers.NearEnd | None
     """Connected with a call to another switch."""
+    known: str = ""
+    """The room in which clients know it to be."""
 
 
 def restore(ctx: Context) -> None:
@@ -197,7 +199,7 @@ def adopt(ctx: Context, node: Node, dump: SwitchEvent, place: Place, record: Leg
         gevent.spawn(endings.hang_up_again, ctx, leg)
         return []
     lines = ctx.switch(leg).adopt_again(leg, dump)
-    _catch_up(ctx, node, leg, dump, place, record.room_id if record is not None else "")
+    _catch_up(ctx, node, leg, dump, place._replace(known=record.room_id) if record is not None else place)
     return lines
 
 
@@ -221,12 +223,9 @@ def _taken(dump: SwitchEvent) -> bool:
     return _parked(dump) or dump.get("Answer-State") != "ringing"
 
 
-def _catch_up(
-    ctx: Context, node: Node, leg: Leg, dump: SwitchEvent, place: Place, known_room: str
-) -> None:
-    """Report the changes that happened unseen, in the order in which they can have happened. `known_room` is
-    where clients know it to be."""
-    membership, tether = place
+def _catch_up(ctx: Context, node: Node, leg: Leg, dump: SwitchEvent, place: Place) -> None:
+    """Report the changes that happened unseen, in the order in which they can have happened."""
+    membership, tether = place.membership, place.tether
     translate.learn_codec(leg, dump)
     translate.learn_dialog(leg, dump)
     answer_state = dump.get("Answer-State")
@@ -239,7 +238,7 @@ def _catch_up(
     if membership is None and (tether or leg.tether or tethers.room_elsewhere(ctx, leg)):
         tethers.catch_up(ctx, leg, tether)
     else:
-        _catch_up_conference(ctx, leg, dump, membership, known_room)
+        _catch_up_conference(ctx, leg, dump, place)
     _catch_up_hold(ctx, leg, dump)
     placement.arm_ring_timeout(ctx, leg)
     placement.arm_max_duration(ctx, leg)
@@ -249,13 +248,12 @@ def _catch_up(
     placement.settle_soon(ctx, leg)
 
 
-def _catch_up_conference(
-    ctx: Context, leg: Leg, dump: SwitchEvent, membership: Membership | None, known_room: str
-) -> None:
+def _catch_up_conference(ctx: Context, leg: Leg, dump: SwitchEvent, place: Place) -> None:
+    membership = place.membership
     if membership is not None:
         _recover_room(ctx, leg, dump, membership)
         room = ctx.rooms.of_conference(membership.conference)
-        if room is not None and room.id == known_room and not leg.room_id:
+        if room is not None and room.id == place.known and not leg.room_id:
             # the room was lost and is there again; clients know that it is in it
             leg.room_id, room.legs[leg.id] = room.id, leg
     conference = membership.conference if membership else ""
