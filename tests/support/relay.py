@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from socket import SO_ERROR, SOL_SOCKET
 
 import gevent
 from gevent.event import Event
@@ -28,7 +29,7 @@ class Relay:
 
     def go_dead(self) -> None:
         """As a cable that is pulled: connections stay open, none is refused, and nothing arrives either way.
-        What is sent meanwhile waits, as TCP sends it again until it is acknowledged."""
+        What is sent meanwhile waits, as TCP sends it again until it is acknowledged, or aborted."""
         self._up.clear()
 
     def come_back(self) -> None:
@@ -62,7 +63,10 @@ class Relay:
     def _pump(self, source: socket, sink: socket) -> None:
         with suppress(OSError):
             while data := source.recv(CHUNK):
-                self._up.wait()
+                if not self._up.is_set():
+                    self._up.wait()
+                    if source.getsockopt(SOL_SOCKET, SO_ERROR):
+                        break  # whoever sent it has thrown it away: TCP would not send it again
                 sink.sendall(data)
         self._up.wait()
         sink.close()

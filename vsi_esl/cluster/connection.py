@@ -7,6 +7,8 @@ is back. Nothing is repeated by itself: a write of which the answer was lost may
 from __future__ import annotations
 
 import random
+import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 BACKOFF_MIN_S, BACKOFF_MAX_S = 0.1, 2.0
 SENTINEL: Any = Sentinel  # without types
+ABORT = struct.pack("ii", 1, 0)
+"""SO_LINGER that has a close throw away what the network has not taken yet."""
 LOOK_S = 1.0
 """How often a connection that nobody uses is tried."""
 SAME_ERROR_S = 60.0
@@ -306,6 +310,9 @@ class RedisConnection:
 
     def _made(self, connection: Any) -> None:
         """A connection has been made: redis-py makes one anew where the server has closed it."""
+        # one that is given up must not deliver what it was given when the network is back, behind what was
+        # written over the next one: a row of the state would be an old one again
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
         connection.on_connect()
         self._unsure = True
         self._trouble.set()

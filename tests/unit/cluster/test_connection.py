@@ -12,6 +12,7 @@ import pytest
 from tests.support import certs
 from tests.support.drivers import eventually
 from tests.support.redisserver import RedisServer
+from tests.support.relay import Relay
 from vsi_esl.cluster import connection
 from vsi_esl.cluster.connection import RedisConnection, RedisRefused, RedisUnavailable
 from vsi_esl.cluster.series import of_connection
@@ -190,3 +191,21 @@ def test_series(redis_server, connect):
     redis.command("PING")
     values = {sample.name: sample.value for family in of_connection(redis) for sample in family.samples}
     assert values["vsi_esl_redis_up"] == 1 and values["vsi_esl_redis_commands_total"] >= 2
+
+
+def test_what_was_given_up_does_not_arrive_when_the_network_is_back(redis_server, connect):
+    """Written over the next connection was what is newer."""
+    relay = Relay(("127.0.0.1", redis_server.port))
+    try:
+        redis = connect(replace(redis_server.settings, url=f"redis://127.0.0.1:{relay.address[1]}"))
+        redis.command("SET", "row", "first")
+        relay.go_dead()
+        with pytest.raises(RedisUnavailable):
+            redis.command("SET", "row", "given up")
+        eventually(lambda: not redis.available, "it is seen to be gone")
+        relay.come_back()
+        assert redis.wait_available(20)
+        for _ in range(20):
+            assert redis.command("GET", "row") == b"first"
+    finally:
+        relay.stop()
