@@ -28,7 +28,7 @@ from ..switch import memory, snapshot
 from ..switch.lines import builder
 from ..switch.lines.builder import decode_text
 from ..switch.snapshot import BEHIND_S, Membership
-from ..work import clock
+from ..work import clock, turns
 from . import SwitchEvent, tethers, text_of
 from . import legs as translate
 
@@ -79,6 +79,7 @@ def resync(ctx: Context, node: Node) -> Callable[[], None] | None:
     for count, (leg_id, dump) in enumerate(seen.channels.items(), 1):
         place = Place(seen.memberships.get(leg_id), tethered.get(leg_id))
         lines += adopt(ctx, node, dump, place, records.get(leg_id))
+        turns.give_way(count)
         if count % ADOPTED_AT_ONCE == 0:
             node.post(*lines)
             lines.clear()
@@ -317,7 +318,8 @@ def hide_missing(
 def _report_gone(ctx: Context, missing: list[Leg], reason: str, ends: dict[str, LegEnd]) -> None:
     """Give the events that were held back a moment to tell why they ended, then report the rest."""
     gevent.sleep(UNSEEN_GRACE_S)
-    for leg in missing:
+    for count, leg in enumerate(missing, 1):
+        turns.give_way(count)
         if leg.unseen and ctx.legs.find(leg.id) is leg:
             if (known := ends.get(leg.id)) is not None:
                 lifecycle.disconnected(ctx, leg, reason, clock.now(), known=known)

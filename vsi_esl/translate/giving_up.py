@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gevent
 import structlog
 
 from ..calls import endings, lifecycle, mending, placement
@@ -10,15 +9,13 @@ from ..calls.context import Context
 from ..calls.nodes import Node
 from ..model.leg import Leg
 from ..storage.state import LegRecord
-from ..work import clock
+from ..work import clock, turns
 from .adoption import hide_missing, legs_on, records_on
 
 log = structlog.get_logger(__name__)
 
 SWITCH_LOST = "switch_lost"
 TIMER = "lost"
-AT_ONCE = 50
-"""Legs reported in one go: those of other switches are to be heard of between."""
 
 
 def await_return(ctx: Context, node: Node) -> None:
@@ -52,8 +49,7 @@ def _give_up(ctx: Context, node: Node) -> None:
         # re-adoption has those again that it finds
         if leg.unseen and ctx.legs.find(leg.id) is leg:
             _report(ctx, leg, records.get(leg.id))
-        if count % AT_ONCE == 0:
-            gevent.sleep(0)
+        turns.give_way(count)
 
 
 def _report(ctx: Context, leg: Leg, record: LegRecord | None) -> None:

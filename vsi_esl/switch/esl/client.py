@@ -23,7 +23,7 @@ import structlog
 from gevent.event import AsyncResult
 from greenswitch.esl import NotConnectedError
 
-from ...work import clock
+from ...work import clock, turns
 from .codec import CodecError, Decoder, Frame, decode_event, encode_command
 from .writer import Command, NotSent, Resolve, Traffic, Writer
 
@@ -238,6 +238,8 @@ class EslClient(greenswitch.InboundESL):
                     count += 1
                     if count % FRAMES_BEFORE_YIELD == 0:
                         gevent.idle()
+                    else:
+                        turns.give_way(count)
                     if not self._resume.is_set():
                         self._resume.wait()
         except (OSError, CodecError) as error:
