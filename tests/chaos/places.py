@@ -13,7 +13,7 @@ import os
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
@@ -37,7 +37,7 @@ class Place:
         self.address = f"{NETWORK}.{number}"
         _run("ip", "netns", "add", name)
         with inside(name):
-            self.tun = _tun()
+            self.tun = tun()
         for arguments in (
             ("link", "set", "lo", "up"),
             ("addr", "add", f"{self.address}/24", "dev", DEVICE),
@@ -50,11 +50,16 @@ class Place:
         return ["nsenter", f"--net={_path(self.name)}", "--", *arguments]
 
 
+def inside(name: str) -> AbstractContextManager[None]:
+    """As `within`, for a namespace by its name."""
+    return within(_path(name))
+
+
 @contextmanager
-def inside(name: str) -> Iterator[None]:
+def within(path: str) -> Iterator[None]:
     """What this thread opens meanwhile is in the namespace, and stays there."""
     here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(_path(name), os.O_RDONLY)
+    there = os.open(path, os.O_RDONLY)
     try:
         _enter(there)
         yield
@@ -73,7 +78,8 @@ def _path(name: str) -> str:
     return f"/run/netns/{name}"
 
 
-def _tun() -> int:
+def tun() -> int:
+    """The far end of a device that this makes in the namespace where the thread is."""
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", DEVICE.encode(), IFF_TUN | IFF_NO_PI))
     return descriptor

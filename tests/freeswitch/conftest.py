@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,14 +40,19 @@ START_TIMEOUT_S = 60
 
 
 class ServiceProcess:
-    """`vsi-esl serve` against a switch. Starting it again finds its state."""
+    """`vsi-esl serve` against a switch. Starting it again finds its state; `there` is the command that has
+    programs run on another machine."""
 
-    def __init__(self, switch: PrivateSwitch, directory: Path, **environ: str) -> None:
+    def __init__(
+        self, switch: PrivateSwitch, directory: Path, there: Sequence[str] = (), **environ: str
+    ) -> None:
+        self._there = list(there)
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         self._environ = {
             **os.environ,
             "HTTP_ADDR": self.address,
+            "VSI_ESL_SWITCH_HOST": switch.host,
             "VSI_ESL_SWITCH_PORT": str(switch.esl_port),
             "VSI_ESL_SWITCH_PASSWORD": switch.password,
             "VSI_ESL_STATE_PATH": str(directory / "state.sqlite3"),
@@ -66,7 +71,7 @@ class ServiceProcess:
         self._environ |= environ
         before = self.log().count("switch ready")
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "vsi_esl", "serve"]
+            command = [*self._there, sys.executable, "-m", "vsi_esl", "serve"]
             self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
         with ended_on_error(self._process):
             eventually(

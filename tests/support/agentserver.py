@@ -1,8 +1,8 @@
 """The providers of agents in a process of their own, for tests of whole services.
 
-`python -m tests.support.agentserver` serves `agentparties` on a port of loopback, which it prints, until its
-input ends. `AgentServer` is such a process, seen from a test: it says what each party is to do, and sees what
-each was sent.
+`python -m tests.support.agentserver [HOST]` serves `agentparties` on a port of loopback or of that address,
+which it prints, until its input ends. `AgentServer` is such a process, seen from a test: it says what each
+party is to do, and sees what each was sent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from .drivers import eventually
 
+LOOPBACK = "127.0.0.1"
 RATE = 16000
 LOOKED_AT_MS = 300
 """Of what a party heard last, for the level of a tone."""
@@ -24,17 +25,17 @@ LOOKED_AT_MS = 300
 class AgentServer:
     """The process."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = LOOPBACK) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.agentserver"],
+            [sys.executable, "-m", "tests.support.agentserver", host],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
-        self.http = f"http://127.0.0.1:{self.port}"
-        self.bot = f"ws://127.0.0.1:{self.port}/bot"
+        self.http = f"http://{host}:{self.port}"
+        self.bot = f"ws://{host}:{self.port}/bot"
         """A Pipecat bot."""
 
     @property
@@ -131,7 +132,7 @@ class There:
         eventually(lambda: self.state["closed_by_client"], "the provider's session is closed")
 
 
-def main() -> None:
+def main(host: str = LOOPBACK) -> None:
     import asyncio
 
     import numpy as np
@@ -199,7 +200,7 @@ def main() -> None:
             app.router.add_route("*", path, handler)
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, host, 0).start()
         print(runner.addresses[0][1], flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         await runner.cleanup()
@@ -208,4 +209,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

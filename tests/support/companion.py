@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,26 @@ START_TIMEOUT_S = 60
 
 
 class CompanionProcess:
-    """Starting it again finds what it has left. `environ` are settings of its own."""
+    """Starting it again finds what it has left. `environ` are settings of its own. With `host` it is at
+    another address than loopback; `there` is the command that has programs run on another machine."""
 
-    def __init__(self, home: Path, authority: Authority, **environ: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        authority: Authority,
+        host: str = "127.0.0.1",
+        there: Sequence[str] = (),
+        **environ: str,
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.recordings, self.spool, self.uploads = home / "recordings", home / "spool", home / "uploads"
         self.port = free_port()
+        self._host, self._there = host, list(there)
         self._authority = authority
         certificate, key = authority.sign(COMPANION)
         self._environ = {
-            "VSI_ESL_COMPANION_LISTEN": f"127.0.0.1:{self.port}",
+            "VSI_ESL_COMPANION_LISTEN": f"{host}:{self.port}",
             "VSI_ESL_COMPANION_CA": authority.ca,
             "VSI_ESL_COMPANION_CERTIFICATE": certificate,
             "VSI_ESL_COMPANION_KEY": key,
@@ -50,7 +60,7 @@ class CompanionProcess:
         """What the service is told of it."""
         certificate, key = self._authority.sign(SERVICE)
         known = {
-            "address": f"127.0.0.1:{self.port}",
+            "address": f"{self._host}:{self.port}",
             "ca": self._authority.ca,
             "certificate": certificate,
             "key": key,
@@ -62,7 +72,7 @@ class CompanionProcess:
         """Start, and wait until it listens."""
         before = self.log().count('"listening"')
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "vsi_esl", "companion"]
+            command = [*self._there, sys.executable, "-m", "vsi_esl", "companion"]
             self._process = subprocess.Popen(
                 command, env={**os.environ, **self._environ}, stdout=log, stderr=log
             )

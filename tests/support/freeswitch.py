@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ class PrivateSwitch:
     """One process of it. `park_limit` is the dialplan's limit for calls nobody takes, in seconds; `owner` is
     the user it runs as: `user`, `group`, `extra_groups` and `umask` of a subprocess. With `realtime` it is
     scheduled as its Debian package has it, before all that is not, if this process may do that. `tls` is a
-    directory with its certificates; without it speaks no TLS. With `tether` it has the profile for them."""
+    directory with its certificates; without it speaks no TLS. With `tether` it has the profile for them.
+
+    On another machine it has an address of its own (`host`), where those of `peers` may connect to its event
+    socket and call it; `there` is the command that has programs run there."""
 
     def __init__(
         self,
@@ -51,11 +55,15 @@ class PrivateSwitch:
         realtime: bool = False,
         tls: Path | None = None,
         tether: bool = False,
+        host: str = "127.0.0.1",
+        peers: Sequence[str] = (),
+        there: Sequence[str] = (),
     ) -> None:
         binary = find_binary()
         assert binary is not None
         self._binary = binary
         self._directory = directory
+        self.host, self._peers, self._there = host, peers, list(there)
         self.esl_port = free_port()
         self.sip_port = free_port()
         self.tls_port = free_port()
@@ -77,7 +85,7 @@ class PrivateSwitch:
 
     def start(self) -> None:
         """Start and wait until the SIP profile runs."""
-        arguments = [str(self._binary), "-nonat", "-nf", "-nc", "-np"]
+        arguments = [*self._there, str(self._binary), "-nonat", "-nf", "-nc", "-np"]
         for option in ("conf", "log", "db", "run", "recordings", "temp", "cache", "storage"):
             arguments += [f"-{option}", str(self._directory / option)]
         self._process = subprocess.Popen(
@@ -165,7 +173,7 @@ class PrivateSwitch:
 
     def client(self, **options: object) -> EslClient:
         """A connected client of its event socket."""
-        client = EslClient("127.0.0.1", self.esl_port, self.password, **options)  # type: ignore[arg-type]
+        client = EslClient(self.host, self.esl_port, self.password, **options)  # type: ignore[arg-type]
         client.connect()
         return client
 
@@ -187,6 +195,23 @@ class PrivateSwitch:
     def version(self) -> str:
         return self.api("version")
 
+    def _let_in(self, ours: Path) -> None:
+        """Name the peers in the access lists, and listen for them, as an operator does."""
+        lists, profile = ours / "acl_lists.xml", ours / "verto_profiles.xml"
+        nodes = "".join(f'<node type="allow" cidr="{peer}/32"/>' for peer in self._peers)
+        text = lists.read_text()
+        for name in ("vsi_control", "vsi_trunks"):
+            head = f'<list name="{name}" default="deny">'
+            assert head in text
+            text = text.replace(head, head + nodes)
+        lists.write_text(text)
+        if self._peers:
+            text = profile.read_text()
+            shown = '<!-- <param name="bind-local" value="10.0.0.11:$${vsi_verto_port}"/> -->'
+            assert shown in text
+            param = f'<param name="bind-local" value="{self.host}:$${{vsi_verto_port}}"/>'
+            profile.write_text(text.replace(shown, param))
+
     def _write_configuration(self, park_limit: int) -> None:
         for name in ("conf", "log", "db", "run", "recordings", "temp", "cache", "storage"):
             (self._directory / name).mkdir(parents=True, exist_ok=True)
@@ -197,6 +222,7 @@ class PrivateSwitch:
         profiles = self._directory / "sip_profiles"
         shutil.copytree(ours / "sip_profiles", profiles)
         shutil.copytree(ours / "vsi", self._directory / "vsi")
+        self._let_in(self._directory / "vsi")
         if ipv6_loopback():
             shutil.copy(ours / "vsi" / "sip_profile_ipv6.xml", profiles / "vsi6.xml")
         if self._tls is not None:
@@ -204,18 +230,19 @@ class PrivateSwitch:
         if self._tether:
             shutil.copy(ours / "vsi" / "sip_profile_tether.xml", profiles / "vsi_tether.xml")
         variables = {
-            "domain": "127.0.0.1",
-            "local_ip_v4": "127.0.0.1",
+            "domain": self.host,
+            "local_ip_v4": self.host,
+            "vsi_esl_ip": self.host,
             "vsi_esl_port": self.esl_port,
             "vsi_esl_password": PASSWORD,
-            "vsi_sip_ip": "127.0.0.1",
-            "vsi_rtp_ip": "127.0.0.1",
+            "vsi_sip_ip": self.host,
+            "vsi_rtp_ip": self.host,
             "vsi_sip_port": self.sip_port,
             "vsi_sip_ipv6": "::1",
             "vsi_tls": "false" if self._tls is None else "true",
             "vsi_tls_port": self.tls_port,
             "vsi_tls_dir": self._tls or "",
-            "vsi_webrtc_ip": "127.0.0.1",
+            "vsi_webrtc_ip": self.host,
             "vsi_verto_port": self.verto_port,
             "vsi_wa_ip": "127.0.0.1",
             "vsi_wa_ext_ip": "127.0.0.1",
@@ -231,8 +258,13 @@ class PrivateSwitch:
         )
         includes = "\n".join(
             f'<X-PRE-PROCESS cmd="include" data="{ours}/autoload_configs/{name}.xml"/>'
-            for name in ("event_socket.conf", "acl.conf", "conference.conf", "verto.conf", "switch.vsi")
+            for name in ("event_socket.conf", "conference.conf", "switch.vsi")
         )
+        for name in ("acl.conf", "verto.conf"):
+            text = (ours / "autoload_configs" / f"{name}.xml").read_text()
+            file = self._directory / f"{name}.xml"
+            file.write_text(text.replace("../vsi/", f"{self._directory}/vsi/"))
+            includes += f'\n<X-PRE-PROCESS cmd="include" data="{file}"/>'
         (self._directory / "conf" / "freeswitch.xml").write_text(
             f"""<?xml version="1.0"?>
 <document type="freeswitch/xml">

@@ -77,17 +77,18 @@ def make_certificate(path: Path) -> str:
 
 
 class MotoServer:
-    """`moto_server` on a loopback port that stays the same over `stop` and `start`; its content does not."""
+    """`moto_server` on a port that stays the same over `stop` and `start`; its content does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         program = str(Path(sys.executable).with_name("moto_server"))
         self._process = subprocess.Popen(
-            [program, "-H", "127.0.0.1", "-p", str(self.port)],
+            [program, "-H", self._host, "-p", str(self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -98,7 +99,7 @@ class MotoServer:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+                socket.create_connection((self._host, self.port), 1.0).close()
                 return
             except OSError:
                 assert process.poll() is None, "moto_server ended at once"
@@ -132,9 +133,9 @@ class MotoServer:
 
 
 @contextmanager
-def moto() -> Iterator[MotoServer]:
+def moto(host: str = "127.0.0.1") -> Iterator[MotoServer]:
     """A running moto server with the bucket `recordings`."""
-    server = MotoServer()
+    server = MotoServer(host)
     try:
         server.start()
         server.call("create_bucket", Bucket="recordings")
@@ -165,16 +166,18 @@ class ScriptedS3:
 
 
 @contextmanager
-def scripted(*statuses: int, certificate: str = "", location: str = "") -> Iterator[ScriptedS3]:
+def scripted(
+    *statuses: int, certificate: str = "", location: str = "", host: str = "127.0.0.1"
+) -> Iterator[ScriptedS3]:
     """A server that gives these answers, by TLS if there is a certificate; `location` is for redirects."""
     application = ScriptedS3(statuses, location)
     tls = {}
     if certificate:
         tls["ssl_context"] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls["ssl_context"].load_cert_chain(certificate)
-    server = WSGIServer(("127.0.0.1", 0), application, log=None, error_log=None, **tls)
+    server = WSGIServer((host, 0), application, log=None, error_log=None, **tls)
     server.start()
-    application.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
+    application.url = f"http{'s' if tls else ''}://{host}:{server.server_port}"
     try:
         yield application
     finally:

@@ -52,9 +52,10 @@ class Connection:
 
 
 class SttServer:
-    """On a port of loopback."""
+    """On a port of loopback, or of another address of this host."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.connections: list[Connection] = []
         self.refused = 0
         self.last_text = ""
@@ -70,14 +71,12 @@ class SttServer:
                     return [b""]
                 return super().upgrade_websocket()
 
-        self._server = WSGIServer(
-            ("127.0.0.1", 0), self._serve, handler_class=Handler, log=None, error_log=None
-        )
+        self._server = WSGIServer((host, 0), self._serve, handler_class=Handler, log=None, error_log=None)
         self._server.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._host}:{self._server.server_port}"
 
     def stop(self) -> None:
         self._server.stop(timeout=0.2)

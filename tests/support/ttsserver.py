@@ -26,18 +26,19 @@ def tone(rate: int, frequency: float, seconds: float, amplitude: float = 8000) -
 
 
 class TtsServer:
-    """On a port of loopback."""
+    """On a port of loopback, or of another address of this host."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.texts: list[str] = []
         """What it was asked for."""
         self.go_on = Event()
-        self._server = WSGIServer(("127.0.0.1", 0), self._answer, log=None, error_log=None)
+        self._server = WSGIServer((host, 0), self._answer, log=None, error_log=None)
         self._server.start()
 
     @property
     def http(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._host}:{self._server.server_port}"
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -29,11 +29,12 @@ def tone(frequency: float, seconds: float, rate: int = 8000, amplitude: int = 80
 class WebServer:
     """Serves `files`; `/hang` never answers, `/endless` never ends, `/stall` stops midway."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.files: dict[str, tuple[str, bytes]] = {}
         self.requests: list[str] = []
         self.stopping = gevent.event.Event()
-        self._server = WSGIServer(("127.0.0.1", 0), self._answer, log=None, error_log=None)
+        self._server = WSGIServer((host, 0), self._answer, log=None, error_log=None)
         self._server.start()
 
     def put(self, path: str, body: bytes, content_type: str = "audio/wav") -> str:
@@ -42,7 +43,7 @@ class WebServer:
         return self.url(path)
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}{path}"
+        return f"http://{self._host}:{self._server.server_port}{path}"
 
     def stop(self) -> None:
         self.stopping.set()

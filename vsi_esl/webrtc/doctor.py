@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import gevent
 
 from ..config import Config
+from ..config.loading import is_loopback
 from ..errors import SwitchUnavailable
 from ..ops.findings import OK, WARN, Ask, Check, switch_check
 from ..switch.lines import builder
@@ -39,6 +40,8 @@ def webrtc(config: Config, ask: Ask) -> Iterator[Check]:
             yield Check("WebRTC certificates", WARN, "a browser's is not compared with its offer", hint)
     except (NoVerto, SwitchUnavailable) as error:
         hint = "include vsi/verto_profiles.xml in verto.conf.xml, and reload mod_verto"
+        if not is_loopback(config.switch.host):
+            hint += f"; a switch on another machine needs a bind-local with {config.switch.host} in it"
         yield Check(NAME, WARN, f"no mod_verto at port {port}: {error}", hint)
     except LoginRefused as error:
         yield Check(NAME, WARN, f"{USER} cannot log in: {error}", "add directory/vsi.xml, and reloadxml")
