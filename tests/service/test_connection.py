@@ -13,6 +13,7 @@ import websocket
 from tests.support.drivers import eventually
 from tests.support.http import HttpClient
 from vsi_esl.events.rooms import RoomCreated
+from vsi_esl.web.replay import EventStream
 
 
 def address(service) -> str:
@@ -80,6 +81,18 @@ def test_a_client_that_does_not_read_loses_events_and_is_told_how_many(start, co
             service.ctx.bus.publish(last)
             last, published = None, published + 1
     assert told == subscription.dropped_total
+
+
+def test_a_client_that_cannot_be_told_any_more_is_disconnected(service, client, monkeypatch, log):
+    def fail(*_: object) -> list[bytes]:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(EventStream, "take", fail)
+    service.ctx.emit(RoomCreated(room_id="a"))  # what it waits for
+    service.ctx.emit(RoomCreated(room_id="b"))
+    assert client.closed.wait(20)
+    assert client.close_code == 1011
+    assert len(log.named("events not sent to a client")) == 1
 
 
 def test_a_client_that_never_reads_is_disconnected(start, connect):

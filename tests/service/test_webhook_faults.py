@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.drivers import eventually
 from tests.support.receiver import Received, Receiver
+from vsi_esl import lasting
 from vsi_esl.config.web import WebhookSettings
 from vsi_esl.delivery.bus import EventBus
 from vsi_esl.delivery.webhooks import best_effort, outbox_client
@@ -26,6 +27,7 @@ from vsi_esl.delivery.webhooks import post as posting
 from vsi_esl.delivery.webhooks import sender as receiving
 from vsi_esl.delivery.webhooks.outbox import BUSY_TIMEOUT_S
 from vsi_esl.delivery.webhooks.post import signature
+from vsi_esl.delivery.webhooks.sender import Sender
 from vsi_esl.delivery.webhooks.targets import GLOBAL, Router, endpoint_of
 from vsi_esl.delivery.webhooks.webhooks import Webhooks
 from vsi_esl.events.legs import LegDisconnected
@@ -123,6 +125,24 @@ def test_nothing_is_lost_or_reordered(publisher, receiver, fault):
     assert not [request for request in receiver.received if request.path == "/elsewhere"]
     assert one.webhooks.delivered == 10
     assert (one.webhooks.failed_attempts > 0) is (fault != "slow")
+
+
+def test_an_error_that_nobody_foresaw_delays_what_waits_and_no_more(publisher, receiver, monkeypatch, log):
+    monkeypatch.setattr(lasting, "LONGEST_PAUSE_S", 0.1)
+    load, failed = Sender._load, []
+
+    def fail_once(self: Sender) -> None:
+        if not failed:
+            failed.append(self)
+            raise ValueError("a fault")
+        load(self)
+
+    monkeypatch.setattr(Sender, "_load", fail_once)
+    one = publisher(url=receiver.url())
+    one.digits("a", 1, 2)
+    receiver.wait(lambda: not one.webhooks.pending, "delivery")
+    assert numbers(receiver.taken, "a") == [1, 2]
+    assert len(log.named("webhooks of an endpoint not delivered")) == len(failed) == 1
 
 
 def test_a_receiver_that_comes_up_later_gets_everything(publisher, receivers):

@@ -13,6 +13,7 @@ import gevent
 import structlog
 from gevent.event import Event as Signal
 
+from .. import lasting
 from ..storage.thread import StorageThread
 from . import files
 from .records import Record
@@ -71,7 +72,7 @@ class Writer:
                 self._wait(leg_id, record)
         self._done |= known & state.legs().keys()
         if self._greenlet is None:
-            self._greenlet = gevent.spawn(self._write_on)
+            self._greenlet = lasting.keep(self._write_on, again=self._work.set)
 
     def add(self, record: Record) -> None:
         """Have a record written. Does not wait."""

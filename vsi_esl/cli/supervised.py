@@ -8,6 +8,7 @@ from collections.abc import Callable
 import gevent
 import structlog
 
+from .. import lasting
 from ..app import Service
 from ..calls.nodes import Node
 from ..ops.systemd import Notifier, reloading
@@ -51,7 +52,7 @@ class Supervised:
     def start(self) -> None:
         """Begin, when the service has been started."""
         if self._systemd:
-            self._greenlet = gevent.spawn(self._tell_on)
+            self._greenlet = lasting.keep(self._tell_on)
 
     def reload(self, take_over: Callable[[], bool]) -> None:
         """Have the settings read again by `take_over`, which returns whether that could be done."""
@@ -98,7 +99,12 @@ class Supervised:
 
     def _tell_status(self, *lines: str) -> bool:
         """Tell these lines, with the status if it is another than before; whether that went out."""
-        status = self._describe()
+        try:
+            status = self._describe()
+        except Exception as error:  # systemd has to be told that it lives, whatever becomes of a text
+            status = f"what it does is not known: {type(error).__name__}"
+            if status != self._status:
+                log.exception("systemd is not told what the service does")
         if status == self._status and not lines:
             return True
         told = self._systemd.tell(*lines, f"STATUS={status}")

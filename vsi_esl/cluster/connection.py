@@ -35,6 +35,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from .. import lasting
 from ..config.cluster import DEFAULT_PORT, RedisSettings
 from ..errors import VsiError
 from .scripts import SCRIPTS, sha_of
@@ -109,7 +110,7 @@ class RedisConnection:
 
     def start(self) -> None:
         """Connect in the background, and again whenever it is lost."""
-        self._supervisor = gevent.spawn(self._supervise)
+        self._supervisor = lasting.keep(self._supervise)
 
     def stop(self) -> None:
         """Let go of it. Nobody is told."""

@@ -16,6 +16,7 @@ import orjson
 import structlog
 from gevent.event import Event as Signal
 
+from .. import lasting
 from ..storage.state import KEYS, StateStore
 from .connection import RedisConnection, RedisRefused, RedisUnavailable
 
@@ -74,7 +75,7 @@ class Shipping:
 
     def start(self) -> None:
         """Begin to ship."""
-        self._greenlet = gevent.spawn(self._run)
+        self._greenlet = lasting.keep(self._run, again=self._work.set)
 
     def stop(self, limit: float) -> bool:
         """Ship what waits, for so many seconds at most; whether all of it was."""

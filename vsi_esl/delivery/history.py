@@ -26,6 +26,7 @@ import structlog
 from gevent.event import Event as Signal
 from gevent.lock import BoundedSemaphore
 
+from .. import lasting
 from ..events.base import Event
 from ..storage.database import MEMORY, StateError
 from ..storage.thread import StorageThread
@@ -125,7 +126,7 @@ class History:
         """Events that were never on disk: it took none, and too many waited."""
         self._more = False
         self._reserve()
-        self._writer = gevent.spawn(self._write_on)
+        self._writer = lasting.keep(self._write_on, again=self._work.set)
 
     def _take_over(self) -> None:
         """What a process that was killed has told, and not written."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import gevent
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from .. import lasting
 from ..storage.thread import StorageThread
 
 EVERY_S = 30.0
@@ -28,7 +29,7 @@ class DiskWatch:
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
-        self._greenlet = gevent.spawn(self._look_on)
+        self._greenlet = lasting.keep(self._look_on)
 
     def stop(self) -> None:
         if self._greenlet is not None:

@@ -15,10 +15,10 @@ from dataclasses import fields
 from functools import cache, partial
 from typing import Any
 
-import gevent
 import structlog
 from gevent.event import Event as Signal
 
+from .. import lasting
 from ..events.base import Event
 from ..events.legs import LegDisconnected
 from . import logs
@@ -35,7 +35,7 @@ class Journal:
     def __init__(self) -> None:
         self._lines: deque[tuple[Context, Callable[[], Any]]] = deque()
         self._waiting = Signal()
-        self._writer = gevent.spawn(self._write_on)
+        self._writer = lasting.keep(self._write_on, again=self._waiting.set)
 
     def keep(self, event: Event, event_id: str, frame: bytes) -> None:
         """A sink of the event bus. The ids of the command that led to it are on the line as on others."""

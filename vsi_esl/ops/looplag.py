@@ -18,6 +18,8 @@ import gevent
 import structlog
 from gevent import monkey
 
+from .. import lasting
+
 log = structlog.get_logger(__name__)
 
 EVERY_S = 0.025
@@ -67,7 +69,7 @@ class LoopWatch:
         self._due = time.monotonic() + EVERY_S
         self._running.acquire()
         self.watching = True
-        self._greenlet = gevent.spawn(self._beat)
+        self._greenlet = lasting.keep(self._beat)
         _start_thread(self._watch, ())
 
     def stop(self) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 import gevent
 import structlog
 
+from .. import lasting
 from ..cluster.connection import RedisConnection, RedisUnavailable
 from ..cluster.leases import LEASE_S, LeaseBook, View
 from ..errors import SwitchUnavailable
@@ -158,7 +159,7 @@ class Ownership:
 
     def start(self) -> None:
         """Take part, in the background."""
-        self._greenlet = gevent.spawn(self._run)
+        self._greenlet = lasting.keep(self._run)
 
     def leave(self) -> None:
         """Take no switch any more. Those that there are stay ours until `stop`."""

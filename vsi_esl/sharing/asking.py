@@ -18,6 +18,7 @@ import structlog
 from gevent.event import AsyncResult
 from gevent.pool import Pool
 
+from .. import lasting
 from ..cluster.connection import RedisConnection
 from ..errors import Invalid, Unavailable, VsiError
 
@@ -70,8 +71,8 @@ class Asking:
 
     def start(self) -> None:
         inbox, answers = self._redis.key("in", self._name), self._redis.key("answers", self._answers)
-        self._taker = gevent.spawn(self._read_on, inbox, self._take)
-        self._reader = gevent.spawn(self._read_on, answers, self._answered)
+        self._taker = lasting.keep(self._read_on, inbox, self._take)
+        self._reader = lasting.keep(self._read_on, answers, self._answered)
 
     def leave(self) -> None:
         """Take no more requests; those that were taken are answered."""

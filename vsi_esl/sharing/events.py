@@ -21,6 +21,7 @@ import structlog
 from gevent.event import Event as Signal
 from prometheus_client.core import Metric
 
+from .. import lasting
 from ..cluster.connection import RedisConnection, RedisUnavailable
 from ..config.web import ReplaySettings
 from ..delivery.blocks import StoredEvent
@@ -149,7 +150,7 @@ class SharedEvents:
     def start(self) -> None:
         self._remember_sent()
         self._greenlets = [
-            gevent.spawn(work) for work in (self._hand_on, self._tell_apart, self._read_on, self._trim_on)
+            lasting.keep(work) for work in (self._hand_on, self._tell_apart, self._read_on, self._trim_on)
         ]
 
     def stop(self) -> None:

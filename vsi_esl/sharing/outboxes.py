@@ -19,6 +19,7 @@ import orjson
 import structlog
 from prometheus_client.core import Metric
 
+from .. import lasting
 from ..cluster.connection import RedisConnection
 from ..delivery.blocks import StoredEvent
 from ..delivery.history import EventId
@@ -85,7 +86,7 @@ class Outboxes:
 
     def start(self, deliver: Callable[[], None]) -> None:
         """Compare with Redis what the file has, then `deliver`."""
-        self._work = gevent.spawn(self._run, deliver)
+        self._work = lasting.keep(self._run, deliver)
 
     def stop(self) -> None:
         if self._work is not None:

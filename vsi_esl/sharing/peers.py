@@ -10,6 +10,7 @@ import gevent
 import orjson
 import structlog
 
+from .. import lasting
 from ..cluster.connection import RedisConnection
 from ..errors import VsiError
 
@@ -62,7 +63,7 @@ class Peers:
         self._looked = -STALE_S
 
     def start(self) -> None:
-        self._greenlet = gevent.spawn(self._tell_on)
+        self._greenlet = lasting.keep(self._tell_on)
 
     def stop(self) -> None:
         if self._greenlet is not None:

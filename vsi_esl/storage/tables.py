@@ -20,6 +20,7 @@ import structlog
 from gevent.event import Event as Signal
 from gevent.lock import BoundedSemaphore
 
+from .. import lasting
 from ..errors import StorageFailed
 from .database import MEMORY
 from .segments import Segments
@@ -78,7 +79,7 @@ class Tables:
             self._work.set()
         self.error = ""
         """Why the disk does not take what is to be written; empty when all is well."""
-        self._writer = gevent.spawn(self._write_on)
+        self._writer = lasting.keep(self._write_on, again=self._work.set)
 
     def rows(self, table: str) -> list[Row]:
         rows = self._rows[table]
@@ -191,6 +192,10 @@ class Tables:
                 self._changes = {**self._writing, **self._changes}
                 self._failed(str(error))
                 return
+            except Exception as error:  # else the next write would let go of the files that have these
+                self._changes = {**self._writing, **self._changes}
+                self._failed(type(error).__name__)
+                raise
             finally:
                 self._writing = {}
             self._written = number

@@ -20,6 +20,7 @@ import structlog
 from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
+from .. import lasting
 from ..errors import BadArgument, NotSupported, SwitchUnavailable
 from ..work.clock import SwitchClock
 from . import bond
@@ -131,7 +132,7 @@ class SwitchNode(Sending):
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost."""
-        self._supervisor = gevent.spawn(self._supervise)
+        self._supervisor = lasting.keep(self._supervise)
 
     def stop(self) -> None:
         """Disconnect for good. Calls stay up."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gevent
 import structlog
 
+from .. import lasting
 from ..calls import endings
 from ..calls.context import Context
 from ..calls.nodes import Node
@@ -32,7 +33,7 @@ MAX_PRESUMED = 10_000
 def start(ctx: Context) -> list[gevent.Greenlet]:
     """Look again and again at each switch, in the background, if its settings want that."""
     wanted = [(node, node.settings.sweep_interval) for node in ctx.nodes]
-    return [gevent.spawn(_run, ctx, node, interval) for node, interval in wanted if interval]
+    return [lasting.keep(_run, ctx, node, interval) for node, interval in wanted if interval]
 
 
 def _run(ctx: Context, node: Node, interval: float) -> None:

@@ -108,6 +108,9 @@ class VsiSession:
                 self._ws.send_many(self._events.take(EVENTS_PER_WRITE))
         except WebSocketClosed:
             pass  # the reader notices as well, and ends the session
+        except Exception:  # a client that hears nothing any more is to know it, and comes again
+            log.exception("events not sent to a client")
+            self.close(1011, "internal error")
 
     def _send_pings(self) -> None:
         count = 0

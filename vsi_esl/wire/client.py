@@ -20,6 +20,7 @@ import gevent
 import structlog
 from gevent.event import AsyncResult, Event
 
+from .. import lasting
 from ..errors import CompanionAway, Unavailable
 from ..net.connect import reason
 from . import tls
@@ -126,7 +127,7 @@ class Line:
         where several services have it one after the other."""
         self._fence, self._away_since, self._quiet = fence, time.monotonic(), False
         self.error = "not connected yet"
-        self._greenlet = gevent.spawn(self._run)
+        self._greenlet = lasting.keep(self._run)
 
     def stop(self) -> None:
         """Disconnect for good. What is not answered stays so; the next process asks again."""

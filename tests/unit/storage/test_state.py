@@ -15,6 +15,7 @@ import gevent.monkey
 import pytest
 
 from tests.support.drivers import eventually
+from vsi_esl import lasting
 from vsi_esl.errors import StorageFailed
 from vsi_esl.model.channel import Channel
 from vsi_esl.model.leg import CONNECTED, Leg, Webhook
@@ -24,6 +25,7 @@ from vsi_esl.model.room import Room
 from vsi_esl.storage import segments, tables
 from vsi_esl.storage.database import StateError
 from vsi_esl.storage.state import LegEnd, StateStore
+from vsi_esl.storage.tables import Tables
 from vsi_esl.storage.thread import StorageThread
 
 get_ident = gevent.monkey.get_original("_thread", "get_ident")
@@ -192,6 +194,26 @@ def test_a_locked_file_is_written_when_it_is_free(opened, path, monkeypatch):
     eventually(lambda: not store.error, "written")
     db = sqlite3.connect(path)
     assert db.execute("SELECT id FROM rooms ORDER BY id").fetchall() == [("a",), ("b",)]
+    db.close()
+
+
+def test_an_error_that_nobody_foresaw_ends_no_writing_and_loses_nothing(opened, path, monkeypatch, log):
+    monkeypatch.setattr(lasting, "PAUSE_S", 0.01)
+    write, failed = Tables._write, []
+
+    def fail_once(self: Tables, *changes: Any) -> None:
+        if not failed:
+            failed.append(changes)
+            raise ValueError("a fault")
+        write(self, *changes)
+
+    monkeypatch.setattr(Tables, "_write", fail_once)
+    store = opened()
+    store.save_room(Room("a", 8000))
+    eventually(lambda: len(log.named("lasting work failed; it is begun anew")) == 1, "it failed")
+    eventually(lambda: not store.error, "written")
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT id FROM rooms").fetchall() == [("a",)]
     db.close()
 
 

@@ -8,6 +8,7 @@ import gevent
 import structlog
 from gevent.event import Event as Signal
 
+from ... import lasting
 from ...work import clock
 from .counts import Counts
 from .failure import Undelivered
@@ -38,7 +39,7 @@ class BestEffort:
         self._done = Signal()
 
     def start(self) -> None:
-        self._workers = [gevent.spawn(self._work) for _ in range(WORKERS)]
+        self._workers = [lasting.keep(self._work) for _ in range(WORKERS)]
 
     def offer(self, target: Target, event_id: str, kind: str, frame: bytes) -> None:
         if len(self._queue) >= QUEUE:

@@ -17,6 +17,7 @@ import structlog
 from gevent.event import Event as Signal
 from gevent.pool import Group
 
+from ... import lasting
 from ...config.web import WebhookSettings
 from ...work import clock
 from .breaker import Backoff, Breaker
@@ -67,7 +68,7 @@ class Durable:
 
     def start(self) -> None:
         self._outbox.start()
-        self._alarm = gevent.spawn(self._watch)
+        self._alarm = lasting.keep(self._watch)
 
     def offer(self, target: Target, event_id: str, kind: str, frame: bytes) -> None:
         self._outbox.take(target, event_id, kind, frame)
@@ -149,6 +150,9 @@ class Durable:
         until = None
         try:
             until = sender.run()
+        except Exception:  # its events are not to wait for the next one of this endpoint
+            log.exception("webhooks of an endpoint not delivered")
+            until = time.monotonic() + lasting.LONGEST_PAUSE_S
         finally:
             del self._senders[sender.endpoint]
             self._per_host[host] -= 1

@@ -16,6 +16,7 @@ import structlog
 from gevent.event import Event as Signal
 from gevent.lock import BoundedSemaphore
 
+from ... import lasting
 from ...storage.database import ExclusiveLock, StateError
 from ...storage.thread import StorageThread
 from ...work import clock
@@ -91,7 +92,7 @@ class OutboxClient:
 
     def start(self) -> None:
         """Begin to write, and tell of what is there already."""
-        self._greenlets = [gevent.spawn(self._write_on), gevent.spawn(self._look)]
+        self._greenlets = [lasting.keep(self._write_on, again=self._work.set), lasting.keep(self._look)]
 
     def stop(self, timeout: float) -> None:
         """Write what is not written, for at most so many seconds, and close; the arrivals keep the rest."""

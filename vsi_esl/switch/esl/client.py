@@ -244,6 +244,10 @@ class EslClient(greenswitch.InboundESL):
                         self._resume.wait()
         except (OSError, CodecError) as error:
             cause = error
+        except Exception as error:
+            # nobody would read on: the connection is to be made anew, and at once
+            log.exception("the connection to the switch is not read on")
+            cause = error
         self.close(cause)
 
     def handle_event(self, event: Frame) -> None:

@@ -14,10 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import gevent
+import structlog
 from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
 from .codec import Frame
+
+log = structlog.get_logger(__name__)
 
 MAX_PENDING = 20_000
 """Commands without an answer on one connection; more are refused, since nobody would wait for theirs."""
@@ -189,4 +192,7 @@ class Writer:
                 if self._offer():
                     self._blocked.clear()
         except (OSError, NotConnectedError) as error:
+            self._on_broken(error)
+        except Exception as error:
+            log.exception("the connection to the switch is not written on")
             self._on_broken(error)
