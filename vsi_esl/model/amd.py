@@ -72,7 +72,9 @@ class AmdParameters:
 
     @property
     def _machine_at(self) -> int:
-        return _whole_frames(self.greeting_duration) + (SPEECH_ON_FRAMES - 1) * FRAME_MS
+        # the first frame of speech is no greeting yet, however little would do
+        spoken = max(_whole_frames(self.greeting_duration), 2 * FRAME_MS)
+        return spoken + (SPEECH_ON_FRAMES - 1) * FRAME_MS
 
     @property
     def _human_at(self) -> int:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vsi_esl.errors import Invalid
@@ -236,6 +236,16 @@ def test_the_analysis_agrees_with_the_model(wanted, pieces):
 
 @settings(max_examples=200, deadline=None)
 @given(wanted=parameters)
+@example(
+    # the second frame of speech would be the first that counts, and the analysis has ended by then
+    wanted=Thresholds(
+        initial_silence_timeout=41,
+        greeting_duration=1,
+        after_greeting_silence=1,
+        total_analysis_time=41,
+        minimum_word_length=1,
+    )
+)
 def test_thresholds_are_accepted_when_some_call_can_have_a_verdict(wanted):
     """The three calls that come to a verdict first of all: silence, speech, and the shortest greeting."""
     shortest = max(2, -(-wanted.minimum_word_length // FRAME_MS) - 2)
