@@ -18,7 +18,7 @@ import psutil
 
 from tests.support.mediaworker import MediaWorker
 from vsi_esl.media.__main__ import PRIORITY
-from vsi_esl.media.messages import FORK, Closed, Ear, Mouth, Open, Opened, Ping, Pong
+from vsi_esl.media.messages import FORK, Close, Closed, Ear, Mouth, Open, Opened, Ping, Pong
 
 SESSIONS = (10, 50, 100, 200)
 WORKERS = 2
@@ -135,7 +135,9 @@ def _workers(count: int) -> Iterator[tuple[list[Place], list[psutil.Process], in
         yield places, processes, before
         late = 0.0
         for number in range(count):
-            closed: Closed = workers[number % WORKERS].expect(Closed, f"S{number}")
+            worker = workers[number % WORKERS]
+            worker.send(Close(session=f"S{number}"))
+            closed: Closed = worker.expect(Closed, f"S{number}")
             late += closed.figures.get("late_frames", 0)
         if late:
             print(f"{count} sessions: {late:.0f} frames late by the workers' account", file=sys.stderr)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
+from .ears import Ears, Stream
+
 HOST = "127.0.0.1"
 PATH = "/fork/"
 PROTOCOL = "audio.drachtio.org"
@@ -33,8 +35,9 @@ class Expected:
 class Forks:
     """The server. A connection that nobody expects is refused."""
 
-    def __init__(self, count: Callable[[str], None]) -> None:
+    def __init__(self, count: Callable[[str], None], ears: Ears) -> None:
         self._count = count
+        self._ears = ears
         self._expected: dict[str, Expected] = {}
         self._connected: dict[str, web.WebSocketResponse] = {}
         self._ending: set[asyncio.Task[bool]] = set()
@@ -100,7 +103,13 @@ class Forks:
             await connection.prepare(request)
             self._connected[token] = connection
             expected.attached()
-            await self._listen(connection, expected)
+            if request.transport is None:
+                return connection  # gone by now
+            stream = Stream(self._ears, request.transport, request.protocol.data_received)
+            try:
+                await self._listen(connection, expected)
+            finally:
+                stream.close()
         finally:
             self._connected.pop(token, None)
             expected.detached()

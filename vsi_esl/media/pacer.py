@@ -14,13 +14,11 @@ from collections.abc import Callable
 
 from .figures import Figures
 from .messages import Mouth
-from .metronome import Metronome
+from .metronome import EARLY_S, Metronome
 from .pcm import Resampler, bytes_of_frame, louder
 from .tasks import FRAME_MS
 
 FRAME_S = FRAME_MS / 1000
-EARLY_S = 0.0025
-"""Beats may come that much before what is due on them."""
 LATE_S = 0.02
 REST_S = 0.04
 """How long after the end of what was sent the last, incomplete frame is: until then the rest of it may come,

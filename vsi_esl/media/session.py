@@ -14,6 +14,7 @@ import structlog
 
 from ..providers.base import ProviderError
 from . import logs, messages, tasks
+from .ears import Ears
 from .figures import Figures
 from .forks import Expected, Forks
 from .handover import Handovers
@@ -44,6 +45,7 @@ class Session:
         self,
         told: Open,
         *,
+        ears: Ears,
         forks: Forks,
         metronome: Metronome,
         http: aiohttp.ClientSession,
@@ -53,6 +55,7 @@ class Session:
         self.http = http
         self._told = told
         self._tell = tell
+        self._ears = ears
         self._forks = forks
         self._handovers = handovers
         self._began = time.monotonic()
@@ -235,7 +238,7 @@ class Session:
                 self.voice.connect(one.send)
 
         self._awaited += 1
-        one = Unicast(self.figures, heard, attached, partial(self._left, ways))
+        one = Unicast(self.figures, self._ears, heard, attached, partial(self._left, ways))
         self._sockets.append(one)
         return one.port
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from .ears import Ears
 from .figures import Figures
 
 HOST = "127.0.0.1"
@@ -17,18 +18,21 @@ BUFFER = 1 << 16
 class Unicast:
     """One session's socket. The first that sends something is the switch; what others send is ignored.
 
-    `heard` gets each datagram, `attached` is called at the first one and `detached` when the switch's socket
-    is gone. Without `heard` what comes is left to the kernel, which drops it.
+    `heard` gets each datagram, at the beats; `attached` is called as soon as the first one is there, and
+    `detached` when the switch's socket is gone. Without `heard` what comes is left to the kernel, which drops
+    it.
     """
 
     def __init__(
         self,
         figures: Figures,
+        ears: Ears,
         heard: Callable[[bytes], None] | None,
         attached: Callable[[], None],
         detached: Callable[[], None],
     ) -> None:
         self._figures = figures
+        self._ears = ears
         self._heard = heard
         self._attached = attached
         self._detached = detached
@@ -55,6 +59,7 @@ class Unicast:
         if self._open:
             self._open = False
             self._loop.remove_reader(self._socket.fileno())
+            self._ears.forget(self._socket.fileno())
             self._socket.close()
 
     def _receive(self) -> None:
@@ -71,8 +76,10 @@ class Unicast:
         if self._peer is None:
             self._peer = sender
             self._socket.connect(sender)
-            if self._heard is None:
-                self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_reader(self._socket.fileno())
+            if self._heard is not None:
+                self._ears.watch(self._socket.fileno(), self._receive, self._gone)
+            else:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
             self._attached()
         elif sender != self._peer:

@@ -11,6 +11,7 @@ import aiohttp
 import structlog
 
 from . import logs
+from .ears import Ears
 from .forks import Forks
 from .handover import Handovers
 from .link import Link
@@ -41,7 +42,8 @@ class Worker:
         when the service is gone or `end` was called."""
         loop = asyncio.get_running_loop()
         self._metronome = Metronome(loop)
-        self._forks = Forks(self._count)
+        self._ears = Ears(self._metronome)
+        self._forks = Forks(self._count, self._ears)
         await self._forks.start()
         self._handovers = Handovers(handed)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
@@ -56,6 +58,7 @@ class Worker:
                 await asyncio.wait(self._lives, timeout=END_S)
         self._handovers.close()
         await self._forks.stop()
+        self._ears.close()
 
     def end(self, why: str) -> None:
         """End everything at once."""
@@ -91,6 +94,7 @@ class Worker:
         try:
             session = Session(
                 message,
+                ears=self._ears,
                 forks=self._forks,
                 metronome=self._metronome,
                 http=self._http,

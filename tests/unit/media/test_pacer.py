@@ -86,6 +86,19 @@ def test_a_frame_every_20_ms_and_the_lead_at_once():
     assert desk.idle
 
 
+@pytest.mark.parametrize("begun_ms", range(0, 20, 3))
+def test_beats_are_hardly_early_and_never_a_beat_late(begun_ms: int):
+    """The switch keeps three frames, and the lead fills them: what is early is lost there."""
+    desk = Desk()
+    desk.passes(begun_ms + 0.4)
+    desk.pacer.say(numbered(20), RATE)
+    desk.passes(1000)
+    off = [(at - desk.sent[2][0]) / MS - 20 * number for number, (at, _) in enumerate(desk.sent[2:])]
+    assert len(off) == 18
+    assert min(off) >= -2.5
+    assert max(off) <= 7.5
+
+
 def test_nothing_is_sent_before_there_is_somebody():
     desk = Desk()
     desk.pacer._send = None

@@ -155,6 +155,8 @@ def test_the_first_that_sends_is_the_switch(worker):
     switch.send(b"\3" * FRAME_BYTES)
     assert switch.receive() == b"\3" * FRAME_BYTES
     switch.send(b"\4" * 3)
+    switch.send(b"\5" * FRAME_BYTES)
+    assert switch.receive() == b"\5" * FRAME_BYTES
     worker.send(Close(session="S1"))
     assert worker.expect(Closed, "S1").figures["malformed"] == 1
     switch.close()
