@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.mediaworker import Fork, MediaWorker, Unicast
+from tests.support.mediaworker import WAIT_S, Fork, MediaWorker, Unicast
 from vsi_esl.media.messages import (
     FORK,
     UNICAST,
@@ -239,7 +239,8 @@ def cycle(worker: MediaWorker, names: list[str], number: int) -> None:
     opened = []
     for name in names:
         ear = Ear(kind=FORK if number % 2 else UNICAST, rate=8000 if number % 3 else 16000)
-        worker.send(Open(session=name, task="echo", ear=ear, mouth=SPOKEN if number % 5 else None))
+        mouth = SPOKEN if number % 5 else None
+        worker.send(Open(session=name, task="echo", ear=ear, mouth=mouth, patience_s=WAIT_S))
         opened.append(name)
     for at, name in enumerate(opened):
         one = worker.expect(object, name)
