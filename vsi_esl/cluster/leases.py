@@ -75,6 +75,8 @@ class View:
     """By switch, the highest that was given."""
     peers: dict[str, Peer] = field(default_factory=dict)
     """The services that are there, this one included, by name."""
+    known: frozenset[str] = frozenset()
+    """The names of those that were there within a day, and have not left: who was killed may be back soon."""
     kept: dict[str, bool] = field(default_factory=dict)
     """Whether each of our leases was renewed."""
 
@@ -123,6 +125,7 @@ class LeaseBook:
             {one: holder for one, text in zip(switches, held, strict=True) if (holder := _holder(text))},
             {one: int(text or 0) for one, text in zip(switches, fences, strict=True)},
             {peer.name: peer for text in told_by if (peer := _peer(text, silent))},
+            frozenset(known),
             kept,
         )
 

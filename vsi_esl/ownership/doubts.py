@@ -33,16 +33,14 @@ class Doubts:
         self._said: dict[str, tuple[float, gevent.Greenlet]] = {}
         """Of each switch when it was said last, and who says it."""
         self.others = False
-        """There was another service when Redis was asked last, which can take what is ours."""
+        """There was another service when Redis was asked last, or a while before, which could take what is
+        ours."""
         self._lost: dict[str, int] = {}
         """Switch -> the fence of our last turn there that another ended."""
 
-    def say(self, view: View, switches: Iterable[str], turns: Mapping[str, Turn], group: str) -> None:
+    def say(self, view: View, switches: Iterable[str], turns: Mapping[str, Turn]) -> None:
         """Of each switch whose owner is not heard of, say so there, in the background."""
-        self.others = any(
-            peer.name != self._name and peer.group == group and not peer.leaving
-            for peer in view.peers.values()
-        )
+        self.others = bool(view.known - {self._name})
         moment = now()
         for switch in switches:
             fence = view.fences.get(switch, 0)

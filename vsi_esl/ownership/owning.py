@@ -217,7 +217,7 @@ class Ownership:
         if not self._leaving and not self.problem:
             self._share(view, began)
             able = [switch for switch in self.switches if self._pauses.may_take(self._unit_of[switch])]
-            self._doubts.say(view, able, self._turns, self._group)
+            self._doubts.say(view, able, self._turns)
 
     def _check_name(self, view: View) -> None:
         problem = "" if view.alone else f"another service is called {self.name} (service.name)"

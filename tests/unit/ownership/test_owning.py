@@ -115,3 +115,14 @@ def test_a_switch_is_kept_until_all_that_is_known_of_it_is_in_redis(redis, owner
     assert owner.handed_over == 0 and {owner.owner_of(one) for one in SWITCHES} == {"a"}
     hands.ships = True
     eventually(lambda: there() or owner.handed_over == 1, "it does")
+
+
+def test_one_that_was_killed_may_be_back_when_redis_is_away(redis, owner, monkeypatch):
+    """It restarts, and takes the switches of an owner that alone is cut off, which had not seen it yet."""
+    assert not owner.in_doubt(owning.now())
+    LeaseBook(redis, "b", "2").turn(SWITCHES, {}, {"weight": 1, "leaving": True, "group": "x"})
+    redis.command("DEL", redis.key("service", "b"))
+    eventually(lambda: owner.in_doubt(owning.now()), "it is remembered")
+    eventually(lambda: not owner.in_doubt(0.0), "Redis answers")
+    LeaseBook(redis, "b", "2").farewell()
+    eventually(lambda: not owner.in_doubt(owning.now()), "it is gone for good")
