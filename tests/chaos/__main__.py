@@ -22,6 +22,7 @@ from .director import REDIS, Options, Run
 from .faults import plan
 from .history import History
 from .places import Unable
+from .processes import companion_of
 
 PR_SET_PDEATHSIG = 1
 INSIDE = "--inside"
@@ -50,6 +51,10 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--switch", choices=("sandbox", "freeswitch"), default="sandbox")
     parser.add_argument("--switches", type=int, default=1, help="how many of them")
     parser.add_argument("--services", type=int, default=1, help="how many of them; several have a Redis")
+    parser.add_argument(
+        "--tethers", action="store_true", help="legs are in rooms of other switches (freeswitch)"
+    )
+    parser.add_argument("--companions", action="store_true", help="each switch has one")
     parser.add_argument("--calls", type=int, default=12, help="how many calls are up at a time")
     parser.add_argument("--keep", type=Path, help="directory for notes and logs")
     parser.add_argument(
@@ -66,7 +71,11 @@ def main(given: list[str]) -> int:
     services = [f"service{number}" for number in range(options.services)]
     redis = [REDIS] if options.services > 1 else []
     switches = [f"switch{number}" for number in range(options.switches)]
-    faults = plan(seed, options.seconds, services, switches, redis, only=options.only)
+    companions = [companion_of(one) for one in switches] if options.companions else []
+    faults = plan(seed, options.seconds, services, switches, redis, options.only, companions)
+    if options.tethers and options.switch != "freeswitch":
+        print("cannot run: --tethers: sandboxes call each other in one process only")
+        return 2
     if options.plan:
         print("\n".join(f"{one.at:8.2f} {one}" for one in faults))
         return 0
@@ -82,12 +91,23 @@ def main(given: list[str]) -> int:
         )
     again = f"python -m tests.chaos --seed {seed} --seconds {options.seconds:g} --switch {options.switch}"
     again += f" --switches {options.switches} --services {options.services} --calls {options.calls}"
+    again += " --tethers" * options.tethers + " --companions" * options.companions
     print(f"{again} --only '{options.only}'" if options.only else again, flush=True)
     directory = (options.keep or Path(tempfile.mkdtemp(prefix="chaos-", dir="/dev/shm"))).absolute()
     directory.mkdir(parents=True, exist_ok=True)
     kinds = [options.switch] * options.switches
+    given_options = Options(
+        seed,
+        options.seconds,
+        kinds,
+        options.calls,
+        directory,
+        options.services,
+        options.tethers,
+        bool(companions),
+    )
     try:
-        return _run(Options(seed, options.seconds, kinds, options.calls, directory, options.services), faults)
+        return _run(given_options, faults)
     finally:
         if options.keep is None:
             shutil.rmtree(directory, ignore_errors=True)

@@ -4,40 +4,36 @@ makes for it: process ids, mounts and networks that end with it, however it ends
 from __future__ import annotations
 
 import json
-import os
-import queue
-import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
-from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import psutil
-import yaml
+from tests.support.certs import Authority
+from tests.support.freeswitch import TETHER_PORT
 
 from .faults import CLOCK, DISK, KILL, NETWORK, RECONNECT, STOP, Fault
-from .history import Note
 from .places import Place, inside
-from .stepped import step
+from .processes import (
+    GOODBYE_S,
+    HTTP_PORT,
+    Companion,
+    Notes,
+    Program,
+    Redis,
+    Service,
+    companion_of,
+)
 
-HTTP_PORT = 8080
 HOOK_PORT = 9000
-START_S = 60.0
-DONE_S = 200.0
 READY_S = 60.0
 POLL_S = 0.1
 CALM_S = 1.0
-DISK_BYTES = "48m"
-FILLER = "filler"
 REDIS = "redis"
-GOODBYE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,206 +49,10 @@ class Options:
     directory: Path
     services: int = 1
     """Several have a Redis."""
-
-
-class Notes:
-    """Everybody's notes, in a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w")
-        self._lock = threading.Lock()
-
-    def add(self, line: str) -> None:
-        with self._lock:
-            self._file.write(line.rstrip("\n") + "\n")
-
-    def note(self, what: str, **more: Any) -> None:
-        """The director's own."""
-        self.add(json.dumps({"t": time.monotonic(), "who": "director", "what": what, **more}))
-
-    def close(self) -> None:
-        with self._lock:
-            self._file.close()
-
-
-class Program:
-    """A party that takes orders and notes things."""
-
-    def __init__(self, notes: Notes, log: Path, command: list[str]) -> None:
-        self._notes, self._log = notes, log
-        self._answers: queue.Queue[Note] = queue.Queue()
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log.open("w"), text=True
-        )
-        threading.Thread(target=self._collect, args=(self.process.stdout,), daemon=True).start()
-
-    def _collect(self, lines: IO[str]) -> None:
-        for line in lines:
-            try:
-                note = json.loads(line)
-            except ValueError:
-                continue  # cut off at its end
-            if note["what"] in ("done", "listening", "up", "connected"):
-                self._answers.put(note)
-            if note["what"] != "done":
-                self._notes.add(line)
-
-    def wait(self, what: str, seconds: float = START_S) -> Note:
-        """The next note of this kind."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                note = self._answers.get(timeout=1.0)
-            except queue.Empty:
-                assert self.process.poll() is None, f"it has ended: {self.process.args}, see {self._log}"
-                assert time.monotonic() < deadline, f"no {what} of {self.process.args} in {seconds:g} s"
-                continue
-            if note["what"] == what:
-                return note
-
-    def order(self, do: str, **more: Any) -> None:
-        """Have it do something, and go on when it is done."""
-        self.send(do, **more)
-        while self.wait("done", DONE_S)["of"] != do:
-            pass
-
-    def send(self, do: str, **more: Any) -> None:
-        """Have it do something."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **more}) + "\n")
-        self.process.stdin.flush()
-
-    def end(self) -> None:
-        assert self.process.stdin is not None
-        with suppress(OSError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(GOODBYE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-class Service:
-    """The service, which can be killed and started again, with a disk and a clock of its own."""
-
-    def __init__(self, place: Place, directory: Path, settings: dict[str, Any], notes: Notes) -> None:
-        self.place, self._notes = place, notes
-        self.disk = directory / "disk"
-        self.directory = directory
-        self._clock = directory / "clock"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.disk.mkdir(parents=True)
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(self.disk)], check=True
-        )
-        step(self._clock, 0.0)
-        self._config = directory / "config.yaml"
-        self._config.write_text(yaml.safe_dump(settings))
-        self._log = (directory / "log").open("ab")
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process else 0
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.chaos.stepped", str(self._clock), "serve"]
-        self._process = subprocess.Popen(
-            self.place.command(*command, "--config", str(self._config)),
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env={**os.environ, "VSI_ESL_LOG_FORMAT": "json"},
-        )
-
-    def kill(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-
-    def revive(self) -> None:
-        """Start it again if it has ended by itself, as systemd does: it cannot start on a full disk."""
-        if self._process is not None and self._process.poll() is not None:
-            self._notes.note("ended", of=self.place.name, code=self._process.returncode)
-            self.start()
-
-    def stand_still(self, still: bool) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
-
-    def stop(self) -> bool:
-        """As systemd does it; whether it ended in time."""
-        if self._process is None:
-            return True
-        self._process.terminate()
-        try:
-            return self._process.wait(GOODBYE_S) == 0
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return False
-
-    def step_clock(self, by: float) -> None:
-        step(self._clock, by)
-
-    def fill(self) -> None:
-        """Take all that is left of its disk."""
-        with (self.disk / FILLER).open("wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(b"x" * 4096)
-
-    def free(self) -> None:
-        (self.disk / FILLER).unlink()
-
-    def ready(self) -> list[bool]:
-        """Which of the switches it has, by what it says of itself; empty when it says nothing."""
-        url = f"http://{self.place.address}:{HTTP_PORT}/readyz"
-        try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                body = json.load(answer)
-        except (OSError, ValueError):
-            return []
-        switches = body.get("switches", {"": body["switch"]})
-        return [switches[name]["ready"] for name in sorted(switches)]
-
-    def sample(self, idle: bool) -> None:
-        """Note what it takes of the machine."""
-        with suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            self._notes.note(
-                "sample",
-                of=self.place.name,
-                idle=idle,
-                pid=self.pid,
-                rss=process.memory_info().rss,
-                descriptors=process.num_fds(),
-                threads=process.num_threads(),
-                opened=_opened(self.pid),
-            )
-
-
-class Redis:
-    """The server that services share."""
-
-    def __init__(self, place: Place, directory: Path) -> None:
-        directory.mkdir()
-        options = ["--bind", place.address, "--protected-mode", "no", "--save", "", "--appendonly", "yes"]
-        self._command = place.command("redis-server", *options, "--dir", str(directory))
-        self._log = (directory / "log").open("ab")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=self._log)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def stand_still(self, still: bool) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
+    tethers: bool = False
+    """The switches are one group: legs are in rooms of other switches."""
+    companions: bool = False
+    """Each switch has one, in its place."""
 
 
 class Run:
@@ -267,6 +67,7 @@ class Run:
         self._well_since: dict[str, float] = {}
         self._calm = False
         self.redis: dict[str, Redis] = {}
+        self.companions: dict[str, Companion] = {}
 
     def prepare(self) -> None:
         """Places, and the programs in them."""
@@ -291,7 +92,14 @@ class Run:
         )
         self.switches = {
             name: self._program(
-                name, "switchside", name, kind, places[name].address, str(directory / name), self.options.seed
+                name,
+                "switchside",
+                name,
+                kind,
+                places[name].address,
+                str(directory / name),
+                self.options.seed,
+                "tethers" if self.options.tethers else "",
             )
             for name, kind in zip(names, self.options.switches, strict=True)
         }
@@ -303,6 +111,12 @@ class Run:
             self.redis[REDIS] = Redis(places[REDIS], directory / REDIS)
             self.redis[REDIS].start()
             self.notes.note("several")
+        if self.options.companions:
+            authority = Authority(directory / "ca")
+            for name in names:
+                one = Companion(places[name], directory, directory / companion_of(name), authority)
+                self.companions[companion_of(name)] = one
+                one.start()
         self.services = {
             name: Service(places[name], directory / name, self._settings(places[name]), self.notes)
             for name in (f"service{number}" for number in range(self.options.services))
@@ -354,12 +168,20 @@ class Run:
         if self.options.services > 1:
             settings["redis"] = {"host": self.places[REDIS].address}
             settings["service"] = {"name": place.name}
-        if len(addresses) == 1 and self.options.services == 1:
+        if len(addresses) == 1 and self.options.services == 1 and not self.companions:
             settings["switch"] = {**switch, "host": next(iter(addresses.values()))}
         else:
             settings["switch"] = switch
-            settings["switches"] = [{"name": name, "host": address} for name, address in addresses.items()]
+            settings["switches"] = [self._entry(name, address) for name, address in addresses.items()]
         return settings
+
+    def _entry(self, name: str, address: str) -> dict[str, Any]:
+        entry: dict[str, Any] = {"name": name, "host": address}
+        if self.options.tethers:
+            entry["tether"] = f"{address}:{TETHER_PORT}"
+        if (companion := self.companions.get(companion_of(name))) is not None:
+            entry["companion"] = companion.link()
+        return entry
 
     # -- whether all is well --
 
@@ -429,10 +251,10 @@ class Run:
         elif fault.kind == STOP and one in self.switches:
             self.switches[one].order("still", still=not heals)
         elif fault.kind == KILL:
-            process = self.redis.get(one) or self.services[one]
+            process = self.redis.get(one) or self.companions.get(one) or self.services[one]
             process.start() if heals else process.kill()
         elif fault.kind == STOP:
-            (self.redis.get(one) or self.services[one]).stand_still(not heals)
+            (self.redis.get(one) or self.companions.get(one) or self.services[one]).stand_still(not heals)
         elif fault.kind == CLOCK and not heals:
             self.services[one].step_clock(fault.how["by"])
         elif fault.kind == DISK:
@@ -487,7 +309,7 @@ class Run:
         assert self._cable.stdin is not None
         self._cable.stdin.close()
         self._cable.wait(GOODBYE_S)
-        for one in self.redis.values():
+        for one in (*self.redis.values(), *self.companions.values()):
             one.kill()
         self.notes.close()
 
@@ -511,13 +333,3 @@ def _pending(service: Service) -> bool:
     waiting = ("vsi_esl_webhook_pending ", "vsi_esl_cdr_pending ")
     found = [float(line.split()[1]) for line in text.splitlines() if line.startswith(waiting)]
     return len(found) < len(waiting) or any(found)
-
-
-def _opened(pid: int) -> dict[str, int]:
-    """Of what kind its descriptors are."""
-    kinds: Counter[str] = Counter()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(OSError):
-            target = os.readlink(link)
-            kinds[target.partition(":")[0] if ":" in target else target] += 1
-    return dict(kinds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,9 @@ class Fault:
 Kind = tuple[str, tuple[str, ...], dict[str, Any]]
 
 
-def kinds(services: list[str], switches: list[str], redis: list[str]) -> list[Kind]:
+def kinds(
+    services: list[str], switches: list[str], redis: list[str], companions: Sequence[str] = ()
+) -> list[Kind]:
     """Everything that can be done, once each."""
     found: list[Kind] = []
     for one in (*services, *switches, *redis):
@@ -52,6 +54,8 @@ def kinds(services: list[str], switches: list[str], redis: list[str]) -> list[Ki
         found += [(CLOCK, (service,), {"by": by}) for by in (HOUR, -HOUR, 1.5, -1.5)]
         found.append((DISK, (service,), {}))
     found += [(RECONNECT, (client,), {}) for client in ("one", "two", "shop")]
+    for one in companions:
+        found += [(KILL, (one,), {}), (STOP, (one,), {})]
     return found
 
 
@@ -62,13 +66,14 @@ def plan(
     switches: list[str],
     redis: list[str] | None = None,
     only: str = "",
+    companions: Sequence[str] = (),
 ) -> list[Fault]:
     """The faults of a run whose load lasts so long. Each kind comes before any comes twice. `only` is a
     regular expression that has to be found in what is done (`Fault.__str__`)."""
     drawn = random.Random(seed)
     wanted = [
         one
-        for one in kinds(services, switches, redis or [])
+        for one in kinds(services, switches, redis or [], companions)
         if re.search(only, str(Fault(0.0, one[0], one[1], 0.0, one[2])))
     ]
     return sorted(_drawn(drawn, seconds, wanted), key=lambda one: one.at) if wanted else []

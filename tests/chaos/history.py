@@ -36,8 +36,9 @@ CONTESTED_S = 8.0
 """How long it can take, from a lease that runs out to a switch whose calls the next owner knows."""
 UNSHIPPED_S = 0.1
 """State is sent 20 ms behind what happens, and what happens is told some ms behind that."""
-LEG = "sofia/"
-"""How the names of the channels begin that are calls; all others are the service's own devices."""
+LEG, TETHER = "sofia/", "sofia/vsi_tether/"
+"""How the names of the channels begin that are calls, but for those between switches; all others are the
+service's own devices."""
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ class History:
         """The calls that the switches had, by their ids."""
         found: dict[str, Channel] = {}
         for note in self.notes:
-            if note["what"] == "channel" and note["channel"].startswith(LEG):
+            if note["what"] == "channel" and is_leg(note["channel"]):
                 uuid = note["uuid"]
                 one = found.setdefault(
                     uuid, Channel(uuid, note["who"], note["t"], note["direction"], note["channel"])
@@ -168,6 +169,11 @@ class History:
     def calm_within(self, first: float, last: float) -> float:
         """Seconds of the longest calm between two moments."""
         return max((min(last, end) - max(first, start) for start, end in self.calm), default=0.0)
+
+
+def is_leg(channel: str) -> bool:
+    """Whether a channel of this name is a call."""
+    return channel.startswith(LEG) and not channel.startswith(TETHER)
 
 
 def by_leg(told: Iterable[tuple[float, Event]]) -> dict[str, list[tuple[float, Event]]]:

@@ -1,5 +1,5 @@
 """A switch, those who call there and are called, and an observer: `python -m tests.chaos.switchside NAME KIND
-ADDRESS DIRECTORY SEED`.
+ADDRESS DIRECTORY SEED TETHERS`; the last one is empty for none.
 
 The observer is a connection to the event socket of its own, from the same place: no fault of the network
 comes between them.
@@ -105,8 +105,8 @@ class Sandbox:
 class Real:
     """FreeSWITCH, and a SIP user agent."""
 
-    def __init__(self, directory: Path) -> None:
-        self._switch = PrivateSwitch(directory)
+    def __init__(self, directory: Path, tether: str) -> None:
+        self._switch = PrivateSwitch(directory, tether=tether or False)
         self.password, self.port = self._switch.password, self._switch.esl_port
         agent_wire = Wire(port=CALLEES_PORT)
         self._agent = UserAgent(("127.0.0.1", self._switch.sip_port), agent_wire)
@@ -234,10 +234,10 @@ class Side:
         note(self._name, "there", channels=[one for one in channels if one != BOND])
 
 
-def main(name: str, kind: str, address: str, directory: str, seed: int) -> None:
+def main(name: str, kind: str, address: str, directory: str, seed: int, tethers: str) -> None:
     there = Path(directory)
     there.mkdir(parents=True, exist_ok=True)
-    switch: Switch = Sandbox(name) if kind == "sandbox" else Real(there)
+    switch: Switch = Sandbox(name) if kind == "sandbox" else Real(there, address if tethers else "")
     side = Side(name, switch, address, seed)
     side.start()
     for order in orders():
@@ -253,4 +253,4 @@ def main(name: str, kind: str, address: str, directory: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], int(sys.argv[5]))
+    main(*sys.argv[1:5], int(sys.argv[5]), sys.argv[6])

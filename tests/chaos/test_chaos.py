@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,15 @@ def _able() -> None:
 
 def test_everything_is_told_that_happens_whatever_happens(tmp_path):
     command = [*COMMAND, "--seconds", str(SECONDS), "--calls", "8", "--keep", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_with_two_services_and_companions(tmp_path):
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server on this machine (Debian: apt install redis-server)")
+    more = ["--switches", "2", "--services", "2", "--companions"]
+    command = [*COMMAND, *more, "--seconds", str(SECONDS), "--calls", "8", "--keep", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

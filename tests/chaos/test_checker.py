@@ -389,3 +389,10 @@ def test_the_story_of_a_leg_has_what_everybody_noted_of_it_and_the_faults():
     assert any("-- fault: kill" in line for line in lines)
     assert not any("leg3" in line for line in lines)
     assert list(story(history, "x")) == ["x: nobody noted anything"]
+
+
+def test_a_call_between_two_switches_is_no_leg():
+    notes, call = good(), {"uuid": "te-1", "channel": "sofia/vsi_tether/tether@a", "direction": "inbound"}
+    more("switch0", "channel", name="CHANNEL_CREATE", **call)(notes)
+    more("switch0", "channel", 5.0, name="CHANNEL_ANSWER", **call)(notes)
+    assert problems(notes) == set()

@@ -125,3 +125,10 @@ def test_a_slow_network_has_a_queue_that_is_bounded():
     assert due == [100.5, 101.0, 101.5]
     way.waiting = MOST_WAITING
     assert way.due(500, 100.0, 0.5) is None
+
+
+def test_companions_are_killed_and_stopped_and_the_others_have_the_same_faults_without_them():
+    known = {(kind, on, str(how)) for kind, on, how in kinds(["service0"], SWITCHES, [])}
+    with_them = {(kind, on, str(how)) for kind, on, how in kinds(["service0"], SWITCHES, [], ["companion0"])}
+    assert with_them - known == {(kind, ("companion0",), "{}") for kind in (KILL, STOP)}
+    assert known <= with_them

@@ -38,11 +38,16 @@ def find_binary() -> Path | None:
     return Path(found) if found else None
 
 
+TETHER_PORT = 5072
+"""Of a switch that has an address of its own."""
+
+
 class PrivateSwitch:
     """One process of it. `park_limit` is the dialplan's limit for calls nobody takes, in seconds; `owner` is
     the user it runs as: `user`, `group`, `extra_groups` and `umask` of a subprocess. With `realtime` it is
     scheduled as its Debian package has it, before all that is not, if this process may do that. `tls` is a
-    directory with its certificates; without it speaks no TLS. With `tether` it has the profile for them.
+    directory with its certificates; without it speaks no TLS. With `tether` it has the profile for them, at
+    an address other than 127.0.0.1 when that is given.
 
     On another machine it has an address of its own (`host`), where those of `peers` may connect to its event
     socket and call it; `there` is the command that has programs run there."""
@@ -54,7 +59,7 @@ class PrivateSwitch:
         owner: dict[str, Any] | None = None,
         realtime: bool = False,
         tls: Path | None = None,
-        tether: bool = False,
+        tether: bool | str = False,
         host: str = "127.0.0.1",
         peers: Sequence[str] = (),
         there: Sequence[str] = (),
@@ -68,7 +73,7 @@ class PrivateSwitch:
         self.sip_port = free_port()
         self.tls_port = free_port()
         self.whatsapp_port = free_port()
-        self.tether_port = free_port()
+        self.tether_port = TETHER_PORT if isinstance(tether, str) else free_port()
         self._tls = tls
         self._tether = tether
         self.verto_port = free_port()
@@ -227,6 +232,10 @@ class PrivateSwitch:
             shutil.copy(ours / "vsi" / "sip_profile_ipv6.xml", profiles / "vsi6.xml")
         if self._tls is not None:
             shutil.copy(ours / "vsi" / "sip_profile_whatsapp.xml", profiles / "vsi_wa.xml")
+        if isinstance(self._tether, str):
+            lists = self._directory / "vsi" / "acl_lists.xml"
+            peers = '<list name="vsi_tethers" default="allow">'
+            lists.write_text(lists.read_text().replace('<list name="vsi_tethers" default="deny">', peers))
         if self._tether:
             shutil.copy(ours / "vsi" / "sip_profile_tether.xml", profiles / "vsi_tether.xml")
         variables = {
@@ -247,7 +256,7 @@ class PrivateSwitch:
             "vsi_wa_ip": "127.0.0.1",
             "vsi_wa_ext_ip": "127.0.0.1",
             "vsi_wa_port": self.whatsapp_port,
-            "vsi_tether_ip": "127.0.0.1",
+            "vsi_tether_ip": self._tether if isinstance(self._tether, str) else "127.0.0.1",
             "vsi_tether_port": self.tether_port,
             "vsi_rtp_start_port": self._rtp_start,
             "vsi_rtp_end_port": self._rtp_start + RTP_BLOCKS.step - 2,
