@@ -28,7 +28,7 @@ from .model.stores import Legs, Rooms
 from .ops.disk import DiskWatch
 from .ops.journal import Journal
 from .ops.looplag import LoopWatch
-from .ops.metrics import Metrics
+from .ops.metrics import OBSERVED, Metrics
 from .sound.playback.settings import PlaybackSettings
 from .sound.recording.settings import RecordingSettings
 from .storage.database import MEMORY
@@ -132,7 +132,7 @@ class Service:
         self._journal = Journal()
         self.ctx.provide(self._journal)
         self.ctx.bus.add_sink(self._journal.keep)
-        self.ctx.bus.add_sink(self.ctx.metrics.observe)
+        self.ctx.bus.add_sink(self.ctx.metrics.observe, *OBSERVED)
         self.ctx.bus.add_sink(self.ctx.webhooks.offer)
         self._part = self._alone_or_not(config)
         features.register(self.ctx)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 KIND = "call"
 """Under which the state had accounts before they were in their legs' rows."""
 MAX_ROOMS = 32
+FOLLOWED = (LegRinging, LegConnected, LegJoinedRoom, RecordingStarted)
+"""The events that an account is made of, but for the last one."""
 
 
 SECRETS = re.compile(r"(?i)(wss?://)(?:[^/@]*@)?([^?#]*).*|(sips?:[^@:;?]*):[^@]*(@.*)", re.DOTALL)
@@ -83,7 +85,7 @@ class Accounts:
                 self._of[record.id] = _account(record.beside)
 
     def follow(self, event: Event) -> None:
-        """An event was published."""
+        """An event was published, of those in `FOLLOWED`."""
         if isinstance(event, LegRinging):
             account = self.of(event.leg_id)
             account.from_ = event.from_ or ""

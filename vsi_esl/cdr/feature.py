@@ -21,7 +21,7 @@ from ..ops import logs, privacy
 from ..ops.journal import Journal
 from ..ops.series import Spread, gauge, total
 from . import doctor
-from .accounts import Accounts
+from .accounts import FOLLOWED, Accounts
 from .records import INBOUND, OUTBOUND, OUTCOMES, Ended, Record, direction, record_of
 from .settings import CdrSettings
 from .writer import Writer
@@ -153,7 +153,7 @@ def register(ctx: Context) -> None:
     """Make call detail records a part of the service."""
     records = CallRecords(ctx, ctx.get(Journal))
     ctx.provide(records)
-    ctx.bus.add_sink(records.heard)
+    ctx.bus.add_sink(records.heard, *FOLLOWED, LegDisconnected)
     ctx.bus.on_withdrawn(records.writer.withdrawn)
     ctx.metrics.show(records.series)
     ctx.moments.restore.subscribe(records.restore)

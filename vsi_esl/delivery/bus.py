@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 from gevent.event import Event as Signal
@@ -73,6 +74,10 @@ class Subscription:
         return lost, batch
 
 
+Sink = Callable[[Any, str, bytes], None]
+"""Gets an event, its id and its text."""
+
+
 class EventBus:
     """Stamps events and hands them to all subscriptions and sinks."""
 
@@ -84,7 +89,9 @@ class EventBus:
         self._takers: dict[str, list[Subscription]] = {}
         """Of each app_id that was seen: whom its events are for. With many clients that see a part each, to
         ask all of them for each event is a third of what it costs."""
-        self._sinks: list[Callable[[Event, str, bytes], None]] = []
+        self._sinks: list[tuple[Sink, tuple[type[Event], ...]]] = []
+        self._sinks_of: dict[type[Event], list[Sink]] = {}
+        """Of each type that was seen."""
         self.direct = True
         """Whether what is published goes to the subscriptions at once; else a sink delivers."""
         self.told: Callable[[Event], bool] | None = None
@@ -113,9 +120,10 @@ class EventBus:
             self._subscriptions.remove(subscription)
             self._takers.clear()
 
-    def add_sink(self, sink: Callable[[Event, str, bytes], None]) -> None:
-        """Call `sink(event, event_id, serialised)` for every event; it must not wait."""
-        self._sinks.append(sink)
+    def add_sink(self, sink: Sink, *kinds: type[Event]) -> None:
+        """Call `sink(event, event_id, serialised)` for every event, or those of `kinds`; it must not wait."""
+        self._sinks.append((sink, kinds or (Event,)))
+        self._sinks_of.clear()
 
     def on_withdrawn(self, told: Callable[[set[str]], None]) -> None:
         """Have `told` called with the ids of events that were taken back before they were settled. It may
@@ -143,8 +151,12 @@ class EventBus:
         self.published += 1
         if self.direct:
             self.deliver(app_id, frame)
-        for sink in self._sinks:
+        for sink in self._sinks_of.get(type(event)) or self._find_sinks(type(event)):
             sink(event, event_id, frame)
+
+    def _find_sinks(self, kind: type[Event]) -> list[Sink]:
+        found = self._sinks_of[kind] = [sink for sink, kinds in self._sinks if issubclass(kind, kinds)]
+        return found
 
     def deliver(self, app_id: str, frame: bytes) -> None:
         """Queue a serialised event to all subscriptions that it is for."""

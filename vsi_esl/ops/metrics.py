@@ -39,6 +39,9 @@ COMMAND_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 LOOP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LAG_BUCKETS = (0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
+OBSERVED = (LegRinging, LegConnected, LegDisconnected)
+"""The events that are counted."""
+
 OUTCOMES = frozenset("ok 400 401 403 404 409 429 500 501 503".split())
 ENDING = "ending"
 LEG_STATES = (RINGING, EARLY_MEDIA, CONNECTED, HELD, ENDING)

@@ -87,11 +87,17 @@ class Command:
     rest: Rest | None
     logged_as: Mapping[str, str] = field(default_factory=dict)
     """Member in lower case -> its name on a log line, for the ids of the payload."""
+    scope: Scope = field(init=False)
+    """What a token needs: whatever is not read is controlled."""
+
+    def __post_init__(self) -> None:
+        reads = self.rest is not None and self.rest.method == "GET" and not self.rest.takes
+        object.__setattr__(self, "scope", Scope.READ if reads else Scope.CONTROL)
 
     def ids_in(self, payload: Any) -> dict[str, str]:
         """What a payload names, under the names that a log line has for it."""
         found: dict[str, str] = {}
-        if isinstance(payload, Mapping):
+        if isinstance(payload, (dict, Mapping)):
             for member, value in payload.items():
                 name = self.logged_as.get(str(member).lower())
                 if name is not None and isinstance(value, str):
@@ -102,12 +108,6 @@ class Command:
     def version(self) -> str:
         """The version of the protocol that it came with."""
         return names.version_of(self.name)
-
-    @property
-    def scope(self) -> Scope:
-        """What a token needs: whatever is not read is controlled."""
-        reads = self.rest is not None and self.rest.method == "GET" and not self.rest.takes
-        return Scope.READ if reads else Scope.CONTROL
 
 
 _commands: dict[str, Command] = {}

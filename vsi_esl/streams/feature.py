@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from ..calls.context import Context
-from ..events.base import Event
+from ..sound.bridges.events import RoomBridged, RoomUnbridged
 from . import commands, legs, rooms
 from .legs import Peers
 from .rooms import Participants
@@ -28,8 +27,4 @@ def register(ctx: Context) -> None:
     moments.left_conference.subscribe(legs.left)
     moments.joined.subscribe(rooms.joined)
     moments.room_emptied.subscribe(rooms.emptied)
-    ctx.bus.add_sink(partial(_published, ctx))
-
-
-def _published(ctx: Context, event: Event, *_: Any) -> None:
-    rooms.bridged(ctx, event)
+    ctx.bus.add_sink(partial(rooms.bridged, ctx), RoomBridged, RoomUnbridged)

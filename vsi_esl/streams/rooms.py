@@ -14,7 +14,6 @@ from typing import Any
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import NotFound
-from ..events.base import Event
 from ..live.plan import End, Hears, Plan, Speaks
 from ..live.session import Session
 from ..live.sessions import Sessions
@@ -121,8 +120,7 @@ def emptied(ctx: Context, room: Room) -> None:
     _tell(ctx, room.id)
 
 
-def bridged(ctx: Context, event: Event) -> None:
-    """Bridges come and go."""
-    if isinstance(event, RoomBridged | RoomUnbridged):
-        _tell(ctx, event.room_a_id)
-        _tell(ctx, event.room_b_id)
+def bridged(ctx: Context, event: RoomBridged | RoomUnbridged, *_: Any) -> None:
+    """A sink of the event bus: bridges come and go."""
+    _tell(ctx, event.room_a_id)
+    _tell(ctx, event.room_b_id)

@@ -159,10 +159,12 @@ class SwitchNode(Sending):
 
         While that is under way, only the supervisor itself may use it; others wait for it to end.
         """
-        if not self.ready and gevent.getcurrent() is not self._supervisor and self._resyncing:
+        ready = self.ready
+        if not ready and gevent.getcurrent() is not self._supervisor and self._resyncing:
             self._ready.wait(self._command_timeout)
+            ready = self.ready
         client = self._commands
-        if client is None or not client.connected or not (self.ready or self._resyncing):
+        if client is None or not client.connected or not (ready or self._resyncing):
             raise SwitchUnavailable(f"not connected to the switch: {self.last_error}")
         if self.guard is not None and not self.guard.fresh():
             self.guard.confirm(self.ask)

@@ -63,8 +63,8 @@ class Sending(ABC):
         Raises SwitchUnavailable when there is no connection or no answer in time.
         """
         client = self._require_commands()
+        more = [f"api {line}" for line in then] if then else ()
         with as_unavailable():
-            more = [f"api {line}" for line in then]
             return client.send(f"api {text}", timeout or self._command_timeout, then=more)
 
     def command_many(self, lines: Sequence[str], timeout: float | None = None) -> list[str]:

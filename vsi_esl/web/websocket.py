@@ -100,23 +100,36 @@ class HardenedWebSocket(WebSocket):
             gevent.sleep(0)
 
     def _fill(self) -> None:
-        deadline = gevent.Timeout(None if self._closing else self._read_timeout)
+        try:
+            data = self._read()
+        except OSError:
+            data = b""
+        if data is None:
+            self.close_reason = self.close_reason or "read_timeout"
+            self.close(wsframes.GOING_AWAY, "idle for too long")
+            return
+        if data:
+            self._parser.feed(data)
+        else:
+            self._peer_done = True
+            self._end("error")
+
+    def _read(self) -> bytes | None:
+        """None when nothing came in time."""
+        seconds = None if self._closing else self._read_timeout
+        data: bytes
+        if seconds is None:
+            data = self._socket.recv(READ_BYTES)
+            return data
+        deadline = gevent.Timeout(seconds)
         try:
             with deadline:
                 data = self._socket.recv(READ_BYTES)
         except gevent.Timeout as timeout:
             if timeout is not deadline:
                 raise
-            self.close_reason = self.close_reason or "read_timeout"
-            self.close(wsframes.GOING_AWAY, "idle for too long")
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._parser.feed(data)
-        else:
-            self._peer_done = True
-            self._end("error")
+            return None
+        return data
 
     def _control(self, message: wsframes.Message) -> None:
         if message.opcode == wsframes.PING and not self._closing:
@@ -150,8 +163,10 @@ class HardenedWebSocket(WebSocket):
         unsent = memoryview(data)
         if not (self._lock.locked() or self.closed or self._closing):
             # what the socket takes at once, which is nearly all there is, needs neither
-            with suppress(OSError):
+            try:  # noqa: SIM105  (of each frame: `suppress` would take longer)
                 unsent = unsent[self._socket.send(unsent, 0, 0.0) :]
+            except OSError:
+                pass  # full, or gone: the way below finds out which
             if not unsent:
                 return
         deadline = gevent.Timeout(self._write_timeout)

@@ -135,7 +135,8 @@ class EslClient(greenswitch.InboundESL):
         """
         result: AsyncResult[str] = AsyncResult()
         batch = [Command(encode_command(data, headers, body), _resolver(result))]
-        batch += [Command(encode_command(line), _ignore) for line in then]
+        if then:
+            batch += [Command(encode_command(line), _ignore) for line in then]
         answer: str = self._wait(batch, result.get, timeout, data)
         return answer
 
@@ -166,12 +167,15 @@ class EslClient(greenswitch.InboundESL):
     ) -> Answers:
         seconds = self.timeout if timeout is None else timeout
         writer = self._open()
+        deadline = gevent.Timeout(seconds)
         try:
-            with gevent.Timeout(seconds, CommandTimeout(f"no answer within {seconds:g} s: {_verb(first)}")):
+            with deadline:
                 writer.put(batch)
                 return answers()
-        except BaseException:
+        except BaseException as error:
             writer.give_up(batch)
+            if error is deadline:
+                raise CommandTimeout(f"no answer within {seconds:g} s: {_verb(first)}") from None
             raise
 
     def post(
@@ -203,12 +207,12 @@ class EslClient(greenswitch.InboundESL):
     @property
     def owing(self) -> int:
         """Commands that the switch has been sent, not answered, and whose callers have given up."""
-        return self._writer.given_up if self._writer else 0
+        return self._writer.given_up if self._writer is not None else 0
 
     @property
     def pending(self) -> int:
         """Commands without an answer yet."""
-        return len(self._writer) if self._writer else 0
+        return len(self._writer) if self._writer is not None else 0
 
     def _open(self) -> Writer:
         if not self.connected or self._writer is None:
@@ -242,6 +246,8 @@ class EslClient(greenswitch.InboundESL):
                         turns.give_way(count)
                     if not self._resume.is_set():
                         self._resume.wait()
+                if self._on_event is None:
+                    gevent.sleep(0)  # who waits for the reply goes on before the socket is asked for more
         except (OSError, CodecError) as error:
             cause = error
         except Exception as error:
@@ -255,7 +261,7 @@ class EslClient(greenswitch.InboundESL):
 
         CodecError for one that makes no sense: whatever follows it may be read wrongly as well.
         """
-        kind = event.content_type
+        kind = event.headers.get("Content-Type", "")
         self.frames_read += 1
         if kind == "text/event-json":
             decoded = decode_event(event.body)
@@ -268,7 +274,7 @@ class EslClient(greenswitch.InboundESL):
                     # one event that we cannot handle must not cost us all that follow
                     log.exception("event handler failed")
         elif kind in ("command/reply", "api/response"):
-            command = self._writer.answered() if self._writer else None
+            command = self._writer.answered() if self._writer is not None else None
             if command is None:
                 raise CodecError("a reply that nothing asked for")
             self.late_answers += command.given_up
@@ -314,9 +320,10 @@ class EslClient(greenswitch.InboundESL):
 
 def reply_text(frame: Frame) -> str:
     """What a reply says, without the line end: an api response's body or a command reply's Reply-Text."""
-    if frame.content_type == "api/response":
+    headers = frame.headers
+    if headers.get("Content-Type") == "api/response":
         return frame.text().rstrip("\n")
-    return frame.headers.get("Reply-Text", "")
+    return headers.get("Reply-Text", "")
 
 
 def _ignore(_: Frame | Exception) -> None:

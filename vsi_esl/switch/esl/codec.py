@@ -59,16 +59,21 @@ class Decoder:
 
     def next_frame(self) -> Frame | None:
         """The next whole frame, or None until more bytes come. CodecError when there can be no next one."""
+        if self._offset == len(self._buffer) and self._headers is None:
+            return None  # as it is after most replies
         headers = self._headers or self._read_headers()
         if headers is None:
             return None
-        if self.pending < self._need:
+        start, end = self._offset, self._offset + self._need
+        if end > len(self._buffer):
             self._compact()
             return None
-        start, self._offset = self._offset, self._offset + self._need
-        frame = Frame(headers, bytes(memoryview(self._buffer)[start : self._offset]))
-        self._headers, self._need = None, 0
-        if self._offset > MAX_HEADER_BYTES or self._offset == len(self._buffer):
+        frame = Frame(headers, bytes(memoryview(self._buffer)[start:end]))
+        self._headers, self._need, self._offset = None, 0, end
+        if end == len(self._buffer):
+            self._buffer.clear()
+            self._offset = 0
+        elif end > MAX_HEADER_BYTES:
             self._compact()
         return frame
 
@@ -93,14 +98,12 @@ class Decoder:
         if "%" in block:
             headers = {name: unquote(value) for name, value in headers.items()}
         self._offset = end + 2
-        self._need = self._body_length(headers)
+        length = headers.get("Content-Length")
+        self._need = 0 if length is None else self._body_length(length)
         self._headers = headers
         return headers
 
-    def _body_length(self, headers: dict[str, str]) -> int:
-        text = headers.get("Content-Length")
-        if text is None:
-            return 0
+    def _body_length(self, text: str) -> int:
         if not (text.isascii() and text.isdigit()):
             raise CodecError(f"bad Content-Length: {text[:40]!r}")
         length = int(text[:12])

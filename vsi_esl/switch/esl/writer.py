@@ -95,7 +95,9 @@ class Writer:
         All of them or none: TooManyCommands when too much is under way. NotConnectedError when the socket
         fails. What is urgent is put behind the rest as well, but never too much.
         """
-        size = sum(len(command.block) for command in commands)
+        size = 0
+        for command in commands:
+            size += len(command.block)
         full = len(self) + len(commands) > MAX_PENDING or self._unsent_bytes + size > MAX_UNSENT_BYTES
         if full and not urgent:
             raise TooManyCommands("too many commands under way")
@@ -144,7 +146,7 @@ class Writer:
 
     def _offer(self) -> bool:
         """Give the socket what it takes without waiting; whether that was all."""
-        while self._going_out or self._take():
+        while self._going_out or (self._unsent and self._take()):
             try:
                 count = self._socket.send(self._going_out, 0, 0.0)  # type: ignore[call-arg]  # gevent's timeout
             except BlockingIOError:
