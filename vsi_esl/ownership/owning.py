@@ -13,7 +13,6 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 import gevent
@@ -22,11 +21,10 @@ import structlog
 from .. import lasting
 from ..cluster.connection import RedisConnection, RedisUnavailable
 from ..cluster.leases import LEASE_S, LeaseBook, View
-from ..errors import SwitchUnavailable
 from ..switch.lines.fence import Fence
 from .doubts import Doubts
 from .hands import Hands
-from .looking import shown_by
+from .looking import Looks, show_ours, shown_by
 from .pauses import Pauses
 from .shares import shares, too_many
 from .turn import Turn, now
@@ -35,10 +33,6 @@ from .units import Unit
 log = structlog.get_logger(__name__)
 
 TICK_S = 0.5
-LOOK_S = 5.0
-"""How often a switch of ours is looked at that Redis says is ours."""
-LOOK_ALONE_S = 0.5
-"""And while Redis is away, when only the switch can say it."""
 UNWANTED_S = 3.0
 """A switch that nobody has had for so long is for anybody, whatever its share."""
 UNREACHABLE_S = 10.0
@@ -72,7 +66,7 @@ class Ownership:
         self._view = View()
         self._free_since: dict[Unit, float] = {}
         self._pauses = Pauses()
-        self._doubts = Doubts(hands, book.name)
+        self.doubts = Doubts(hands, book.name)
         self._answered_at = 0.0
         """When Redis was asked last that answered."""
         self._known: dict[str, int] = {}
@@ -81,7 +75,7 @@ class Ownership:
         self._began = now()
         self._watchers: list[Callable[[], None]] = []
         self._greenlet: gevent.Greenlet | None = None
-        self._looks: dict[str, gevent.Greenlet] = {}
+        self._looks = Looks(hands, self._turns)
         self._leaving = self._was_away = False
         self.problem = ""
         """Why this service must have no switches; empty when it may."""
@@ -129,13 +123,9 @@ class Ownership:
     def in_doubt(self, since: float) -> bool:
         """Whether Redis has not answered us since then (`turn.now`), and may answer others, one of which is
         about to take a switch of ours: what it finds there it tells. Some seconds, then it is known."""
-        if not self._doubts.others or (self._redis.available and self._answered_at > since):
+        if not self.doubts.others or (self._redis.available and self._answered_at > since):
             return False
         return any(turn.in_doubt() for turn in self._turns.values())
-
-    def was_lost(self, switch: str, fence: int) -> bool:
-        """Whether another service has ended our turn of this number there."""
-        return self._doubts.was_lost(switch, fence)
 
     def lease_left(self, switch: str) -> float:
         """Seconds until the lease runs out if it is not renewed; 0 when it is not ours."""
@@ -170,7 +160,7 @@ class Ownership:
         known of them is in Redis."""
         if self._greenlet is not None:
             self._greenlet.kill()
-        gevent.killall(list(self._looks.values()))
+        self._looks.stop()
         for turn in self._turns.values():
             turn.end()
         try:
@@ -192,7 +182,7 @@ class Ownership:
                 self._alone(began)
             except Exception:
                 log.exception("the leases were not looked after")
-            self._look_around(began)
+            self._looks.around(began, alone=not self._redis.available)
             gevent.sleep(max(0.05, TICK_S - (now() - began)))
 
     def _tick(self, began: float) -> None:
@@ -217,7 +207,7 @@ class Ownership:
         if not self._leaving and not self.problem:
             self._share(view, began)
             able = [switch for switch in self.switches if self._pauses.may_take(self._unit_of[switch])]
-            self._doubts.say(view, able, self._turns)
+            self.doubts.say(view, able, self._turns)
 
     def _check_name(self, view: View) -> None:
         problem = "" if view.alone else f"another service is called {self.name} (service.name)"
@@ -379,7 +369,7 @@ class Ownership:
         for turn in turns:
             turn.end()
             del self._turns[turn.switch]
-            self._doubts.lost(turn)
+            self.doubts.lost(turn)
             self.lost += 1
             told = {"switch": turn.switch, "fence": turn.fence.number}
             told["reason"] = why if turn.switch == switch else f"{switch} is, which it goes together with"
@@ -408,29 +398,6 @@ class Ownership:
     def _take_again(self, unit: Unit, remembered: Mapping[str, int]) -> None:
         """All of them, when one shows it, and none shows another: a turn acts on no switch before it has seen
         that it is the one that is shown there."""
-        shown = shown_by(self._hands, list(remembered))
-        ours = [switch for switch, fence in shown.items() if fence == Fence(remembered[switch], self.name)]
-        if ours and all(fence is None for switch, fence in shown.items() if switch not in ours):
+        if ours := show_ours(self._hands, self.name, remembered):
             log.warning("Redis is away; switches that show our last turn are ours", switch=" ".join(ours))
             self._took(unit, {switch: (number, True) for switch, number in remembered.items()})
-
-    def _look_around(self, began: float) -> None:
-        """Look at the switches themselves now and then, and often while nobody else can be asked."""
-        interval = LOOK_S if self._redis.available else LOOK_ALONE_S
-        for switch, turn in list(self._turns.items()):
-            running = self._looks.get(switch)
-            if turn.over or began - turn.looked_at < interval or (running is not None and not running.dead):
-                continue
-            self._looks[switch] = gevent.spawn(self._look, switch)
-
-    def _look(self, switch: str) -> None:
-        try:
-            self._hands.look(switch)
-        except SwitchUnavailable:
-            pass  # it is away, and its own connections see that; or it was lost, which is seen to
-        except Exception:
-            log.exception("the look at a switch failed", switch=switch)
-        turn = self._turns.get(switch)
-        if turn is not None and not self._redis.available:
-            with suppress(SwitchUnavailable):
-                turn.heed(partial(self._hands.ask, switch))

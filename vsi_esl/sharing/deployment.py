@@ -20,7 +20,7 @@ from ..delivery.webhooks.durable import Durable
 from ..events.base import Event
 from ..ops.series import gauge, total
 from ..protocol.registry import Command
-from . import past
+from . import past, showing
 from .commands import Commands
 from .events import SharedEvents
 from .outboxes import Outboxes
@@ -126,7 +126,7 @@ class Deployment:
     def series(self) -> Iterator[Metric]:
         """What /metrics shows of it."""
         yield from series.of_connection(self.redis)
-        yield from self.events.series()
+        yield from showing.series(self.events)
         yield from self._of_commands()
         if self.outboxes is not None:
             yield from self.outboxes.series()

@@ -13,14 +13,11 @@ had read by then, from where on others look for it.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable
 
 import gevent
 import structlog
 from gevent.event import Event as Signal
-from prometheus_client.core import Metric
 
 from .. import lasting
 from ..cluster.connection import RedisConnection, RedisUnavailable
@@ -30,11 +27,12 @@ from ..delivery.bus import EventBus
 from ..delivery.history import NOTE_BITS, History
 from ..errors import VsiError
 from ..events.base import Event
-from ..ops.series import gauge, total
-from ..ownership.turn import now
 from . import entries
+from .apart import Apart
 from .entries import Entry, Keys, Mark
+from .handed import Facts, HandedOn
 from .recent import Recent, Told
+from .trimming import Trimming
 from .withdrawing import Withdrawing, number_of
 
 log = structlog.get_logger(__name__)
@@ -50,28 +48,12 @@ has room for, so that one who reads loses nothing, however much comes together."
 SLACK_S = 3.0
 RETRY_S = 0.2
 SOON_S = 0.02
-TRIM_EVERY_S = 1.0
-TRIM_AT_ONCE = 256
-TRIM_ROUNDS = 40
 STOP_S = 2.0
-FORGET_MARKS_S = 60.0
-MAX_TIMES = 100
-"""Times of being cut off that are remembered; what is in the stream since then has been read long ago."""
 READ_AGAIN = 5000
 """How far back a server that may lack the last writes is read once more."""
 START_S = 1.0
-SURE_S, SURE_LOOKS = 0.05, 400
 OVER = 2
 """What "add events" answers when some are of a turn that is over."""
-HANDED_ON = "events_handed_on"
-"""The fact that says up to where the history was handed on, should Redis not know."""
-
-
-class Facts(Protocol):
-    """Where that is remembered (storage.state)."""
-
-    def fact(self, name: str) -> str | None: ...
-    def save_fact(self, name: str, value: str) -> None: ...
 
 
 class SharedEvents:
@@ -92,7 +74,7 @@ class SharedEvents:
         marked: Callable[[Event], str],
         facts: Facts,
     ) -> None:
-        self._facts = facts
+        self._handed = HandedOn(facts, history)
         self.redis, self.history, self.bus, self._settings = redis, history, bus, settings
         self.keys = Keys(redis, service)
         self.recent = Recent()
@@ -107,7 +89,7 @@ class SharedEvents:
         """Our own last event that was read from it."""
         self.told = self._started = history.newest
         """Our own last event that our clients were told of."""
-        self.sent = self._known_sent()
+        self.sent = self._handed.known()
         """Our own last event that is in the stream, as far as we know."""
         self._acked: int | None = None
         """The same as Redis had it last, -1 for none; None when that is to be asked."""
@@ -115,22 +97,14 @@ class SharedEvents:
         """Of our own events that are not in the stream yet: who gets them (see `outboxes`)."""
         self.mirrored: Callable[[StoredEvent, bytes], None] = lambda one, head: None
         """Told of each event whose webhook is in Redis from now on."""
-        self._apart: deque[Mark] = deque(maxlen=MAX_TIMES)
-        """What was told apart; the last one is under way while `apart`."""
-        self.apart = False
-        self._cut_at = 0.0
-        """When Redis did not answer last (`turn.now`)."""
-        self.doubtful: Callable[[float], bool] = lambda since: False
-        """Whether, Redis having been silent since then, another may be about to tell of our switches."""
+        self._apart = Apart(history.epoch)
         self.withdrawing = Withdrawing(history, bus)
-        self._marked = 0
-        """Up to which of our events others know that it was."""
         self._marks: list[Mark] = []
         self._last: dict[int, int] = {}
         """Of each origin its last event that was read: what comes again was told."""
         self._there, self._tell = Signal(), Signal()
         self._greenlets: list[gevent.Greenlet] = []
-        self.handed_on = self.refused = self.received = self.lost = self.times_apart = 0
+        self.handed_on = self.refused = self.received = self.lost = 0
         self.newest = 0
         """The stream's cursor as it was told us last."""
         bus.direct = False
@@ -139,22 +113,13 @@ class SharedEvents:
         bus.add_sink(self._published)
         bus.settled = self._settled
 
-    def _known_sent(self) -> int:
-        """What the process before had handed on, of this history; all there was before events were shared."""
-        origin, _, number = (self._facts.fact(HANDED_ON) or "").partition(" ")
-        if origin == str(self.history.epoch):
-            return min(int(number), self.history.newest)
-        return self.history.newest
-
-    def _remember_sent(self) -> None:
-        known = f"{self.history.epoch} {self.sent}"
-        if self._facts.fact(HANDED_ON) != known:
-            self._facts.save_fact(HANDED_ON, known)
-
     def start(self) -> None:
-        self._remember_sent()
+        self._handed.remember(self.sent)
+        trimming = Trimming(
+            self.redis, self.keys, self._settings, self.marks, lambda: self._handed.remember(self.sent)
+        )
         self._greenlets = [
-            lasting.keep(work) for work in (self._hand_on, self._tell_apart, self._read_on, self._trim_on)
+            lasting.keep(work) for work in (self._hand_on, self._tell_apart, self._read_on, trimming.run)
         ]
 
     def stop(self) -> None:
@@ -162,13 +127,18 @@ class SharedEvents:
         self.flush(STOP_S)
         gevent.killall(self._greenlets)
         self._greenlets = []
-        self._remember_sent()
+        self._handed.remember(self.sent)
 
     def flush(self, limit: float) -> None:
         """Wait until our own events are in the stream, or Redis is away; for so many seconds at most."""
         with gevent.Timeout(limit, False):
             while self.redis.available and self.waiting:
                 gevent.sleep(RETRY_S / 10)
+
+    @property
+    def apart(self) -> bool:
+        """Whether our clients are told of our own events only, as Redis is away."""
+        return self._apart.on
 
     @property
     def waiting(self) -> int:
@@ -179,21 +149,6 @@ class SharedEvents:
     def unread(self) -> int:
         """Events of the stream that we have not read yet, as far as we know."""
         return max(0, self.newest - (self.read or 0))
-
-    def series(self) -> Iterator[Metric]:
-        """What /metrics shows of it."""
-        waiting = "Own events that are not in the stream yet."
-        yield gauge("vsi_esl_stream_waiting", waiting, self.waiting)
-        yield gauge("vsi_esl_stream_lag", "Events of the stream that are not read yet.", self.unread)
-        apart = "Whether clients are told of own events only, as Redis is away."
-        yield gauge("vsi_esl_stream_apart", apart, int(self.apart))
-        yield total("vsi_esl_stream_handed_on", "Own events handed on to the stream.", self.handed_on)
-        yield total("vsi_esl_stream_received", "Events read from the stream.", self.received)
-        refused = "Own events not taken: another owned the switch by then."
-        yield total("vsi_esl_stream_refused", refused, self.refused)
-        back = "Own events taken back before anybody was told: another has the switch, and tells of it."
-        yield total("vsi_esl_stream_withdrawn", back, self.withdrawing.count)
-        yield total("vsi_esl_stream_lost", "Events that were gone when they were to be told.", self.lost)
 
     def _note(self) -> int:
         return (self.read or 0) & ((1 << NOTE_BITS) - 1)
@@ -222,8 +177,9 @@ class SharedEvents:
                     self._compare()
                 while self._send_page():
                     pass
-                if self.apart and not self._unmarked() and self.sent == self.told == self.history.newest:
-                    self._together()
+                told_all = self.sent == self.told == self.history.newest
+                if self.apart and told_all and not self._apart.unmarked(self.told):
+                    self._apart.end()
             except RedisUnavailable:
                 self._acked = None  # an answer may have been lost
                 self._cut_off()
@@ -270,12 +226,11 @@ class SharedEvents:
         if self.apart:
             self._be_sure()
         page = self.history.after(self.sent)
-        if page is None and not self._unmarked():
+        if page is None and not self._apart.unmarked(self.told):
             return False
         events = [] if page is None else page.events
         lost = 0 if page is None else page.lost
-        field, value = self._told_apart()
-        marked = self._apart[-1].last if value else 0
+        field, value = self._apart.to_mark(self.told, self.read)
         marks: dict[str, int] = {"": 1}
         args: list[str | bytes | int] = []
         if lost:
@@ -311,7 +266,7 @@ class SharedEvents:
         self.handed_on += len(events) - refused
         self.refused += refused
         if value:
-            self._marked = marked
+            self._apart.marked()
         return bool(events)
 
     def _place_of(self, one: StoredEvent, marks: dict[str, int]) -> int:
@@ -326,35 +281,8 @@ class SharedEvents:
     def _cut_off(self) -> None:
         """From now on our clients are told of our own events at once, or as soon as it is known that nobody
         else tells of them."""
-        self._cut_at = now()
-        if self.apart:
-            return
-        self.apart = True
-        self.times_apart += 1
-        base = -1 if self.read is None else self.read
-        self._apart.append(Mark(self.history.epoch, self.told + 1, self.told, base, 0))
-        log.warning("events of other services do not come; own ones are told at once")
-        self._tell.set()
-
-    def _together(self) -> None:
-        """All that we have is in the stream, and told: the next ones go there and come from there."""
-        self.apart = False
-        if self._apart[-1].last < self._apart[-1].first:
-            self._apart.pop()  # nothing was published
-        log.info("events of all services come again")
-
-    def _told_apart(self) -> tuple[str, str]:
-        """What others are to know of it."""
-        if not self.apart or self.told < self._apart[-1].first:
-            return "", ""
-        mark = self._apart[-1]
-        base = mark.base if mark.base >= 0 else self.read or 0
-        self._apart[-1] = mark = mark._replace(base=base, last=self.told)
-        return f"{mark.origin}:{mark.first}", f"{mark.last}:{mark.base}"
-
-    def _unmarked(self) -> bool:
-        """Whether there is what was told apart, of which others do not know that yet."""
-        return self.apart and self.told > max(self._marked, self._apart[-1].first - 1)
+        if self._apart.begin(self.told, self.read):
+            self._tell.set()
 
     def _tell_apart(self) -> None:
         while True:
@@ -370,11 +298,7 @@ class SharedEvents:
 
     def _be_sure(self) -> None:
         """Wait until it is known whether our switches are ours, and take back what is not."""
-        for _ in range(SURE_LOOKS):  # and not by the clock, which goes on while the process stands still
-            if not self.doubtful(self._cut_at):
-                break
-            gevent.sleep(SURE_S)
-        self.withdrawing.look(lambda: max(self.sent, self.told))
+        self.withdrawing.be_sure(self._apart.since, lambda: max(self.sent, self.told))
 
     def _tell_own(self) -> None:
         self._be_sure()
@@ -398,9 +322,7 @@ class SharedEvents:
         """Whether our clients had an event of ours before it was read from the stream."""
         if number in self.withdrawing:
             return False
-        if self.apart and self._apart[-1].first <= number <= self.told:
-            return True
-        return any(mark.first <= number <= mark.last for mark in self._apart)
+        return self._apart.covers(number, self.told)
 
     # -- from the stream -----------------------------------------------------------------------------------
 
@@ -477,36 +399,3 @@ class SharedEvents:
         except VsiError as error:
             log.debug("marks not read", reason=error.message)
         return self._marks
-
-    # -- what may go ---------------------------------------------------------------------------------------
-
-    def _trim_on(self) -> None:
-        waited = 0.0
-        while True:
-            gevent.sleep(TRIM_EVERY_S)
-            waited += TRIM_EVERY_S
-            self._remember_sent()
-            try:
-                self._trim()
-                if waited >= FORGET_MARKS_S:
-                    waited = 0.0
-                    self._forget_marks()
-            except VsiError as error:
-                log.debug("stream of events not trimmed", reason=error.message)
-            except Exception:
-                log.exception("stream of events not trimmed")
-
-    def _trim(self) -> None:
-        keep = self._settings
-        limits = (keep.max_events, keep.max_bytes, int(keep.max_age * 1000), TRIM_AT_ONCE)
-        for _ in range(TRIM_ROUNDS):
-            if self.redis.run("trim events", [self.keys.stream, self.keys.bytes], limits) < TRIM_AT_ONCE:
-                break
-
-    def _forget_marks(self) -> None:
-        """Those from before everything that is kept."""
-        seconds, _ = self.redis.command("TIME")
-        before = (int(seconds) - 2 * self._settings.max_age) * 1000
-        old = [f"{mark.origin}:{mark.first}" for mark in self.marks() if mark.at < before]
-        if old:
-            self.redis.command("HDEL", self.keys.apart, *old)

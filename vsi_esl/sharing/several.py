@@ -42,10 +42,10 @@ class Several:
         ownership = ctx.cluster = self.member.ownership
         self.deployment.fence_of = lambda switch: ownership.fence(switch) or None
         self.deployment.has = ownership.owned
-        events = self.deployment.events
-        events.doubtful = ownership.in_doubt
-        events.withdrawing.lost = lambda mark: ownership.was_lost(*_turn_of(mark))
-        events.withdrawing.losses = lambda: ownership.lost
+        withdrawing = self.deployment.events.withdrawing
+        withdrawing.doubtful = ownership.in_doubt
+        withdrawing.lost = lambda mark: ownership.doubts.was_lost(*_turn_of(mark))
+        withdrawing.losses = lambda: ownership.lost
         self.deployment.commands.unowned = ownership.unowned
 
     def restore(self) -> None:

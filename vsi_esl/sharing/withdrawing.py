@@ -34,6 +34,7 @@ HEARD = frozenset(
     )
 )
 """What nobody can find on a switch behind it."""
+LOOK_S, LOOKS = 0.05, 400
 MAX_TURNS = 1000
 MAX_KNOWN = 50_000
 """Events of which it is remembered that they were taken back."""
@@ -55,6 +56,8 @@ class Withdrawing:
 
     def __init__(self, history: History, bus: EventBus) -> None:
         self._history, self._bus = history, bus
+        self.doubtful: Callable[[float], bool] = lambda since: False
+        """Whether, Redis having been silent since then, another may be about to tell of our switches."""
         self.lost: Callable[[str], bool] = lambda mark: False
         self.losses: Callable[[], int] = lambda: 0
         self._looked = 0
@@ -85,8 +88,16 @@ class Withdrawing:
             return True
         return one.mark in self._over and one.cursor not in self.whole
 
-    def look(self, position: Callable[[], int]) -> None:
-        """Take back what has to be, of our events behind a position. Waits."""
+    def be_sure(self, since: float, position: Callable[[], int]) -> None:
+        """Wait until it is known whether our switches are ours, Redis having been silent since then; and take
+        back what has to be, of our events behind a position."""
+        for _ in range(LOOKS):  # and not by the clock, which goes on while the process stands still
+            if not self.doubtful(since):
+                break
+            gevent.sleep(LOOK_S)
+        self._look(position)
+
+    def _look(self, position: Callable[[], int]) -> None:
         with self._turn:
             while self._looked != (losses := self.losses()):
                 self._sift(position())

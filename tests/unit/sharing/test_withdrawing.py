@@ -22,7 +22,7 @@ class Owner:
         self.doubt, self.losses = False, 0
         self.withdrawn: list[str] = []
         side.mark = "east 1"
-        side.events.doubtful = lambda since: self.doubt
+        side.events.withdrawing.doubtful = lambda since: self.doubt
         side.events.withdrawing.losses = lambda: self.losses
         side.events.withdrawing.lost = lambda mark: bool(self.losses) and mark == "east 1"
         side.bus.on_withdrawn(self.withdrawn.extend)
