@@ -191,7 +191,13 @@ def test_a_maintainer_script_knows_each_unit_of_the_package(name):
 
 STATE = [
     *("state.sqlite3", "state.sqlite3-wal", "state.sqlite3.lock", "state.sqlite3.recent.1", "events.sqlite3"),
-    *("webhooks.sqlite3-shm", "spool/tone.wav", "tts_cache/ab/hello.wav"),
+    *(
+        "webhooks.sqlite3-shm",
+        "webhooks.sqlite3.arrivals.1",
+        "state.sqlite3.before-import-1",
+        "spool/tone.wav",
+        "tts_cache/ab/hello.wav",
+    ),
 ]
 
 

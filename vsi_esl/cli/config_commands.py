@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 
 import click
 
 from ..config import describe, differences, example_yaml
 from .lines import echo_table
-from .options import config_option, load_settings
+from .options import beside_the_service, config_option, load_settings
 
 
 @click.group()
@@ -21,7 +20,7 @@ def config() -> None:
 @config_option
 def check(config_path: str | None) -> None:
     """Read the settings as `serve` would; exit code 1 and one line per problem when they are wrong."""
-    load_settings(config_path, dict(os.environ))
+    load_settings(config_path, beside_the_service())
     click.echo("the settings are fine")
 
 
@@ -31,7 +30,7 @@ def check(config_path: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, with defaults and meanings.")
 def show(config_path: str | None, changed: bool, as_json: bool) -> None:
     """Show every setting, its value, where that came from, and its variable. Secrets are hidden."""
-    rows = describe(load_settings(config_path, dict(os.environ)))
+    rows = describe(load_settings(config_path, beside_the_service()))
     if changed:
         rows = [row for row in rows if row["source"] != "default"]
     if as_json:
@@ -48,7 +47,7 @@ def show(config_path: str | None, changed: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, as of `config show`.")
 def changes(before: str, config_path: str | None, as_json: bool) -> None:
     """Show which settings differ from those of the file BEFORE, and whether a reload will do for them."""
-    environ = dict(os.environ)
+    environ = beside_the_service()
     rows = differences(load_settings(before, environ), load_settings(config_path, environ))
     if as_json:
         click.echo(json.dumps(rows, indent=2))

@@ -25,7 +25,7 @@ from .checks import echo_checks
 from .doctor_http import http_checks
 from .doctor_sip import sip_checks
 from .doctor_tethers import tether_checks
-from .options import config_option, json_option, load_settings
+from .options import beside_the_service, config_option, json_option, load_settings
 from .progress import progress
 
 NEEDED_MODULES = "mod_commands mod_conference mod_dptools mod_event_socket mod_loopback mod_sofia".split()
@@ -40,7 +40,7 @@ DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (what every FreeSWITCH comes with)
 @click.option("--providers", is_flag=True, help="Also connect to the providers of speech and agents.")
 def doctor(config_path: str | None, as_json: bool, live: bool, providers: bool) -> None:
     """Check the switch and this machine. Exit code 1 when the service cannot work here."""
-    config = load_settings(config_path, dict(os.environ)).config
+    config = load_settings(config_path, beside_the_service()).config
     found = []
     with progress("checking", shown=not as_json) as told:
         for check in checks(config, live, providers):

@@ -85,6 +85,23 @@ def number_option(
     return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
+OF_THE_SERVICE = {
+    "STATE_DIRECTORY": "/var/lib/vsi_esl",
+    "CREDENTIALS_DIRECTORY": "/run/credentials/vsi_esl.service",
+}
+"""What systemd tells the service of this machine (deploy/systemd)."""
+
+
+def beside_the_service() -> dict[str, str]:
+    """The environment of commands that look after what a service has, which becomes this process': with its
+    directories, as systemd tells them to the service, where this user may read them. Otherwise root would
+    look at state of its own, find none, and call that well."""
+    for name, path in OF_THE_SERVICE.items():
+        if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK):
+            os.environ.setdefault(name, path)
+    return dict(os.environ)
+
+
 def load_settings(path: str | None, environ: dict[str, str]) -> Loaded:
     """Settings, with their warnings said on standard error."""
     from ..config import load

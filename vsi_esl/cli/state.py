@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 
 import click
@@ -10,7 +9,7 @@ import click
 from ..storage.database import StateError
 from .archive import bring_in, export
 from .checks import echo_checks
-from .options import config_option, json_option, load_settings
+from .options import beside_the_service, config_option, json_option, load_settings
 from .statefiles import StateFile, checks, files
 
 
@@ -24,7 +23,7 @@ def state() -> None:
 @json_option
 def check(config_path: str | None, as_json: bool) -> None:
     """Look whether they are sound. Works while the service runs; exit code 1 when it could not start so."""
-    found = list(checks(load_settings(config_path, dict(os.environ)).config))
+    found = list(checks(load_settings(config_path, beside_the_service()).config))
     echo_checks(found, "file", as_json)
 
 
@@ -65,7 +64,7 @@ def import_(config_path: str | None, source: str, force: bool) -> None:
 
 
 def _files(config_path: str | None) -> list[StateFile]:
-    found = files(load_settings(config_path, dict(os.environ)).config)
+    found = files(load_settings(config_path, beside_the_service()).config)
     if not found:
         raise StateError("the state is in the service's memory (state.path)")
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import click
 from ..app import webhook_path
 from ..delivery.webhooks.outbox import Outbox
 from .lines import echo_table
-from .options import config_option, load_settings
+from .options import beside_the_service, config_option, load_settings
 from .progress import progress
 
 AT_ONCE = 500
@@ -91,7 +90,7 @@ def replay(config_path: str | None, ids: tuple[int, ...], everything: bool) -> N
 
 @contextmanager
 def _outbox(config_path: str | None) -> Iterator[Outbox]:
-    config = load_settings(config_path, dict(os.environ)).config
+    config = load_settings(config_path, beside_the_service()).config
     path = webhook_path(config)
     if path == ":memory:":
         raise click.ClickException("the webhook outbox is in the service's memory (webhooks.path)")

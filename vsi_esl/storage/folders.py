@@ -81,7 +81,7 @@ def _file_system(path: str) -> str:
 
 def _strangers(path: str) -> Iterator[str]:
     """The path and those above it that belong to somebody who is neither root nor the service."""
-    known = (0, os.geteuid())
+    known = (0, os.geteuid(), _service())
     above = path
     while True:
         try:
@@ -93,6 +93,15 @@ def _strangers(path: str) -> Iterator[str]:
         if above == os.path.dirname(above):
             return
         above = os.path.dirname(above)
+
+
+def _service() -> int:
+    """Who runs it. Root that looks for it (`doctor`) does not: that is whoever has its state directory."""
+    directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    try:
+        return os.stat(directory).st_uid if directory and os.geteuid() == 0 else os.geteuid()
+    except OSError:
+        return os.geteuid()
 
 
 def _name(uid: int) -> str:

@@ -86,6 +86,22 @@ def test_one_of_a_stranger_or_below_it(good):
     assert any("belongs to nobody" in risk for risk in folders.risks(str(good / "theirs")))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody")
+def test_root_that_looks_for_the_service_takes_its_directories_for_good(good, monkeypatch):
+    """`doctor` by hand, beside a service that systemd runs as a user of its own."""
+    home = good / "lib"
+    for path in (home, home / "recordings"):
+        path.mkdir()
+        os.chown(path, 64999, 64999)
+        path.chmod(0o2770)
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert [risk for risk in folders.risks(str(home / "recordings")) if "who can replace" in risk]
+    monkeypatch.setenv("STATE_DIRECTORY", str(home))
+    assert folders.risks(str(home / "recordings")) == []
+    os.chown(home / "recordings", 64998, 64998)
+    assert len(folders.risks(str(home / "recordings"))) == 1, "another user is a stranger all the same"
+
+
 def test_the_defaults_are_below_the_state_directory(monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/vsi_esl")
     config = Config()

@@ -25,6 +25,7 @@ from ...config.settings import SwitchSettings
 from ...switch.esl.client import EslClient
 from ...switch.lines import builder
 from .. import doctor, http_get
+from ..options import beside_the_service
 from . import secrets
 
 MAX_TEXT = 8 << 20
@@ -65,7 +66,7 @@ class Asked:
 def settings_of(path: str | None) -> tuple[Loaded | None, str]:
     """The settings, or why there are none."""
     try:
-        return load(path, dict(os.environ)), ""
+        return load(path, beside_the_service()), ""
     except (ConfigError, OSError) as error:
         return None, str(error)
 
