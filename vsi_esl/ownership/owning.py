@@ -206,8 +206,8 @@ class Ownership:
             self._changed()
         if not self._leaving and not self.problem:
             self._share(view, began)
-            able = [switch for switch in self.switches if self._pauses.may_take(self._unit_of[switch])]
-            self.doubts.say(view, able, self._turns)
+            # also while it would leave them alone for a moment still: it is said before it takes one
+            self.doubts.say(view, self.switches, self._turns)
 
     def _check_name(self, view: View) -> None:
         problem = "" if view.alone else f"another service is called {self.name} (service.name)"

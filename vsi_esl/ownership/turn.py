@@ -96,6 +96,7 @@ class Turn:
             if lines.doubted(ask(lines.DOUBTED)) == self.fence.number:
                 if asked_at - self._doubted_at > DOUBTED_S:
                     self._doubted_since = asked_at
+                    log.warning("Redis is there for another service", switch=self.switch)
                 self._doubted_at = asked_at
                 ask(lines.CERTAIN)  # it is said again as long as it is so
         finally:

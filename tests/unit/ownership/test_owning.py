@@ -10,7 +10,7 @@ import pytest
 from tests.support.drivers import eventually
 from vsi_esl.cluster.connection import RedisConnection
 from vsi_esl.cluster.leases import LeaseBook
-from vsi_esl.ownership import owning, pauses, showing
+from vsi_esl.ownership import doubts, owning, pauses, showing
 from vsi_esl.ownership.owning import Ownership
 
 SWITCHES = ["east", "west"]
@@ -21,6 +21,7 @@ class Hands:
 
     ships = True
     asked = 0
+    doubted: tuple[str, int] = "", 0
 
     def shipped(self, switches: Any) -> bool:
         self.asked += 1
@@ -32,6 +33,9 @@ class Hands:
 
     def probe(self, switch: str) -> None:
         return None
+
+    def doubt(self, switch: str, fence: int) -> None:
+        self.doubted = switch, fence
 
     def remembered(self, switch: str) -> int:
         return 0
@@ -126,3 +130,17 @@ def test_one_that_was_killed_may_be_back_when_redis_is_away(redis, owner, monkey
     eventually(lambda: not owner.in_doubt(0.0), "Redis answers")
     LeaseBook(redis, "b", "2").farewell()
     eventually(lambda: not owner.in_doubt(owning.now()), "it is gone for good")
+
+
+def test_it_says_of_whom_nothing_is_heard_also_when_it_leaves_that_switch_alone_for_a_while(
+    redis, owner, hands, monkeypatch
+):
+    monkeypatch.setattr(doubts, "SILENT_S", 0.1)
+    monkeypatch.setattr(doubts, "AGAIN_S", 0.1)
+    other = LeaseBook(redis, "b", "2")
+    other.turn(SWITCHES, {}, {"weight": 1, "leaving": False, "group": owner._group})
+    owner.outbid("east", 7)  # the pause is long
+    redis.command("DEL", redis.key("lease", "east"))
+    ((fence, _),) = other.take({"east": 7}).values()
+    assert hands.doubted == ("", 0)
+    eventually(lambda: hands.doubted == ("east", fence), "it is said on the switch")
