@@ -85,7 +85,7 @@ async def run(address: str, count: int, seconds: float) -> None:
         gaps = np.concatenate([np.diff(leg.came) for leg in legs])
         delays = np.array([one for leg in legs for one in leg.delays]) * 1000
         figures = {
-            "frames": len(gaps),
+            "frames": sum(len(leg.came) for leg in legs),
             "expected": round(count * elapsed / FRAME_S),
             "late": float((gaps > LATE_S).mean()),
             "gap_p99_ms": float(np.percentile(gaps, 99) * 1000),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -14,7 +15,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from websockets.server import ServerProtocol
 
-from tests.support.mediaworker import MediaWorker, Unicast
+from tests.support.inasyncio import in_asyncio
+from tests.support.mediaworker import MediaWorker, Session, Unicast
 from vsi_esl.media.messages import UNICAST, Close, Closed, Ear, Mouth, Open, Opened, Ping, Pong, Report, Tell
 
 RATE = 16000
@@ -406,3 +408,25 @@ def test_no_answer_in_time(worker):
         for scheme in ("ws", "wss"):
             name, _ = dialled(worker, f"{scheme}://127.0.0.1:{server.getsockname()[1]}/", limit_s=0.2)
             assert reason(worker, name) == "ws_dial_failed"
+
+
+class Handed(Session):
+    """A session in memory whose connection has been handed over."""
+
+    async def handed_over(self) -> tuple[socket.socket, bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.ours = socket.create_connection(server.getsockname())
+            return server.accept()[0], b""
+
+
+@in_asyncio
+async def test_a_part_that_fails_ends_it():
+    """Its peer would hear nothing any more, and nobody would know."""
+    async with Handed() as session:
+        session.start("websocket", {"wire": "binary", "rate": RATE, "texts": True})
+        await session.reported("open")
+        with session.ours:
+            session.audio._frames.put_nowait("no audio")
+            with pytest.raises(TypeError):
+                async with asyncio.timeout(WAIT_S):
+                    await session.running

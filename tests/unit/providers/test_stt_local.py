@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import wave
@@ -102,3 +104,19 @@ def test_what_it_says_when_pocketsphinx_is_missing():
     ).stdout.decode()
     assert recogniser.NOT_INSTALLED in told
     assert len(told.splitlines()) == 1
+
+
+@in_asyncio
+async def test_a_recogniser_that_stands_still_does_not_hold_the_session_up():
+    pytest.importorskip("pocketsphinx")
+    async with transcriber("local", Scripted()) as one:
+        await one.open()
+        os.kill(one._process.pid, signal.SIGSTOP)
+
+        async def speak() -> None:
+            async with asyncio.timeout(20):
+                while True:
+                    await one.send(bytes(64_000))
+
+        with patch.object(local, "SEND_S", 0.2):
+            assert await refusal(speak) == ("retryable", "local: the recogniser takes nothing for 0.2 s")

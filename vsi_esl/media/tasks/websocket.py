@@ -83,7 +83,7 @@ class Conversation(Task):
                     self.work.report("text", text=text)
                 self._early.clear()
                 parts = [asyncio.create_task(part) for part in (self._hear(one), self._ping(one))]
-                reason = await one.ended
+                reason = await self._ended(one, parts)
         except DialError as error:
             reason = str(error)
         except (TimeoutError, OSError):
@@ -126,6 +126,16 @@ class Conversation(Task):
         if welcome := self.parameters.get("welcome"):
             one.send_text(orjson.dumps(welcome, option=orjson.OPT_SORT_KEYS))
         return ""
+
+    @staticmethod
+    async def _ended(one: WebSocket, parts: list[asyncio.Task[None]]) -> str:
+        """Why it ended. What goes wrong in a part is raised: nobody would hear anything any more."""
+        running: set[asyncio.Future[Any]] = {one.ended, *parts}
+        while not one.ended.done():
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for part in done - {one.ended}:
+                part.result()
+        return one.ended.result()
 
     # -- to the peer -------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ import orjson
 from ..base import PERMANENT_INPUT, RATE_LIMITED, RETRYABLE, ProviderError, Transcriber, Transcript
 
 START_S = 20.0
+SEND_S = 20.0
+"""How long it may take none of what it is sent: it is on our machine, and that may be busy."""
 MOST = 2 * (os.cpu_count() or 1)
 """Processes of one worker; each takes a third of a core while somebody speaks."""
 
@@ -69,7 +71,10 @@ class Local(Transcriber):
         try:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.write(pcm)
-                await self._process.stdin.drain()
+                async with asyncio.timeout(SEND_S):
+                    await self._process.stdin.drain()
+        except TimeoutError:
+            raise ProviderError(f"local: the recogniser takes nothing for {SEND_S:g} s", RETRYABLE) from None
         except (OSError, RuntimeError):  # uvloop's, of a pipe that is closed
             raise ProviderError("local: the recogniser ended", RETRYABLE) from None
 
