@@ -105,3 +105,21 @@ def test_an_owner_that_stood_still_does_nothing_when_it_goes_on(switch, agent, s
     assert fence.read(switch.api(fence.SHOWN)).service == taker.name
     client.close()
     other.close()
+
+
+def test_of_an_owner_that_says_nothing_the_other_one_notes_so_on_the_switch(switch, services):
+    owner, _ = services
+    shown = fence.read(switch.api(fence.SHOWN))
+    assert shown is not None and shown.service == owner.name
+    assert fence.doubted(switch.api(fence.DOUBTED)) != shown.number
+    owner.signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: fence.doubted(switch.api(fence.DOUBTED)) == shown.number, "it is noted", LONGEST_S)
+    finally:
+        owner.signal(signal.SIGCONT)
+
+    def taken_away() -> bool:
+        switch.api(fence.CERTAIN)
+        return fence.doubted(switch.api(fence.DOUBTED)) == 0
+
+    eventually(taken_away, "it is not said any more", LONGEST_S)
