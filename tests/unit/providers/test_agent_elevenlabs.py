@@ -214,17 +214,17 @@ async def pings(there, count, every):
 @in_asyncio
 async def test_a_provider_that_falls_silent():
     kind = find(AGENTS, "elevenlabs")
-    kind.SILENCE_S = 0.2
+    kind.SILENCE_S = 1.0
     try:
         async with agent() as (one, there, _):
             events = one.events()
             await anext(events)
-            pinging = asyncio.create_task(pings(there, 3, 0.15))  # a ping is something that comes
+            pinging = asyncio.create_task(pings(there, 3, 0.4))  # a ping is something that comes
             began = asyncio.get_running_loop().time()
-            with pytest.raises(ProviderError, match=r"nothing came for 0\.2 s") as failed:
+            with pytest.raises(ProviderError, match="nothing came for 1 s") as failed:
                 await anext(events)
             assert failed.value.category == "service_unavailable"
-            assert asyncio.get_running_loop().time() - began > 0.6
+            assert asyncio.get_running_loop().time() - began > 1.5
             await pinging
     finally:
         del kind.SILENCE_S
