@@ -26,6 +26,8 @@ from .processes import Sandbox, Service
 RECORDED = Path(__file__).parents[1] / "data" / "call-events.jsonl"
 ROUNDS = 40
 TURNS = 15
+STARTED_S = 5
+"""Until the media worker has started, which takes a core meanwhile."""
 
 
 def frame(body: bytes) -> bytes:
@@ -158,6 +160,7 @@ def burst() -> list[tuple[str, str, str]]:
         service.ctx.workers.run(leg, 10, service.ctx.nodes.default.switch.answer, one, "PCMU")
         while one.state != "connected":
             gevent.sleep(0.01)
+        gevent.sleep(STARTED_S)
         late: list[float] = []
 
         def ticker() -> None:
