@@ -95,6 +95,8 @@ class Recording:
     leg_id: str = ""
     room_id: str = ""
     state: str = ARMED
+    beginning: bool = False
+    """Clients have not been told yet that it has started."""
     paused: bool = False
     started_at: float = 0.0
     """When the first sample was recorded, Unix seconds by `clock`; 0 when there is none."""

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 ONCE = frozenset(
     ("leg.ringing", "leg.early_media", "leg.connected", "leg.disconnected", "room.created", "room.deleted")
 )
+OF_A_FILE = frozenset(("recording.started",))
+"""And these once for their file."""
 LOOK_BACK = 2000
 """Entries of the stream that are looked at, the newest ones."""
 KEPT_S = 60.0
@@ -54,6 +56,8 @@ class Told:
     def _add(self, event: dict[str, str]) -> None:
         if event["type"] in ONCE:
             self._told.add((event["type"], event.get("leg_id") or event.get("room_id", "")))
+        elif event["type"] in OF_A_FILE:
+            self._told.add((event["type"], event["file"]))
 
     def was_told(self, event: Event) -> bool:
         """Whether clients had this from another service."""
@@ -62,7 +66,10 @@ class Told:
         if time.monotonic() > self._until:
             self._told.clear()
             return False
-        about = getattr(event, "leg_id", None) or getattr(event, "room_id", "")
+        if event.type in OF_A_FILE:
+            about = getattr(event, "file", "")
+        else:
+            about = getattr(event, "leg_id", None) or getattr(event, "room_id", "")
         if (event.type, about) not in self._told:
             return False
         self.suppressed += 1

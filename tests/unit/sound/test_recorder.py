@@ -438,6 +438,31 @@ def test_one_that_a_process_before_was_beginning_is_over(service):
     service.ctx.state.save_item("recording", kept[0]["id"], kept[0])
     service.reconnects()
     assert service.wait_for("recording.finished")["file"] == ""
+    assert service.types == ["recording.started", "recording.finished"]  # not the end alone
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_one_of_a_leg_that_a_process_before_was_beginning_is_told_once(service, gone):
+    leg, kept = service.leg(), []
+    service.switch.answers(
+        "uuid_record", lambda line: kept.extend(service.ctx.state.items("recording")) or "-ERR"
+    )
+    with pytest.raises(Internal):
+        service.starts_leg(leg)
+    settle()
+    assert service.types == [] and kept[0]["beginning"]
+    service.switch.answers("uuid_record", service._record)
+    service.ctx.state.save_item("recording", kept[0]["id"], kept[0])
+    if gone:
+        service.switch.channels.clear()
+    service.reconnects()
+    service.wait_for("recording.started")
+    settle()
+    service.reconnects()
+    settle()
+    assert service.types == (
+        ["recording.started", "recording.finished", "leg.disconnected"] if gone else ["recording.started"]
+    )
 
 
 def test_a_room_whose_legs_are_gone_ends_its_recording(service):

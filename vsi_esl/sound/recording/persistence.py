@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ...calls.context import Context
 from ...errors import StorageFailed
 from ...model.recording import Recording
@@ -24,6 +26,13 @@ def save(ctx: Context, recording: Recording) -> None:
     """Keep a recording as it is now, unless it is over."""
     if ctx.get(Recordings).find(recording.id) is recording:
         ctx.state.save_item(KIND, recording.id, recording)
+
+
+def settle(ctx: Context, recording: Recording) -> None:
+    """Keep a recording as it is now, and wait until that is written; not for a disk that is full."""
+    if ctx.get(Recordings).find(recording.id) is recording:
+        with suppress(StorageFailed):
+            ctx.state.save_item(KIND, recording.id, recording, needed=True)
 
 
 def forget(ctx: Context, recording: Recording) -> None:

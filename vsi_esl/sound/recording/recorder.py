@@ -76,6 +76,7 @@ def start_room(
 
 
 def _start(ctx: Context, recording: Recording, begin: Callable[..., None], owner: Leg | Room) -> None:
+    recording.beginning = True
     persistence.begin(ctx, recording)
     try:
         ctx.workers.run(recording.id, START_TIMEOUT_S, _start_now, ctx, recording, begin, owner)
@@ -92,10 +93,17 @@ def _start_now(ctx: Context, recording: Recording, begin: Callable[..., None], o
     begin(ctx, recording, owner)
     if recording.state == ABANDONED:
         return  # nobody waited that long
-    persistence.save(ctx, recording)
-    ctx.emit(RecordingStarted.of(recording, file=recording.file))
+    _tell_started(ctx, recording)
     if isinstance(owner, Room) and not owner.legs and recording.running:
         stop(ctx, recording)  # they left while it began
+
+
+def _tell_started(ctx: Context, recording: Recording) -> None:
+    recording.beginning = False
+    persistence.settle(
+        ctx, recording
+    )  # a process that ends now must not be followed by one that tells it again
+    ctx.emit(RecordingStarted.of(recording, file=recording.file))
 
 
 def _abandon(ctx: Context, recording: Recording) -> None:
@@ -346,6 +354,8 @@ def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
     for recording in ctx.get(Recordings):
         if ctx.node(recording) is not node:
             continue
+        if recording.beginning and recording.id in of_before and recording.state != ABANDONED:
+            _tell_started(ctx, recording)  # so that its end is not the first that is heard of it
         if recording.state in (REPORTED, UNPUBLISHED):
             ctx.get(Publisher).publish(ctx, recording)
         elif recording.state == CLOSING:
