@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from tests.support.mediaworker import MediaWorker
+from vsi_esl.live.pool import TOGETHER
 from vsi_esl.media.__main__ import PRIORITY
 from vsi_esl.media.messages import FORK, Close, Closed, Ear, Mouth, Open, Opened, Ping, Pong
 
@@ -36,7 +37,7 @@ def media() -> list[Row]:
         floor = _measured(count, _bare)
         rows += [
             (
-                f"{count} live audio sessions in {WORKERS} workers: CPU per session",
+                f"{count} live audio sessions, {WORKERS} workers: CPU per session",
                 f"{workers['cpu']:.5f} cores",
                 f"{floor['cpu']:.5f} of a bare aiohttp echo; goal 0.005",
             ),
@@ -108,6 +109,11 @@ def _cpu(processes: list[psutil.Process]) -> float:
     return sum(one.user + one.system for one in times)
 
 
+def _which(number: int) -> int:
+    """The worker that a session is in, as `live.pool` has them."""
+    return number // TOGETHER if number < WORKERS * TOGETHER else number % WORKERS
+
+
 @contextmanager
 def _workers(count: int) -> Iterator[tuple[list[Place], list[psutil.Process], int]]:
     """Media workers with so many sessions that say what they hear."""
@@ -120,7 +126,7 @@ def _workers(count: int) -> Iterator[tuple[list[Place], list[psutil.Process], in
         before = sum(one.memory_full_info().uss for one in processes)
         places = []
         for number in range(count):
-            worker = workers[number % WORKERS]
+            worker = workers[_which(number)]
             worker.send(
                 Open(
                     session=f"S{number}",
@@ -135,7 +141,7 @@ def _workers(count: int) -> Iterator[tuple[list[Place], list[psutil.Process], in
         yield places, processes, before
         late = 0.0
         for number in range(count):
-            worker = workers[number % WORKERS]
+            worker = workers[_which(number)]
             worker.send(Close(session=f"S{number}"))
             closed: Closed = worker.expect(Closed, f"S{number}")
             late += closed.figures.get("late_frames", 0)

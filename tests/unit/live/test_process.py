@@ -158,7 +158,8 @@ def pool(start, told):
     pool.stop()
 
 
-def test_sessions_go_to_the_worker_with_the_fewest(pool):
+def test_sessions_go_to_the_worker_with_the_fewest(pool, monkeypatch):
+    monkeypatch.setattr(pools, "TOGETHER", 0)
     assert not pool.workers, "none is started before there is something to do"
     first = pool.take("a")
     until(lambda: first.ready, "it has answered")
@@ -168,6 +169,19 @@ def test_sessions_go_to_the_worker_with_the_fewest(pool):
     assert [pool.take(name) for name in "cd"] == [second, second]
     assert pool.take("e") in (first, second)
     assert len(pool) == 2 and sum(len(one.sessions) for one in pool.workers) == 5
+
+
+def test_few_are_together(pool):
+    first = pool.take("a")
+    until(lambda: first.ready, "it has answered")
+    assert all(pool.take(f"of the first {number}") is first for number in range(1, pools.TOGETHER))
+    second = pool.workers[1]
+    until(lambda: second.ready, "it has answered")
+    assert all(pool.take(f"of the second {number}") is second for number in range(pools.TOGETHER))
+    pool.take("b"), pool.take("c")
+    assert [len(one.sessions) for one in pool.workers] == [pools.TOGETHER + 1] * 2
+    first.sessions.clear()
+    assert pool.take("d") is first
 
 
 def test_one_can_be_ready_before_there_is_something_to_do(pool):
