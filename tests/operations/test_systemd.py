@@ -230,16 +230,15 @@ def test_the_watchdog_is_fed_by_the_loop_and_by_nothing_else(systemd):
 
 
 def test_what_cannot_be_described_does_not_end_the_watchdog(systemd, log):
-    of, node = service()
-    del node.ready  # an error that nobody foresaw
+    of, _ = service()
+    del of.ctx.state.error  # an error that nobody foresaw
     supervised = Supervised(of, Notifier(systemd.address), watchdog=0.2, patience=0.0)
-    of.ctx.nodes.__class__.ready = True
     supervised.start()
     assert systemd.wait("STATUS=") == "STATUS=what it does is not known: AttributeError"
     for _ in range(3):
         systemd.wait("WATCHDOG=1")
     assert len(log.named("systemd is not told what the service does")) == 1
-    node.ready = True
+    of.ctx.state.error = ""
     assert systemd.wait("STATUS=") == "STATUS=2 legs, 1 rooms, 3 VSI clients"
     supervised.stopping()
 

@@ -17,7 +17,7 @@ from tests.support.rtp import SAMPLES, tone_level, ulaw_frames
 class NoSwitch:
     """Nothing listens there."""
 
-    password = "-"
+    host, password = "127.0.0.1", "-"
 
     def __init__(self) -> None:
         self.esl_port = free_port()
