@@ -17,18 +17,18 @@ from pathlib import Path
 
 BOTH = sorted(glob.glob("tests/conformance/test_*.py") + glob.glob("tests/service/test_*.py"))
 UNIT = sorted(glob.glob("tests/unit/**/test_*.py", recursive=True))
-PARTS = {  # the longest first
+PARTS = {  # the longest first; what keeps a core busy beside what does as well, and not beside sound
     "freeswitch": ["tests/freeswitch"],
     "service-1": BOTH[::2],
     "service-2": BOTH[1::2],
     "unit-1": UNIT[::2],
+    # what is beside the package: documents, packages, roles; one version of Python is enough
+    "operations": ["tests/operations"],
     "unit-2": UNIT[1::2],
     # what a command does is in tests/conformance; of what is ours the face that asked for it is no part
     "rest": ["tests/conformance", "--face=rest"],
     "contract": ["tests/contract"],
     "chaos": ["tests/chaos"],
-    # what is beside the package: documents, packages, roles; one version of Python is enough
-    "operations": ["tests/operations"],
 }
 AT_ONCE = os.cpu_count() or 1
 """Parts at a time. With one more already the figures of sound and time that some tests measure suffer."""
