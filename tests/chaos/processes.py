@@ -21,6 +21,7 @@ import psutil
 import yaml
 
 from tests.support.certs import Authority
+from tests.support.companion import companion_environ
 from tests.support.lines import COMPANION, SERVICE
 
 from .history import Note
@@ -225,19 +226,13 @@ class Companion:
         home.mkdir()
         self._place, self._authority = place, authority
         self._log = (home / "log").open("ab")
-        certificate, key = authority.sign(COMPANION)
-        self._environ = {
-            "VSI_ESL_COMPANION_LISTEN": f"{place.address}:{COMPANION_PORT}",
-            "VSI_ESL_COMPANION_CA": authority.ca,
-            "VSI_ESL_COMPANION_CERTIFICATE": certificate,
-            "VSI_ESL_COMPANION_KEY": key,
-            "VSI_ESL_COMPANION_SERVICES": SERVICE,
-            "VSI_ESL_COMPANION_UPLOADS_DIR": str(home / "uploads"),
-            "RECORDING_DIR": str(directory / "recordings"),
-            "VSI_ESL_SPOOL_DIR": str(home / "spool"),
-            "VSI_ESL_ALLOW_PRIVATE_URLS": "true",
-            "VSI_ESL_LOG_FORMAT": "json",
-        }
+        self._environ = companion_environ(
+            authority,
+            f"{place.address}:{COMPANION_PORT}",
+            uploads=home / "uploads",
+            recordings=directory / "recordings",
+            spool=home / "spool",
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def link(self) -> dict[str, str]:

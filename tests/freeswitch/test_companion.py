@@ -11,7 +11,7 @@ import pytest
 
 from tests.freeswitch.conftest import ServiceProcess
 from tests.support.certs import Authority
-from tests.support.companion import CompanionProcess
+from tests.support.companion import CompanionProcess, switch_with_companion
 from tests.support.drivers import eventually
 from tests.support.freeswitch import PrivateSwitch
 from tests.support.hearing import HEARD, hears, said
@@ -34,18 +34,7 @@ def service(
 ) -> Iterator[ServiceProcess]:
     link = companion.link()
     settings = tmp_path / "vsi.yaml"
-    settings.write_text(
-        f"""
-switches:
-  - name: east
-    companion:
-      address: {link.address}
-      ca: {link.ca}
-      certificate: {link.certificate}
-      key: {link.key}
-      name: {link.name}
-"""
-    )
+    settings.write_text(switch_with_companion(link))
     process = ServiceProcess(
         switch,
         tmp_path,

@@ -18,7 +18,7 @@ from tests.support.agentserver import AgentServer
 from tests.support.browsers import ChromiumBrowser
 from tests.support.certs import Authority
 from tests.support.chromium import Chromium, find_chromium
-from tests.support.companion import CompanionProcess
+from tests.support.companion import CompanionProcess, switch_with_companion
 from tests.support.drivers import eventually
 from tests.support.freeswitch import PrivateSwitch
 from tests.support.hearing import HEARD, hears, in_room, said
@@ -138,18 +138,7 @@ def service_there(
 ) -> Iterator[ServiceProcess]:
     home, link = two.service.home, lasting.link()
     settings = home / "vsi.yaml"
-    settings.write_text(
-        f"""
-switches:
-  - name: east
-    companion:
-      address: {link.address}
-      ca: {link.ca}
-      certificate: {link.certificate}
-      key: {link.key}
-      name: {link.name}
-"""
-    )
+    settings.write_text(switch_with_companion(link))
     process = ServiceProcess(
         switch, home, two.service.there, VSI_ESL_CONFIG=str(settings), **providers.environment
     )

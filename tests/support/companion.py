@@ -21,6 +21,39 @@ from .waiting import eventually
 START_TIMEOUT_S = 60
 
 
+def companion_environ(
+    authority: Authority, listen: str, *, uploads: Path, recordings: Path, spool: Path
+) -> dict[str, str]:
+    """The settings of a companion with a certificate of this authority, which takes our services."""
+    certificate, key = authority.sign(COMPANION)
+    return {
+        "VSI_ESL_COMPANION_LISTEN": listen,
+        "VSI_ESL_COMPANION_CA": authority.ca,
+        "VSI_ESL_COMPANION_CERTIFICATE": certificate,
+        "VSI_ESL_COMPANION_KEY": key,
+        "VSI_ESL_COMPANION_SERVICES": SERVICE,
+        "VSI_ESL_COMPANION_UPLOADS_DIR": str(uploads),
+        "RECORDING_DIR": str(recordings),
+        "VSI_ESL_SPOOL_DIR": str(spool),
+        "VSI_ESL_ALLOW_PRIVATE_URLS": "true",
+        "VSI_ESL_LOG_FORMAT": "json",
+    }
+
+
+def switch_with_companion(link: CompanionLink) -> str:
+    """The settings of a service whose one switch has this companion."""
+    return f"""
+switches:
+  - name: east
+    companion:
+      address: {link.address}
+      ca: {link.ca}
+      certificate: {link.certificate}
+      key: {link.key}
+      name: {link.name}
+"""
+
+
 class CompanionProcess:
     """Starting it again finds what it has left. `environ` are settings of its own. With `host` it is at
     another address than loopback; `there` is the command that has programs run on another machine."""
@@ -39,20 +72,9 @@ class CompanionProcess:
         self.port = free_port()
         self._host, self._there = host, list(there)
         self._authority = authority
-        certificate, key = authority.sign(COMPANION)
-        self._environ = {
-            "VSI_ESL_COMPANION_LISTEN": f"{host}:{self.port}",
-            "VSI_ESL_COMPANION_CA": authority.ca,
-            "VSI_ESL_COMPANION_CERTIFICATE": certificate,
-            "VSI_ESL_COMPANION_KEY": key,
-            "VSI_ESL_COMPANION_SERVICES": SERVICE,
-            "VSI_ESL_COMPANION_UPLOADS_DIR": str(self.uploads),
-            "RECORDING_DIR": str(self.recordings),
-            "VSI_ESL_SPOOL_DIR": str(self.spool),
-            "VSI_ESL_ALLOW_PRIVATE_URLS": "true",
-            "VSI_ESL_LOG_FORMAT": "json",
-            **environ,
-        }
+        listen = f"{host}:{self.port}"
+        folders = {"uploads": self.uploads, "recordings": self.recordings, "spool": self.spool}
+        self._environ = {**companion_environ(authority, listen, **folders), **environ}
         self._log = home / "companion.log"
         self._process: subprocess.Popen[bytes] | None = None
 
