@@ -129,7 +129,8 @@ def test_too_many_clients_are_turned_away(start, connect):
 def test_readiness_names_modules_that_are_lacking(service, switch, log):
     ask = HttpClient(address(service))
     assert "missing_modules" not in ask("GET", "/readyz").body["switch"]
-    # a switch keeps a module as long as a channel of another test has a file of it
+    # a switch keeps a module as long as a channel of another test has a file of it, and FreeSWITCH for good
+    # once a recording has crossed a hang-up there (docs/differences.md)
     eventually(lambda: switch.esl("unload mod_sndfile").startswith("+OK"), "it is unloaded")
     try:
         eventually(lambda: "missing_modules" in ask("GET", "/readyz").body["switch"], "it is noticed")
