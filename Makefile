@@ -20,6 +20,8 @@ lint: $(VENV)/.installed-test    ## ruff, mypy and the order of the folders
 	$(BIN)/ruff check vsi_esl tests examples deploy
 	$(BIN)/ruff format --check vsi_esl tests examples deploy
 	$(BIN)/mypy
+	@# what Linux alone has is found here, and not by whoever tries it on macOS
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(BIN)/lint-imports --no-cache
 
 coverage: $(VENV)/.installed-test    ## branch coverage; a figure, not a gate

@@ -11,6 +11,7 @@ import io
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -32,6 +33,12 @@ PLAIN_NUMBER = re.compile(r"\+[0-9]{1,20}\Z")
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
 
+if sys.platform == "linux":
+    _sync = os.fdatasync
+else:
+    _sync = os.fsync
+
+
 def append(path: str, format: str, records: Sequence[Record]) -> None:
     """Append these, all or none, and have them on disk. Raises OSError, with the file as it was."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
@@ -46,7 +53,7 @@ def append(path: str, format: str, records: Sequence[Record]) -> None:
             written = os.write(file, data)
             if written != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fdatasync(file)
+            _sync(file)
         except OSError:
             with suppress(OSError):
                 os.ftruncate(file, size)

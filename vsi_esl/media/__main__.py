@@ -47,7 +47,10 @@ async def serve(sock: socket.socket, handed: socket.socket) -> None:
 def end_with(number: int) -> None:
     """End the process soon after the other end of the link is closed, also when the loop is stuck."""
     poll = select.poll()
-    poll.register(number, select.POLLRDHUP)
+    events = 0  # macOS tells the hang-up of a local socket unasked
+    if sys.platform == "linux":
+        events = select.POLLRDHUP
+    poll.register(number, events)
     poll.poll()
     time.sleep(EXIT_S)
     try:

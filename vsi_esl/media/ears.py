@@ -1,7 +1,7 @@
 """Sockets that bring audio, read at the beats of a worker and not whenever something comes.
 
 A frame comes every 20 ms on each of them. A process that each of them wakes spends more on waking up than on
-the audio: here they are in an epoll of their own, which wakes nobody. What comes waits for 5 ms on average,
+the audio: here they are in a selector of their own, which wakes nobody. What comes waits for 5 ms on average,
 and for 10 ms at most.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
+import selectors
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,17 +40,17 @@ class Ears:
 
     def __init__(self, metronome: Metronome) -> None:
         self._metronome = metronome
-        self._epoll = select.epoll()
+        self._selector = selectors.DefaultSelector()
         self._ears: dict[int, _Ear] = {}
         self._joined = False
 
     def close(self) -> None:
         self._ears.clear()
-        self._epoll.close()
+        self._selector.close()
 
     def watch(self, number: int, read: Callable[[], None], failed: Callable[[], None]) -> None:
         """Read this descriptor from now on. Whoever closes it has it forgotten first."""
-        self._epoll.register(number, select.EPOLLIN)
+        self._selector.register(number, selectors.EVENT_READ)
         self._ears[number] = _Ear(read, failed)
         if not self._joined:
             self._joined = True
@@ -60,14 +60,14 @@ class Ears:
         """Read it no more; nothing when it is not read."""
         if self._ears.pop(number, None) is not None:
             with suppress(OSError):
-                self._epoll.unregister(number)
+                self._selector.unregister(number)
 
     def _look(self) -> bool:
         for _ in range(ROUNDS):
-            if not self._ears or not (ready := self._epoll.poll(0)):
+            if not self._ears or not (ready := self._selector.select(0)):
                 break
-            for number, _events in ready:
-                self._read(number)
+            for key, _events in ready:
+                self._read(key.fd)
         self._joined = bool(self._ears)
         return self._joined
 
