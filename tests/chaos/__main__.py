@@ -126,8 +126,7 @@ def _run(options: Options, faults: list) -> int:  # type: ignore[type-arg]
         return 2
     run.finish()
     history = History.read(options.directory / "notes.jsonl")
-    legs = {note["event"].get("leg_id") for note in history.of("event")} - {None}
-    print(f"{len(faults)} faults, {len(legs)} legs, {len(history.notes)} notes")
+    print(f"{len(faults)} faults, {len(history.legs)} legs, {len(history.notes)} notes")
     problems = check(history)
     print("\n".join(report(history, problems)) if problems else "all was well", flush=True)
     return 1 if problems else 0

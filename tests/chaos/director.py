@@ -16,6 +16,7 @@ from typing import Any
 from tests.support.certs import Authority
 from tests.support.freeswitch import TETHER_PORT
 
+from .checker import LEAST_LEGS
 from .faults import CLOCK, DISK, KILL, NETWORK, RECONNECT, STOP, Fault
 from .places import Place, inside
 from .processes import (
@@ -279,6 +280,7 @@ class Run:
             switch.order("call", most=max(1, half // len(self.switches)))
         self.clients.order("load", most=half)
         self.inflict(faults)
+        self._wait_for_legs()
         for switch in self.switches.values():
             switch.order("calm")
         self.clients.order("calm")
@@ -289,6 +291,15 @@ class Run:
             one.sample(idle=True)
         for switch in self.switches.values():
             switch.order("look")
+
+    def _wait_for_legs(self) -> None:
+        """A machine with much else to do makes few calls in the time of a short run: a while longer, then."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            seen = self.notes.so_far()
+            if len(seen.legs) >= LEAST_LEGS and any(one.answered for one in seen.channels.values()):
+                return
+            time.sleep(CALM_S)
 
     def _delivered(self) -> None:
         """Wait until no webhook waits any more."""

@@ -94,6 +94,12 @@ class History:
         return sorted({note["who"] for note in self.of("connected")})
 
     @cached_property
+    def legs(self) -> set[str]:
+        """Those that a client was told of."""
+        told = (event.get("leg_id") for who in self.clients for _, event in self.events(who))
+        return {leg for leg in told if leg}
+
+    @cached_property
     def channels(self) -> dict[str, Channel]:
         """The calls that the switches had, by their ids."""
         found: dict[str, Channel] = {}

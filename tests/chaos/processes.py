@@ -24,7 +24,7 @@ from tests.support.certs import Authority
 from tests.support.companion import companion_environ
 from tests.support.lines import COMPANION, SERVICE
 
-from .history import Note
+from .history import History, Note
 from .places import Place
 from .stepped import step
 
@@ -41,6 +41,7 @@ class Notes:
     """Everybody's notes, in a file."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = path.open("w")
         self._lock = threading.Lock()
 
@@ -51,6 +52,12 @@ class Notes:
     def note(self, what: str, **more: Any) -> None:
         """The director's own."""
         self.add(json.dumps({"t": time.monotonic(), "who": "director", "what": what, **more}))
+
+    def so_far(self) -> History:
+        """What has been noted until now."""
+        with self._lock:
+            self._file.flush()
+        return History.read(self._path)
 
     def close(self) -> None:
         with self._lock:
