@@ -43,6 +43,8 @@ AGAIN = ("freeswitch", "operations")
 when nothing else is under way, if it is not much: a machine that lost a packet does so at the same place no
 more, but a fault is there again. Both outcomes are printed."""
 MOST_AGAIN = 5
+MOST_LINES = 40
+"""Of one part in the digest of what failed, which comes last: of a long log often the end alone is shown."""
 POLL_S = 0.1
 NO_TESTS = 5
 """pytest's exit code when there was nothing to run, as with `-- -k name` in most parts."""
@@ -55,9 +57,11 @@ class Run:
         self.part = part
         self.again = again
         self.started = time.monotonic()
+        self.digest: list[str] = []
+        """What failed and why, in a few lines, once it has ended."""
         # its plugin takes a second or two to be imported
         without = () if part == "contract" else ("-p", "no:schemathesis")
-        command = [sys.executable, "-m", "pytest", *without, *PARTS[part], *options]
+        command = [sys.executable, "-m", "pytest", "-rfE", *without, *PARTS[part], *options]
         if part in BESIDE:
             command = ["nice", *command]
         elif part in FIRST:
@@ -77,11 +81,22 @@ class Run:
         what = f"{self.part}, what failed there, once more" if self.again else self.part
         print(f"== {what}: {time.monotonic() - self.started:.0f} s")
         self._output.seek(0)
-        print(self._output.read(), flush=True)
-        return self._process.returncode in (0, NO_TESTS)
+        output = self._output.read()
+        print(output, flush=True)
+        passed = self._process.returncode in (0, NO_TESTS)
+        self.digest = [] if passed else [f"-- {what}", *said_of_failures(output)]
+        return passed
 
     def stop(self) -> None:
         self._process.terminate()
+
+
+def said_of_failures(output: str) -> list[str]:
+    """Which tests failed in what pytest printed, and what their assertions said."""
+    lines = output.splitlines()
+    names = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    reasons = [line for line in lines if line.startswith("E   ")]
+    return [*names[:MOST_LINES], *reasons[:MOST_LINES]] or lines[-MOST_LINES:]
 
 
 def cache(part: str) -> Path:
@@ -111,6 +126,7 @@ def main(arguments: list[str]) -> int:
     parts = len(waiting)
     running: list[Run] = []
     again: list[str] = []
+    digest: list[str] = []
     passed = True
     try:
         while waiting or running or beside:
@@ -123,6 +139,7 @@ def main(arguments: list[str]) -> int:
                 running.remove(run)
                 if run.finish():
                     continue
+                digest += run.digest
                 if may_be_run_again(run.part) and not run.again:
                     again.append(run.part)
                 else:
@@ -133,6 +150,8 @@ def main(arguments: list[str]) -> int:
     finally:
         for run in running:
             run.stop()
+    if digest:
+        print("== what failed once" if passed else "== what failed", *digest, sep="\n", flush=True)
     return 0 if passed else 1
 
 
