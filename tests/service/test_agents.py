@@ -168,33 +168,31 @@ def test_a_rooms_agent_hears_all_and_all_hear_it_beside_a_legs(switch, client, a
     client.event("agent.disconnected", leg_id=leg)
 
 
+@pytest.mark.own_switch
 def test_without_mod_audio_fork(switch, start, connect, agents):
     switch.esl("unload mod_audio_fork")
-    try:
-        service = start(media={"workers": 1}, providers=agents.settings)
-        assert not service.ctx.nodes.default.facts.forks
-        client = connect(service)
-        one, leg = leg_of(switch, client)
-        one.says(500)
-        alone = begin(client, agents, "leg", leg)
-        heard_by(alone, 500)
-        alone.speak(900, 2000)
-        one.hears(900)
-        client.ok("leg_agent_stop", id=leg)
-        client.event("agent.disconnected")
-        two, _ = leg_of(switch, client, "r")
-        two.says(1300)
-        client.ok("add_leg_to_room", room_id="r", leg_id=leg)
-        inside = begin(client, agents, "leg", leg, number=2)
-        heard_by(inside, 500)
-        heard_by(inside, 1300, False)
-        inside.speak(900, 4000)
-        one.hears(900)
-        two.hears(900)
-        client.ok("leg_agent_stop", id=leg)
-        eventually(lambda: nothing_left(switch, leg), "nothing is left")
-    finally:
-        switch.esl("load mod_audio_fork")
+    service = start(media={"workers": 1}, providers=agents.settings)
+    assert not service.ctx.nodes.default.facts.forks
+    client = connect(service)
+    one, leg = leg_of(switch, client)
+    one.says(500)
+    alone = begin(client, agents, "leg", leg)
+    heard_by(alone, 500)
+    alone.speak(900, 2000)
+    one.hears(900)
+    client.ok("leg_agent_stop", id=leg)
+    client.event("agent.disconnected")
+    two, _ = leg_of(switch, client, "r")
+    two.says(1300)
+    client.ok("add_leg_to_room", room_id="r", leg_id=leg)
+    inside = begin(client, agents, "leg", leg, number=2)
+    heard_by(inside, 500)
+    heard_by(inside, 1300, False)
+    inside.speak(900, 4000)
+    one.hears(900)
+    two.hears(900)
+    client.ok("leg_agent_stop", id=leg)
+    eventually(lambda: nothing_left(switch, leg), "nothing is left")
 
 
 # -- what is said to it ------------------------------------------------------------------------------------

@@ -333,13 +333,12 @@ def test_a_switch_is_found_again_soon_after_a_long_absence(switch, start):
         back.stop()
 
 
+@pytest.mark.own_switch
 def test_a_module_loaded_later_is_noticed(switch, start):
     service = start()
-    try:
-        switch.esl("unload mod_opus")
-        eventually(lambda: "opus" in service.ctx.nodes.default.facts.missing_codecs, "its absence is known")
-    finally:
-        switch.esl("load mod_opus")
+    assert switch.esl("unload mod_opus").startswith("+OK")
+    eventually(lambda: "opus" in service.ctx.nodes.default.facts.missing_codecs, "its absence is known")
+    switch.esl("load mod_opus")
     eventually(lambda: "opus" not in service.ctx.nodes.default.facts.missing_codecs, "it is back")
 
 

@@ -57,6 +57,7 @@ def test_the_trunk_of_a_from(switch, client, carrier, from_, trunk_id):
         assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "unauthorized"
 
 
+@pytest.mark.own_switch
 def test_a_trunk_that_comes_while_the_service_runs(switch, client):
     request = {"type": "sip", "to": switch.uri("instant"), "from_": "sip:trunk@later.example"}
     leg = client.ok("create_leg", **request)["id"]

@@ -97,14 +97,25 @@ def lasting_driver(
 
 
 @pytest.fixture
-def switch(lasting_driver: FreeswitchDriver | ForeignDriver | None) -> Iterator[Driver]:
-    """The people at the other end of calls; and for tests/service the switch itself."""
-    driver: Driver = lasting_driver or SandboxDriver()
-    yield driver
+def switch(
+    request: pytest.FixtureRequest,
+    lasting_driver: FreeswitchDriver | ForeignDriver | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Driver]:
+    """The people at the other end of calls; and for tests/service the switch itself. A test that is marked
+    `own_switch` shares it with no other."""
     if lasting_driver is None:
-        driver.stop()
+        sandbox = SandboxDriver()
+        yield sandbox
+        sandbox.stop()
+    elif request.node.get_closest_marker("own_switch"):
+        own = FreeswitchDriver(tmp_path_factory.mktemp("switch"))
+        yield own
+        own.switch.kill9()  # ending as it should takes it 6 s, and nothing of it is needed any more
+        own.stop()
     else:
-        driver.clean()
+        yield lasting_driver
+        lasting_driver.clean()
 
 
 @pytest.fixture
