@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import orjson
 import structlog
 
-from ..storage.database import MEMORY, StateError, open_database
+from ..storage.database import MEMORY, StateError, StateUnavailable, open_database, passing
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ class Blocks:
     """The file at `path`, or `:memory:`.
 
     It is a cache: one that cannot be read is put aside, under a name that says so, and begun anew. Raises
-    StateError when that cannot be done either.
+    StateError when that cannot be done either, or when the disk is what fails, and not what the file has.
     """
 
     def __init__(self, path: str, block_events: int) -> None:
@@ -90,7 +90,11 @@ class Blocks:
         self._block_events = block_events
         try:
             self.known = self._begin()
+        except StateUnavailable:
+            raise
         except (StateError, sqlite3.Error, ValueError, TypeError) as error:
+            if isinstance(error, sqlite3.Error) and passing(error):
+                raise StateUnavailable(f"cannot read the event history {path}: {error}") from error
             self._put_aside(error)
             try:
                 self.known = self._begin()

@@ -12,8 +12,31 @@ MEMORY = ":memory:"
 BUSY_TIMEOUT_S = 2.0
 
 
+PASSING = {
+    getattr(sqlite3, f"SQLITE_{name}")
+    for name in "FULL BUSY LOCKED NOMEM PERM READONLY CANTOPEN IOERR".split()
+}
+"""What SQLite says of the disk, or of who else has the file, and not of what is in it (its result codes)."""
+UNREADABLE = {
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+}
+
+
 class StateError(Exception):
     """A file of the service's own cannot be used; the message says which and why."""
+
+
+class StateUnavailable(StateError):
+    """It cannot be used for now: the disk is full, another has it, it is not ours to write. What is in it may
+    be well."""
+
+
+def passing(error: sqlite3.Error) -> bool:
+    """Whether another attempt may do, on the same file."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF in PASSING and code not in UNREADABLE
 
 
 def open_database(
@@ -29,7 +52,8 @@ def open_database(
 
     It commits each statement unless a transaction is begun, keeps a write-ahead log, and is readable to its
     owner only: these files hold webhook secrets, and what callers dialled. `older` maps an older version to
-    the SQL that makes it this one. Seconds in `busy_timeout`. Raises StateError.
+    the SQL that makes it this one. Seconds in `busy_timeout`. Raises StateError, and StateUnavailable where
+    another attempt may do.
     """
     try:
         if path != MEMORY:
@@ -48,7 +72,8 @@ def open_database(
             db.close()
             raise
     except (sqlite3.Error, OSError) as error:
-        raise StateError(f"cannot open the {called} {path}: {error}") from error
+        kind = StateUnavailable if isinstance(error, OSError) or passing(error) else StateError
+        raise kind(f"cannot open the {called} {path}: {error}") from error
     return db
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import gevent.monkey
 import pytest
 
+from tests.support.fulldisk import full_disk
 from vsi_esl.delivery import history as histories
 from vsi_esl.delivery.blocks import Blocks
 from vsi_esl.delivery.history import BLOCK_EVENTS, CURSOR_STEP, History
@@ -305,6 +306,40 @@ def test_a_disk_that_takes_nothing_for_long(opened, path, monkeypatch):
     history.flush()
     assert read(history, cursor_of(history, ids[0])) == (lost, frames)
     assert (history.failing, history.waiting) == (False, 0)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_disk_that_is_full_at_the_start_is_no_reason_to_begin_anew(opened, path, killed, caplog):
+    """What is there is well, and is there when the disk has room again."""
+    history = opened()
+    ids = fill(history, 10)
+    history.abandon() if killed else history.close()
+    with full_disk(), pytest.raises(StateError, match=r"events\.sqlite3.*(full|disk I/O error)"):
+        opened()
+    assert not caplog.records
+    again = opened()
+    assert read(again, again.cursor_of(ids[3]) or 0) == (0, numbers(4, 10))
+    assert again.next_id() > ids[-1]
+
+
+@pytest.mark.parametrize("what", ["locked", "disk I/O error"])
+def test_a_file_that_cannot_be_opened_for_now_is_not_begun_anew(opened, path, what, monkeypatch, caplog):
+    history = opened()
+    ids = fill(history, 3)
+    history.close()
+
+    def fail(self: Blocks) -> None:
+        error = sqlite3.OperationalError(what)
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY if what == "locked" else sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Blocks, "_read_known", fail)
+        with pytest.raises(StateError, match=what):
+            opened()
+    assert not caplog.records
+    again = opened()
+    assert read(again, again.cursor_of(ids[0]) or 0) == (0, numbers(1, 3))
 
 
 def torn(path: str) -> None:
