@@ -59,6 +59,8 @@ MAX_PAYLOAD = 127
 """RTP payload types have 7 bits (RFC 3550)."""
 MAX_RATE = (1 << 31) - 1
 REMEMBERED_OFFERS = 256
+REMEMBERED_SDP = 4096
+"""Characters of an offer that is remembered; no phone's is as long."""
 LONGEST = 11
 """More digits than that of any number here."""
 _SPELLINGS = {name.lower(): name for name in CLOCK_RATES}
@@ -72,21 +74,35 @@ def codec_name(text: str) -> str | None:
 
 def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
     """The known codecs of the first audio line of an SDP offer, in its order (RFC 4566, RFC 3264)."""
+    found = islice(LINE.finditer(sdp.replace("\r", "\n")), MAX_SDP_LINES)
+    lines = tuple([_without_port(*line.groups()) for line in found])
+    return _remembered(lines) if len(sdp) < REMEMBERED_SDP else _offered(lines)
+
+
+def _without_port(kind: str, text: str) -> tuple[str, ...]:
+    """The kind of medium and what follows, without the port, which differs from call to call; no kind for a
+    mapping."""
+    if kind != "m=":
+        return "", text
+    words = text.split()
+    del words[1:3]
+    return tuple(words) or (kind,)
+
+
+def _offered(lines: tuple[tuple[str, ...], ...]) -> tuple[OfferedCodec, ...]:
     payloads: list[int] = []
     maps: dict[int, str] = {}
     in_audio = False
-    for found_line in islice(LINE.finditer(sdp.replace("\r", "\n")), MAX_SDP_LINES):
-        kind, text = found_line.groups()
-        if kind == "m=":
+    for what, *words in lines:
+        if what:
             if payloads:
                 break
-            words = text.split()
-            in_audio = bool(words) and words[0] == "audio"
+            in_audio = what == "audio"
             if in_audio:
-                numbers = (_number(word, MAX_PAYLOAD) for word in words[3:])
+                numbers = (_number(word, MAX_PAYLOAD) for word in words)
                 payloads = [number for number in numbers if number is not None]
         elif in_audio:
-            payload_text, _, rest = text.partition(" ")
+            payload_text, _, rest = words[0].partition(" ")
             mapped = _number(payload_text, MAX_PAYLOAD)
             if mapped is not None:
                 maps[mapped] = rest
@@ -97,13 +113,11 @@ def offered_codecs(sdp: str) -> tuple[OfferedCodec, ...]:
         if known and known not in found:
             rate = _number(rest.partition("/")[0], MAX_RATE) or CLOCK_RATES[known]
             found[known] = OfferedCodec(known, payload, rate, len(found) + 1)
-    return _shared(tuple(found.values()))
+    return tuple(found.values())
 
 
-@lru_cache(maxsize=REMEMBERED_OFFERS)
-def _shared(codecs: tuple[OfferedCodec, ...]) -> tuple[OfferedCodec, ...]:
-    """The same as another leg has, if one has the same: phones of one kind offer the same codecs."""
-    return codecs
+_remembered = lru_cache(maxsize=REMEMBERED_OFFERS)(_offered)
+"""Phones of one kind offer the same codecs: what they offer is read once, and theirs together."""
 
 
 def _number(text: str, most: int) -> int | None:
