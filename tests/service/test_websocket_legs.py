@@ -168,6 +168,18 @@ def test_a_switch_that_makes_no_channel(switch, service, client, monkeypatch):
     eventually(lambda: nothing_left(switch, service), "nothing is left")
 
 
+def test_one_whose_session_cannot_be_begun_for_a_reason_that_nobody_foresaw(client, there, monkeypatch, log):
+    def begin(*_):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(Sessions, "begin", begin)
+    leg = client.ok("create_leg", type="websocket", url=there.url)["id"]
+    why(client, leg, "connect_failed")
+    assert client.ok("list_legs") == []
+    (line,) = [one for one in log.named("leg not begun") if one["leg_id"] == leg]
+    assert line["level"] == "error"
+
+
 def test_a_peer_that_does_not_read(switch, start, connect):
     service = start(streams={"write_timeout": 0.3})
     client = connect(service)

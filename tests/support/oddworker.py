@@ -20,6 +20,13 @@ class Faulty(Task):
     def __init__(self, work: tasks.Work, parameters: Mapping[str, Any]) -> None:
         super().__init__(work, parameters)
         self._fail("made")
+        if parameters["where"] == "filled":
+            work.audio.feed = self._feed  # type: ignore[attr-defined]
+        if parameters["where"] == "let go":
+            work.voice.close = self._feed  # type: ignore[attr-defined]
+
+    def _feed(self, *_: Any) -> None:
+        raise ValueError("a transcript")
 
     def _fail(self, where: str) -> None:
         if self.parameters["where"] == where:

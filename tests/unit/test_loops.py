@@ -1,5 +1,5 @@
 """No loop that is there for good ends silently: each is begun by `lasting.keep`, or it is said here what sees
-its end."""
+its end. Nor does a task of the media workers."""
 
 from __future__ import annotations
 
@@ -66,6 +66,38 @@ def test_loops_that_are_there_for_good_are_begun_anew():
             found[name] = bare
     assert not {name: more for name, bare in found.items() if (more := bare - ENDS_ARE_SEEN.get(name, set()))}
     assert set(found) >= set(ENDS_ARE_SEEN), "what is listed here is there"
+
+
+BEGINS = ("create_task", "ensure_future", "run_coroutine_threadsafe")
+TASKS_WHOSE_ENDS_ARE_SEEN = {
+    "media/beside.py": {"beside"},  # raises what they raise
+    "media/forks.py": {"forget"},  # only closes what nobody needs any more
+    "media/session.py": {"_work", "_finish"},  # their outcome is looked at
+    "media/tasks/agent.py": {"run"},  # `_until_over`
+    "media/tasks/stt.py": {"_converse"},  # awaits both
+    "media/tasks/websocket.py": {"run", "_begun"},  # `_ended`; and its result is asked for
+    "media/worker.py": {"_open"},  # a session tells its end, whatever that is
+    "providers/tts/local.py": {"_espeak"},  # awaits it
+    "providers/websocket.py": {"keep", "close_soon"},  # `messages` raises it; closing does not fail
+}
+"""By module, the functions that begin tasks. In them an error that nobody foresaw has to end the session by
+name: asyncio says only that nobody asked for it, once the task is collected, and the session hangs."""
+
+
+def begins_tasks(tree: ast.AST) -> Iterator[str]:
+    for function in ast.walk(tree):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in BEGINS:
+                    yield function.name
+
+
+def test_it_is_known_what_sees_the_end_of_each_task():
+    found: dict[str, set[str]] = {}
+    for file in ROOT.rglob("*.py"):
+        if there := set(begins_tasks(ast.parse(file.read_text()))):
+            found[str(file.relative_to(ROOT))] = there
+    assert found == TASKS_WHOSE_ENDS_ARE_SEEN
 
 
 @pytest.mark.parametrize("error", [ValueError("a fault"), gevent.Timeout(0.0)])

@@ -97,8 +97,12 @@ class Session:
         try:
             self._task.told(what, value)
         except Exception as fault:
-            if not self._closing.done():
-                self._closing.set_exception(fault)
+            self._fail(fault)
+
+    def _fail(self, fault: Exception) -> None:
+        """End it with an error: something went wrong outside its task, which would wait for good."""
+        if not self._closing.done():
+            self._closing.set_exception(fault)
 
     def _end(self, reason: str, grace_s: float = 0.0) -> None:
         if not self._closing.done():
@@ -126,7 +130,10 @@ class Session:
             self._over = True
             if patience is not None:
                 patience.cancel()
-            self._let_go()
+            try:
+                self._let_go()
+            except Exception as fault:  # the service is to be told all the same
+                self._fault(fault)
             self._tell(
                 Closed(
                     session=self._told.session,
@@ -195,7 +202,7 @@ class Session:
         try:
             self._renew(told)
         except Exception as fault:
-            self._closing.set_exception(fault)
+            self._fail(fault)
 
     def _renew(self, told: messages.Renew) -> None:
         self._let_go_of_ways()
@@ -254,7 +261,11 @@ class Session:
         if self._over or ways != self._ways:
             return
         if self.figures.frames_in == self._frames_before:
-            self.audio.feed(SILENCE)
+            try:
+                self.audio.feed(SILENCE)
+            except Exception as fault:
+                self._fail(fault)
+                return
         self._frames_before = self.figures.frames_in
         asyncio.get_running_loop().call_later(GAP_S, self._fill, ways)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -71,6 +71,9 @@ class ProviderSocket:
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._fault: Exception | None = None
+        """What went wrong in it, and nobody foresaw."""
 
     async def open(
         self,
@@ -135,7 +138,7 @@ class ProviderSocket:
 
     async def messages(self) -> AsyncIterator[str | bytes]:
         """What comes, until they or we close. ProviderError when the connection breaks, or what came is no
-        WebSocket."""
+        WebSocket; and what went wrong in what `keep` does."""
         count = 0
         while not self._closed:
             ws = self._open()
@@ -143,6 +146,8 @@ class ProviderSocket:
                 message = await ws.receive()
             except TimeoutError:
                 raise self.error(f"nothing came for {self._silence_s:g} s", SERVICE_UNAVAILABLE) from None
+            if self._fault is not None:
+                break
             if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 yield message.data
             elif message.type == aiohttp.WSMsgType.CLOSE:
@@ -159,6 +164,28 @@ class ProviderSocket:
             count += 1
             if count % IN_A_ROW == 0:
                 await asyncio.sleep(0)
+        if self._fault is not None:
+            raise self._fault
+
+    def keep(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do this beside for as long as the connection is there, or until it returns: what the provider wants
+        to be sent without being asked. That the connection is lost who reads sees, too; any other error of it
+        closes the connection, and is raised by `messages`."""
+        self._keeping = asyncio.create_task(self._keep(work))
+
+    async def _keep(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work()
+        except ProviderError:
+            return
+        except Exception as fault:
+            self._fault = fault
+            self.close_soon(0)
+
+    def keep_no_more(self) -> None:
+        """End what `keep` began."""
+        if self._keeping is not None:
+            self._keeping.cancel()
 
     async def objects(self) -> AsyncIterator[dict[str, Any]]:
         """The JSON objects of the text messages; whatever else comes is passed over."""
@@ -214,6 +241,7 @@ class ProviderSocket:
         """Let go of it. Does not fail."""
         self._closed = True
         self.stay()
+        self.keep_no_more()
         ws, self._ws = self._ws, None
         if ws is not None and not ws.closed:
             try:

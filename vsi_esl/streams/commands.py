@@ -210,3 +210,5 @@ def _open(
         )
     except VsiError as error:
         log.warning("leg not begun", leg_id=leg.id, error=error.message)
+    except Exception:  # `begin` has ended the leg
+        log.exception("leg not begun", leg_id=leg.id)

@@ -93,7 +93,7 @@ def appear(ctx: Context, leg: Leg) -> None:
 
 def begin(ctx: Context, leg: Leg, wire: Wire, **parameters: Any) -> Session:
     """Begin the session in the place of the leg's peer, which announces what becomes of the leg. When it
-    cannot be begun, the leg ends, and what `Sessions.begin` raises is raised."""
+    cannot be begun, whatever went wrong, the leg ends, and that is raised."""
     peer = Peer(leg)
     peers = ctx.get(Peers)
     peers.add(peer)
@@ -123,7 +123,7 @@ def begin(ctx: Context, leg: Leg, wire: Wire, **parameters: Any) -> Session:
     )
     try:
         peer.session = ctx.get(Sessions).begin(ctx, plan)
-    except VsiError:
+    except Exception:
         peers.remove(peer)
         leg.dialling = False
         lifecycle.disconnected(ctx, leg, leg.ending or NO_MEDIA, clock.now())

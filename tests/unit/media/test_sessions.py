@@ -201,6 +201,21 @@ def test_a_fork_that_is_lost_and_renewed_is_heard_on(worker):
         one.close()
 
 
+def test_a_fault_while_a_silent_leg_is_filled_in_ends_the_session(worker):
+    opened = worker.opened("S1", "faulty", ear=Ear(kind=FORK, rate=16000), parameters={"where": "filled"})
+    fork = Fork(opened.url)
+    closed = worker.expect(Closed, "S1")
+    assert (closed.reason, closed.error) == ("error", "ValueError")
+    fork.close()
+
+
+def test_a_session_whose_end_goes_wrong_is_told_of_all_the_same(worker):
+    worker.opened("S1", "faulty", parameters={"where": "let go"})
+    worker.send(Close(session="S1"))
+    assert worker.expect(Closed, "S1").reason == "closed"
+    assert alive(worker).sessions == 0
+
+
 def test_a_session_that_ends_closes_its_fork(worker):
     opened = worker.opened("S1", "echo", ear=Ear(kind=FORK, rate=16000))
     fork = Fork(opened.url)

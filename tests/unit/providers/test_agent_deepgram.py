@@ -163,3 +163,15 @@ async def test_a_wrong_key_is_told_without_it():
         "deepgram: refused the connection: status 401",
         "permanent_auth",
     )
+
+
+@in_asyncio
+async def test_a_fault_in_what_keeps_the_connection_ends_the_conversation():
+    before, deepgram.KEEP_ALIVE_S = deepgram.KEEP_ALIVE_S, "soon"
+    try:
+        async with agent() as (one, _, _), asyncio.timeout(20):
+            with pytest.raises(TypeError):
+                async for _ in one.events():
+                    pass
+    finally:
+        deepgram.KEEP_ALIVE_S = before

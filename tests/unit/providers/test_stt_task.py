@@ -340,3 +340,37 @@ async def test_a_provider_that_is_there_but_no_more_answers_is_lost():
     finally:
         stt.PAUSES_S, wire.HEARTBEAT_S = pauses, heartbeat
     assert failed.value.category == "retryable"
+
+
+class Lost(RuntimeError):
+    """A fault that nobody foresaw."""
+
+
+@in_asyncio
+async def test_a_fault_in_what_listens_ends_the_session():
+    async with scripted({PATH: Listen()}) as server, Session() as session:
+
+        async def get() -> bytes | None:
+            raise Lost
+
+        session.audio.get = get
+        session.start("stt", parameters(server))
+        async with asyncio.timeout(20):
+            with pytest.raises(Lost):
+                await session.running
+
+
+@in_asyncio
+async def test_a_fault_in_what_keeps_the_connection_ends_the_session():
+    def broken(value: Any) -> bytes:
+        raise Lost
+
+    real, wire.orjson.dumps = wire.orjson.dumps, broken
+    try:
+        async with scripted({PATH: Listen()}) as server, Session() as session:
+            session.start("stt", parameters(server))
+            async with asyncio.timeout(20):
+                with pytest.raises(Lost):
+                    await session.running
+    finally:
+        wire.orjson.dumps = real

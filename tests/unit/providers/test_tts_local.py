@@ -146,6 +146,31 @@ async def test_a_program_that_fails_or_does_not_end(tmp_path):
 
 
 @in_asyncio
+async def test_a_fault_while_it_is_told_the_text(tmp_path):
+    """The program waits for more of it, and is not waited for."""
+    old, start = os.environ["PATH"], local._start
+
+    async def started(*arguments, **settings):
+        process = await start(*arguments, **settings)
+
+        def write(_: bytes) -> None:
+            raise ValueError("a fault that nobody foresaw")
+
+        process.stdin.write = write
+        return process
+
+    programs(tmp_path, espeak_ng="exec /bin/cat")
+    local._start = started
+    try:
+        async with provider("local", voice="de", text="x") as one, asyncio.timeout(15):
+            with pytest.raises(ValueError, match="nobody foresaw"):
+                async for _ in one.speak():
+                    pass
+    finally:
+        os.environ["PATH"], local._start = old, start
+
+
+@in_asyncio
 async def test_it_ends_with_whoever_listens(tmp_path):
     old = os.environ["PATH"]
     number = tmp_path / "number"

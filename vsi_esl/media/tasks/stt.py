@@ -14,6 +14,7 @@ from typing import Any
 
 from ...providers import STT, find
 from ...providers.base import RETRYABLE, TRANSIENT, ProviderError, Transcriber
+from ..beside import beside
 from . import FRAME_MS, Task, Work
 
 KEPT_FRAMES = 5000 // FRAME_MS
@@ -43,11 +44,9 @@ class Transcription(Task):
         """The provider has all of the audio."""
 
     async def run(self) -> None:
-        listening = asyncio.create_task(self._listen())
         try:
-            await self._transcribe()
+            await beside(self._transcribe(), self._listen())
         finally:
-            listening.cancel()
             self._ended.set()
 
     async def finish(self) -> None:

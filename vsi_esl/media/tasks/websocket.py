@@ -123,6 +123,7 @@ class Conversation(Task):
             attached.cancel()
         if one.ended.done():
             return one.ended.result()
+        attached.result()
         if welcome := self.parameters.get("welcome"):
             one.send_text(orjson.dumps(welcome, option=orjson.OPT_SORT_KEYS))
         return ""

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from ..base import RATE, AgentEvent, Connected, Interrupted, ProviderError, Said, Speech
+from ..base import RATE, AgentEvent, Connected, Interrupted, Said, Speech
 from ..conversation import SocketAgent, text_at
 from ..websocket import websocket_url
 
@@ -46,7 +46,6 @@ class Deepgram(SocketAgent):
         super().__init__(http, settings)
         self.ready = False
         self._welcome = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
         self._sent = 0.0
         self._wrong = ""
         """Code of the last error that the provider told of."""
@@ -54,7 +53,7 @@ class Deepgram(SocketAgent):
     async def open(self) -> None:
         url = websocket_url(self.base_url, "/v1/agent/converse")
         await self.connect(url, {"Authorization": f"token {self.settings['api_key']}"})
-        self._keeper = asyncio.create_task(self._keep())
+        self._socket.keep(self._keep)
 
     def _settings(self) -> dict[str, Any]:
         given = self.settings.get("settings")
@@ -72,21 +71,18 @@ class Deepgram(SocketAgent):
     async def _keep(self) -> None:
         """Send the settings when it is time, and then what keeps the session while nothing is heard of the
         user: a leg on hold sends nothing."""
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WELCOME_S):
-                    await self._welcome.wait()
-            await self.send_json(self._settings())
-            self._sent = time.monotonic()
-            while True:
-                due = self._sent + KEEP_ALIVE_S - time.monotonic()
-                if due > 0:
-                    await asyncio.sleep(due)
-                else:
-                    await self.send_json({"type": "KeepAlive"})
-                    self._sent = time.monotonic()
-        except ProviderError:
-            return  # whoever reads sees it, too
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WELCOME_S):
+                await self._welcome.wait()
+        await self.send_json(self._settings())
+        self._sent = time.monotonic()
+        while True:
+            due = self._sent + KEEP_ALIVE_S - time.monotonic()
+            if due > 0:
+                await asyncio.sleep(due)
+            else:
+                await self.send_json({"type": "KeepAlive"})
+                self._sent = time.monotonic()
 
     async def message(self, text: str) -> None:
         await self.send_json({"type": "InjectAgentMessage", "message": text})
@@ -120,12 +116,6 @@ class Deepgram(SocketAgent):
     def closed_with(self, code: int) -> str:
         said = super().closed_with(code)
         return f"{said} after the error {self._wrong}" if self._wrong else said
-
-    async def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        await super().close()
 
 
 PROVIDER = Deepgram

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from ..base import RATE, RETRYABLE, ProviderError, Transcriber, Transcript
+from ..base import RATE, RETRYABLE, Transcriber, Transcript
 from ..websocket import ProviderSocket, websocket_url
 
 KEEP_ALIVE_S = 4.0
@@ -19,7 +19,6 @@ class Deepgram(Transcriber):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._socket = ProviderSocket("deepgram")
-        self._keeping: asyncio.Task[None] | None = None
         self._sent = 0
 
     async def open(self) -> None:
@@ -40,16 +39,13 @@ class Deepgram(Transcriber):
             params=query,
             headers={"Authorization": f"Token {told['api_key']}"},
         )
-        self._keeping = asyncio.create_task(self._keep_alive())
+        self._socket.keep(self._keep_alive)
 
     async def _keep_alive(self) -> None:
         sent = -1
         while True:
             if sent == self._sent:
-                try:
-                    await self._socket.send_json({"type": "KeepAlive"})
-                except ProviderError:
-                    return  # who reads sees it, too
+                await self._socket.send_json({"type": "KeepAlive"})
             sent = self._sent
             await asyncio.sleep(KEEP_ALIVE_S)
 
@@ -58,7 +54,7 @@ class Deepgram(Transcriber):
         await self._socket.send_bytes(pcm)
 
     async def finish(self) -> None:
-        self._let_go()
+        self._socket.keep_no_more()
         await self._socket.send_json({"type": "CloseStream"})
 
     async def texts(self) -> AsyncIterator[Transcript]:
@@ -71,13 +67,7 @@ class Deepgram(Transcriber):
                 case "Error":
                     raise self._socket.error("reported an error", RETRYABLE)
 
-    def _let_go(self) -> None:
-        if self._keeping is not None:
-            self._keeping.cancel()
-            self._keeping = None
-
     async def close(self) -> None:
-        self._let_go()
         await self._socket.close()
 
 

@@ -112,10 +112,12 @@ class Local(Synthesiser):
     async def _tell(self, process: Process) -> None:
         if process.stdin is None:
             return
-        with suppress(OSError, RuntimeError):  # (uvloop's) it has ended, and `wait` says how
-            process.stdin.write(self._text)
-            await process.stdin.drain()
-        process.stdin.close()
+        try:
+            with suppress(OSError, RuntimeError):  # (uvloop's) it has ended, and `wait` says how
+                process.stdin.write(self._text)
+                await process.stdin.drain()
+        finally:
+            process.stdin.close()  # whatever went wrong: it ends then, and what it was is raised
 
 
 @asynccontextmanager
