@@ -10,6 +10,7 @@ from ..delivery.bus import EventBus
 from ..delivery.history import History
 from ..delivery.webhooks.webhooks import Webhooks
 from ..events.base import Event
+from ..model.leg import HUNG_UP, Leg
 from ..model.stores import Legs, Rooms
 from ..ops.metrics import Metrics
 from ..storage.state import StateStore
@@ -81,6 +82,12 @@ class Context:
     def emit(self, event: Event) -> None:
         """Publish a VSI event."""
         self.bus.publish(event)
+
+    def tell(self, leg: Leg, event: Event) -> None:
+        """Publish an event of a leg by whoever has waited for the switch: unless the leg has ended meanwhile,
+        since nothing follows its last event."""
+        if leg.state != HUNG_UP:
+            self.emit(event)
 
     def provide(self, part: object) -> None:
         """Add a part of a feature. ValueError when there is one of its type."""

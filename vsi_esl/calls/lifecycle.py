@@ -225,7 +225,10 @@ def _report_end(ctx: Context, leg: Leg, last_event: LegEvent, end: LegEnd, await
 
 
 def held(ctx: Context, leg: Leg, *, by_us: bool | None = None, by_peer: bool | None = None) -> None:
-    """Hold begins or ends on one side. The event follows what this side did, as in the protocol."""
+    """Hold begins or ends on one side. The event follows what this side did, as in the protocol. A leg that
+    has ended while the switch was waited for is held by nobody."""
+    if leg.state == HUNG_UP:
+        return
     if by_us is not None:
         leg.held_by_us = by_us
     if by_peer is not None:

@@ -44,7 +44,7 @@ def mute_leg(ctx: Context, id: str) -> Status[Literal["muted"]]:
     """Silence what the leg says; recording and speech-to-text still hear it."""
     leg = ctx.legs.get(id)
     set_muted(ctx, leg, True)
-    ctx.emit(LegMuted.of(leg))
+    ctx.tell(leg, LegMuted.of(leg))
     return {"status": "muted"}
 
 
@@ -53,7 +53,7 @@ def unmute_leg(ctx: Context, id: str) -> Status[Literal["unmuted"]]:
     """Let the leg be heard again."""
     leg = ctx.legs.get(id)
     set_muted(ctx, leg, False)
-    ctx.emit(LegUnmuted.of(leg))
+    ctx.tell(leg, LegUnmuted.of(leg))
     return {"status": "unmuted"}
 
 
@@ -62,7 +62,7 @@ def deaf_leg(ctx: Context, id: str) -> Status[Literal["deaf"]]:
     """Stop the room's audio towards the leg; it can still be heard."""
     leg = ctx.legs.get(id)
     set_deaf(ctx, leg, True)
-    ctx.emit(LegDeaf.of(leg))
+    ctx.tell(leg, LegDeaf.of(leg))
     return {"status": "deaf"}
 
 
@@ -71,7 +71,7 @@ def undeaf_leg(ctx: Context, id: str) -> Status[Literal["undeaf"]]:
     """Let the leg hear the room again."""
     leg = ctx.legs.get(id)
     set_deaf(ctx, leg, False)
-    ctx.emit(LegUndeaf.of(leg))
+    ctx.tell(leg, LegUndeaf.of(leg))
     return {"status": "undeaf"}
 
 

@@ -206,7 +206,7 @@ def _move(ctx: Context, leg: Leg, room: Room, role: str | None, is_new: bool) ->
     came_from = _enter(ctx, leg, room, is_new)
     if leg.role != old_role:
         changed = {"room_id": room.id, "old_role": old_role, "new_role": leg.role}
-        ctx.emit(LegRoleChanged.of(leg, **changed))
+        ctx.tell(leg, LegRoleChanged.of(leg, **changed))
         lifecycle.routing_changed(ctx, room, "leg_role_changed")
     return came_from or old_room
 

@@ -110,7 +110,8 @@ def set_leg_role(ctx: Context, leg_id: str, role: str) -> LegView:
         room = ctx.rooms.find(leg.room_id) if leg.room_id else None
         if room is not None and room.matrix:
             routing.apply(ctx, room)
-        ctx.emit(LegRoleChanged.of(leg, room_id=leg.room_id or None, old_role=old_role, new_role=role))
+        changed = {"room_id": leg.room_id or None, "old_role": old_role, "new_role": role}
+        ctx.tell(leg, LegRoleChanged.of(leg, **changed))
         if room is not None:
             lifecycle.routing_changed(ctx, room, "leg_role_changed")
     return leg.view()

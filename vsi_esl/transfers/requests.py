@@ -103,7 +103,8 @@ def told(ctx: Context, leg: Leg, asked: ReferTo, *, declined: bool) -> None:
     """Tell clients of it."""
     replaces = asked.replaces
     replaced = leg_of(ctx, leg, replaces) if replaces is not None else None
-    ctx.emit(
+    ctx.tell(
+        leg,
         LegTransferRequested.of(
             leg,
             kind=asked.kind,
@@ -111,7 +112,7 @@ def told(ctx: Context, leg: Leg, asked: ReferTo, *, declined: bool) -> None:
             declined=declined,
             replaces_call_id=replaces.call_id if replaces is not None else None,
             replaces_leg_id=replaced.id if replaced is not None else None,
-        )
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from vsi_esl.errors import (
 )
 from vsi_esl.model.channel import Channel
 from vsi_esl.model.leg import EARLY_MEDIA, RINGING
+from vsi_esl.protocol.registry import load_commands
 from vsi_esl.work import clock
 
 
@@ -279,6 +280,36 @@ def test_a_held_leg_whose_peer_refuses_to_be_held_again_is_told(service, monkeyp
     move(service, leg, service.room())
     assert service.types == ["leg.joined_room", "leg.unhold"]
     assert not leg.held
+
+
+def test_a_held_leg_that_ends_before_it_is_held_again_is_told_of_no_more(service, monkeypatch):
+    monkeypatch.setattr("vsi_esl.switch.actions.calls.OFF_HOLD_TIMEOUT_S", 0)
+    leg = service.leg(held_by_us=True)
+
+    def ends(line):
+        lifecycle.disconnected(service.ctx, leg, "remote_bye", clock.now())
+        raise SwitchUnavailable("hold re-INVITE: no answer")
+
+    service.switch.answers("uuid_hold a", ends)
+    move(service, leg, service.room())
+    assert service.types == ["leg.joined_room", "leg.left_room", "leg.disconnected"]
+
+
+@pytest.mark.parametrize("name", ["mute_leg", "unmute_leg", "deaf_leg", "undeaf_leg"])
+def test_what_is_done_to_a_leg_that_ends_meanwhile_is_told_by_its_end_alone(service, name):
+    """The hang-up can come in the same bytes as the switch's reply, and is heard before the waiting greenlet
+    is run."""
+    muted = name.startswith("un")
+    leg = service.leg(muted=muted, deaf=muted)
+    service.room("r", leg)
+
+    def ends(line):
+        lifecycle.disconnected(service.ctx, leg, "remote_bye", clock.now())
+        return "+OK"
+
+    service.switch.answers("conference", ends)
+    assert load_commands()[name].handler(service.ctx, id="a")["status"]
+    assert service.types[-1] == "leg.disconnected"
 
 
 def accepted(service, code):
