@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import urllib3.connection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, IncompleteRead, ProtocolError
@@ -63,6 +64,17 @@ class _Dialled(urllib3.connection.HTTPConnection):
         return sock
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """As gevent makes it, in the place of a socket: one whose handshake is ended, by whatever, is closed."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        try:
+            super().__init__(*given, **more)
+        except BaseException:
+            self.close()
+            raise
+
+
 class _DialledTls(_Dialled, urllib3.connection.HTTPSConnection):
     """The same, by TLS."""
 
@@ -83,6 +95,7 @@ def trust(*files: str) -> ssl.SSLContext:
     Made once: it takes 30 ms of computing. Nobody may change it.
     """
     context = ssl.create_default_context()
+    context.sslsocket_class = _TlsSocket
     with contextlib.suppress(ImportError, OSError):
         import certifi  # noqa: PLC0415  (not required)
 

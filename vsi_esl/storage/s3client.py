@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 SHARED_THREADS = 16
 """How many probes can be under way; a hung endpoint holds a thread until the probe's deadline."""
+INSIST_S = 1.0
+"""After the deadline, of a job whose libraries took it for something that they can go on from."""
 REGION_HEADER = "x-amz-bucket-region"
 
 T = TypeVar("T")
@@ -79,13 +81,15 @@ def _guarded(deadline: float, timeout: float, work: Callable[..., T], args: tupl
     if remaining <= 0:  # it waited for a thread for so long that nobody waits for it any more
         return _late(timeout)
     try:
-        # in this thread's own hub; botocore's timeouts begin anew with every byte, this one does not
-        with gevent.Timeout(remaining):
+        # in this thread's own hub; botocore's timeouts begin anew at every byte, this one does not. It is an
+        # OSError at first: for that urllib3 and gevent close a socket that is being connected, for anything
+        # else they leave it to the collector
+        with gevent.Timeout(remaining + INSIST_S), gevent.Timeout(remaining, TimeoutError):
             return work(*args)
     except gevent.Timeout:
         return _late(timeout)
     except Exception as error:
-        return _failure(error, timeout)
+        return _late(timeout) if time.monotonic() >= deadline else _failure(error, timeout)
 
 
 def _late(timeout: float) -> Failure:

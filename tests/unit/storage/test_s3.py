@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ from tests.support.s3server import (
     moto,
     scripted,
     target,
+    unheard,
 )
 from vsi_esl.errors import Invalid, NotSupported, VsiError
 from vsi_esl.net.guard import AddressGuard
@@ -400,6 +403,25 @@ def test_probe_of_a_hung_endpoint_ends_at_the_deadline(server, named_by):
         begun = time.monotonic()
         assert unsure(target(url, named_by=named_by), 0.5) == "no answer within 0.5 s"
         assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("server", [unheard, hung])
+def test_the_socket_of_an_attempt_that_came_to_nothing_is_closed(server, secure, named_by, wav, monkeypatch):
+    left: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: left.append(repr(one.exc_value)))
+    pool = ThreadPool(1)
+    try:
+        with server() as plain:
+            url = plain.replace("http", "https") if secure else plain
+            for _ in range(2):
+                with pytest.raises(UploadError, match=r"no answer within 0\.7 s"):
+                    put(target(url, named_by=named_by), wav, "a.wav", 0.7, OPEN, pool=pool)
+            pool.join()
+            gc.collect()
+    finally:
+        pool.kill()
+    assert left == []
 
 
 def test_the_thread_of_a_hung_upload_ends_too(wav):
