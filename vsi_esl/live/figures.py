@@ -17,6 +17,11 @@ MEASURED = {
 COUNTED = {
     "late_frames": ("vsi_esl_live_late_frames", "Frames of speech that went to the switch late."),
     "overruns": ("vsi_esl_live_overruns", "Frames dropped because too much waited."),
+    "caught_up_s": (
+        "vsi_esl_live_caught_up_seconds",
+        "Silence of WebSockets' peers left out, as what they said was late.",
+    ),
+    "cut_s": ("vsi_esl_live_cut_seconds", "Sound of theirs left out for that, 20 ms a second at most."),
     "reconnects": ("vsi_esl_live_reconnects", "Connections to providers made again."),
     "retries": ("vsi_esl_tts_retries", "Requests for speech made again."),
     "cache_hits": ("vsi_esl_tts_cache_hits", "Texts that had been synthesised before."),

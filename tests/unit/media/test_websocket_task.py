@@ -18,6 +18,8 @@ from websockets.server import ServerProtocol
 from tests.support.inasyncio import in_asyncio
 from tests.support.mediaworker import MediaWorker, Session, Unicast
 from vsi_esl.media.messages import UNICAST, Close, Closed, Ear, Mouth, Open, Opened, Ping, Pong, Report, Tell
+from vsi_esl.media.surplus import Surplus
+from vsi_esl.media.tasks.websocket import Conversation
 
 RATE = 16000
 FRAME = b"\x10\x20" * 320
@@ -226,7 +228,23 @@ def test_what_is_late_catches_up_in_silence(worker):
     assert peer.text()["type"] == "pong"
     heard = [switch.receive() for _ in range(21)]
     assert heard.count(FRAME) >= 20 and heard.count(bytes(640)) <= 1
-    assert figure(worker, name, "frames_caught_up") >= 9
+    assert figure(worker, name, "caught_up_s") >= 0.179
+
+
+def test_what_waits_and_is_not_needed_becomes_less():
+    session = Session()
+    task = Conversation(session, {"wire": "binary", "rate": RATE, "texts": False})
+    task._open = True
+    now = [0.0]
+    task._surplus = Surplus(RATE, lambda: now[0])
+    session.voice.waiting_ms = 90.0
+    for number in range(200):
+        now[0] = number * 0.02
+        task._heard(FRAME if number < 150 else bytes(640))
+    assert session.counters["cut_s"] == pytest.approx(0.02)
+    assert session.counters["caught_up_s"] == pytest.approx(0.04)
+    said = sum(len(pcm) for pcm, _ in session.voice.pieces)
+    assert said / 2 / RATE == pytest.approx(200 * 0.02 - 0.02 - 0.04)
 
 
 def test_while_nothing_runs_nothing_is_sent(worker):

@@ -19,12 +19,12 @@ from binascii import Error as NotBase64
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import orjson
 import structlog
 
 from ...net.guard import AddressGuard
 from ..dial import DialError, dial
+from ..surplus import Surplus, is_silent
 from ..websocket import ERROR, READ_S, WRITE_S, WebSocket, taken_over
 from . import Task, Work
 
@@ -36,9 +36,7 @@ MOST_MS = 1000
 """Of audio that waits to be heard; a message that would be too much is dropped whole."""
 LATE_MS = 100
 """With more of it waiting, what comes is late as long as the peer says something, and silence is left out:
-a network that stood still for a moment is not to delay all that follows."""
-SILENT = 100
-"""Amplitude below which it is."""
+a network that stood still for a moment is not to delay all that follows. Of less `surplus` takes care."""
 LONGEST_TEXT = 16_384
 """Characters of a text; longer ones are dropped."""
 TEXTS_AT_ONCE = 200
@@ -57,6 +55,7 @@ class Conversation(Task):
         super().__init__(work, parameters)
         self._binary = parameters["wire"] == BINARY
         self._rate: int = parameters["rate"]
+        self._surplus = Surplus(self._rate)
         self._running: bool = parameters.get("running", True)
         self._sounds: bool = parameters.get("sounds", False)
         self._sounding_until = 0.0
@@ -221,10 +220,16 @@ class Conversation(Task):
         if waiting + len(pcm) * 500 / self._rate > MOST_MS:
             self.work.count("overruns")
             return
-        if waiting > LATE_MS and _is_silent(pcm):
-            self.work.count("frames_caught_up")
+        if waiting > LATE_MS and is_silent(pcm):
+            self.work.count("caught_up_s", len(pcm) / 2 / self._rate)
             return
-        self.work.voice.say(pcm, self._rate)
+        pcm = self._surplus.trim(pcm, waiting)
+        if self._surplus.silence_ms:
+            self.work.count("caught_up_s", self._surplus.silence_ms / 1000)
+        if self._surplus.sound_ms:
+            self.work.count("cut_s", self._surplus.sound_ms / 1000)
+        if pcm:
+            self.work.voice.say(pcm, self._rate)
 
     def _text(self, text: Any) -> None:
         if not self.parameters["texts"]:
@@ -260,12 +265,6 @@ class Conversation(Task):
             log.warning("a message of a WebSocket was ignored", what=what)
 
     _complained = False
-
-
-def _is_silent(pcm: bytes) -> bool:
-    if pcm.count(0) == len(pcm):
-        return True  # as most of it is, and found in a tenth of the time
-    return int(np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)).max(initial=0)) < SILENT
 
 
 TASK = Conversation
