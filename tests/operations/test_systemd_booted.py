@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support.ending import ending_with_us
 from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.cli.systemd_unit import RELOAD_FROM, installed, unit
 
 ROOT = Path(__file__).parents[2]
 NSPAWN = shutil.which("systemd-nspawn")
 TIMEOUT_S = 90
+WITH_ITS_MACHINE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+"""An nspawn that is killed leaves its machine running, unless that is in a namespace that ends with it."""
 PASSWORD = "of the event socket"
 FIRST, SECOND = new_token(), new_token()
 
@@ -83,6 +89,7 @@ say "after it stood still: $(of NRestarts), $(of ActiveState), $(of StatusText |
 systemctl stop vsi_esl; say "stop $?, $(of Result), $(of ActiveState)"
 journalctl -q -u vsi_esl -o cat --no-pager | grep -v '^{' | sed 's/^/journal: /'
 journalctl -q -u vsi_esl -o cat --no-pager | grep -o '"event":"stopped"'
+say over
 """
 
 
@@ -148,7 +155,15 @@ def said(machine: Path) -> str:
         str(ROOT): "/opt/checkout",
         packages: "/opt/packages",
     }
-    command = [str(NSPAWN), "--quiet", "--register=no", "--keep-unit", "--private-network", "--boot"]
+    command = [*ending_with_us(), *WITH_ITS_MACHINE]
+    command += [
+        str(NSPAWN),
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        "--private-network",
+        "--boot",
+    ]
     command += [f"--bind-ro={source}:{target}" for source, target in binds.items()]
     command += [f"--directory={machine}", "systemd.unit=checks.service", "systemd.log_level=warning"]
     running = subprocess.Popen(
@@ -159,13 +174,16 @@ def said(machine: Path) -> str:
         text=True,
         errors="replace",
     )
-    try:
-        console, _ = running.communicate(timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+    console, found, deadline = "", "", time.monotonic() + TIMEOUT_S
+    while running.poll() is None and "== over" not in found and time.monotonic() < deadline:
+        with suppress(subprocess.TimeoutExpired):
+            console, _ = running.communicate(timeout=0.2)
+        found = (machine / "said").read_text() if (machine / "said").exists() else ""
+    if running.poll() is None:
+        # not each kernel lets a machine power itself off
         running.send_signal(signal.SIGKILL)
         console, _ = running.communicate()
         console += "\nit was ended"
-    found = (machine / "said").read_text() if (machine / "said").exists() else ""
     if "== booted" not in found:
         pytest.skip(f"no systemd can be booted here: {console[-500:]}")
     return found
@@ -187,6 +205,7 @@ def test_the_life_of_the_service(said):
         "the same process: yes, tail has lost: 0",
         "after it stood still: 1, active, 1 legs",
         "stop 0, success, inactive",
+        "over",
     ], said
     assert '"event":"stopped"' in said
 
@@ -196,3 +215,16 @@ def test_the_journal_tells_the_operator_of_nothing_but_the_watchdog(said):
     told = re.findall(r"^journal: vsi_esl\.service: (.+)$", said, re.MULTILINE)
     assert [line for line in told if "directory" in line.lower() or "credential" in line.lower()] == []
     assert any("Watchdog timeout" in line for line in told), said
+
+
+def test_a_machine_is_not_left_behind():
+    """Whatever ends the program that runs it, all that runs in it ends."""
+    ours, theirs = os.pipe()
+    command = [*WITH_ITS_MACHINE, "sh", "-c", "setsid sh -c 'echo there; exec sleep 60' & wait"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs) as running:
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as held:
+            for expected in (b"there\n", b""):
+                assert select.select([held], [], [], 20)[0], "somebody has the other end all the same"
+                assert held.read(16) == expected
+                running.kill()

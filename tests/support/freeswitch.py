@@ -18,7 +18,7 @@ from greenswitch.esl import NotConnectedError
 
 from vsi_esl.switch.esl.client import EslClient
 
-from .ending import ended_on_error
+from .ending import ended_on_error, ending_with_us
 from .ports import RTP_BLOCKS, claim_rtp_block, free_port, ipv6_loopback
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -90,7 +90,7 @@ class PrivateSwitch:
 
     def start(self) -> None:
         """Start and wait until the SIP profile runs."""
-        arguments = [*self._there, str(self._binary), "-nonat", "-nf", "-nc", "-np"]
+        arguments = [*ending_with_us(), *self._there, str(self._binary), "-nonat", "-nf", "-nc", "-np"]
         for option in ("conf", "log", "db", "run", "recordings", "temp", "cache", "storage"):
             arguments += [f"-{option}", str(self._directory / option)]
         self._process = subprocess.Popen(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.freeswitch import conftest
 from tests.support import ports
+from tests.support.ending import ending_with_us
 from tests.support.ports import free_port
 from tests.support.program import Running
 from tests.support.rtp import SAMPLES, tone_level, ulaw_frames
@@ -58,3 +64,28 @@ def test_a_port_is_told_to_nobody_else_and_a_server_can_have_it_again_and_again(
 def test_a_service_that_ends_instead_of_starting_is_told_with_what_it_said():
     with pytest.raises(AssertionError, match="LOG_LEVEL: 'loud'"):
         Running(LOG_LEVEL="loud")
+
+
+STARTS = """
+import subprocess, sys
+from tests.support.ending import ending_with_us
+subprocess.Popen([*ending_with_us(), "sh", "-c", "echo there; exec sleep 60"], stdout=int(sys.argv[1]))
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not ending_with_us(), reason="there is no setpriv here")
+def test_what_a_run_started_that_is_killed_is_killed_too():
+    ours, theirs = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTS, str(theirs)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        pass_fds=[theirs],
+    ) as run:
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as held:
+            for expected in (b"there\n", b""):
+                assert select.select([held], [], [], 20)[0], "somebody has the other end all the same"
+                assert held.read(16) == expected
+                run.kill()
