@@ -146,7 +146,8 @@ class History:
     @cached_property
     def unshipped(self) -> set[str]:
         """Legs that began in the moment before a service was killed or stood still: another one that took the
-        switch does not know what was not in Redis yet (docs/services.md)."""
+        switch does not know what was not in Redis yet (docs/services.md). The call of one that was being
+        dialled appears behind that."""
         moments = [
             note["t"]
             for note in self.of("fault")
@@ -155,7 +156,7 @@ class History:
         return {
             one.uuid
             for one in self.channels.values()
-            if any(one.created <= at < one.created + UNSHIPPED_S for at in moments)
+            if any(abs(at - one.created) < UNSHIPPED_S for at in moments)
         }
 
     @cached_property

@@ -20,6 +20,7 @@ from tests.support.http import HttpClient
 from tests.support.sipua import Call, UserAgent
 from tests.support.sttserver import KEY, SttServer
 from tests.support.vsi import VsiClient
+from vsi_esl.switch.lines.tethers import MEDIA_TIMEOUT_MS
 
 Connect = Callable[[ServiceProcess], VsiClient]
 Agents = tuple[UserAgent, UserAgent]
@@ -179,6 +180,47 @@ def test_who_hears_whom(both, agents, connect):
         *("leg.ringing", "leg.connected", "leg.joined_room", "leg.left_room", "leg.muted", "leg.unmuted"),
         *("leg.deaf", "leg.undeaf", "leg.hold", "leg.unhold", "speaking.started", "speaking.stopped"),
     }
+
+
+def quiet(client: VsiClient, call: Call, leg: str, how: str) -> None:
+    """Have nothing come from this leg any more, not even silence."""
+    if how == "we hold":
+        client.ok("hold_leg", id=leg)
+        client.event("leg.hold", leg_id=leg)
+    elif how != "sends nothing":
+        call.hold(how)
+        client.event("leg.hold", leg_id=leg)
+    call.rtp.muted = True
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["", "after a move"])
+@pytest.mark.parametrize("how", ["we hold", "sendonly", "inactive", "sends nothing"])
+def test_a_leg_that_sends_nothing_stays_where_it_is(both, east, west, agents, connect, how, again):
+    """The room's switch takes a tether without audio for one whose other switch is gone."""
+    client = connect(both)
+    b, _ = in_room(client, agents[1], 700)
+    a, here = in_room(client, agents[0], 440)
+    quiet(client, a, here, how)
+    if again:
+        move(client, here, "second")
+        move(client, here, "r")
+    tether = east.api(f"uuid_getvar {here} bridge_uuid").strip()
+    lost, since = both.log().count("tether lost"), float(west.api("strepoch"))
+
+    def long() -> bool:
+        assert west.api(f"uuid_exists {tether}").strip() == "true", both.log()[-2000:]
+        return (float(west.api("strepoch")) - since) * 1000 > 2 * MEDIA_TIMEOUT_MS
+
+    eventually(long, "nothing came for so long")
+    assert ends(east) == ends(west) == [tether]
+    assert both.log().count("tether lost") == lost
+    if how == "we hold":
+        client.ok("unhold_leg", id=here)
+    elif how != "sends nothing":
+        a.unhold()
+    a.rtp.muted = False
+    hears(b, 440)
+    hears(a, 700)
 
 
 def loud(samples: np.ndarray, rate: int, frequency: float) -> float:

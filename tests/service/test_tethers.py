@@ -25,6 +25,7 @@ from vsi_esl.sandbox import SandboxSwitch
 from vsi_esl.sandbox.originate import originate
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
+from vsi_esl.switch.lines import tethers as lines
 from vsi_esl.translate import giving_up, sweep
 
 Starter = Callable[..., tuple[Service, VsiClient]]
@@ -160,6 +161,59 @@ def test_it_comes_muted_and_is_muted_where_its_member_is(east, west, start):
     client.event("leg.hold", leg_id=here)
     eventually(lambda: member(west, leg) == (True, False), "nothing of the room reaches a peer on hold")
     assert east.esl(f"uuid_getvar {here} vsi_muted") == "false"
+
+
+def far_end(west, leg):
+    """The end of a leg's tether at the room."""
+    return west.switch.channels[leg.tether.id]
+
+
+def test_a_leg_that_we_hold_keeps_its_tether_without_audio(east, west, start):
+    service, client = start()
+    joined(west, client, "r")
+    _, here = joined(east, client, "r")
+    end = far_end(west, leg_of(service, here))
+    client.ok("hold_leg", id=here)
+    client.event("leg.hold", leg_id=here)
+    eventually(lambda: end.media_timer is not None, "nothing comes")
+    assert end.media_timeout_ms == lines.PATIENT_TIMEOUT_MS
+    for room in ("mine", "r"):
+        client.ok("add_leg_to_room", room_id=room, leg_id=here)
+        client.event("leg.joined_room", leg_id=here, room_id=room)
+    end = far_end(west, leg_of(service, here))
+    eventually(lambda: end.media_timeout_ms == lines.PATIENT_TIMEOUT_MS, "it is held again")
+    client.ok("unhold_leg", id=here)
+    client.event("leg.unhold", leg_id=here)
+    eventually(lambda: end.media_timer is None, "something comes")
+    eventually(lambda: end.media_timeout_ms == lines.MEDIA_TIMEOUT_MS, "as before")
+
+
+def test_a_hold_that_is_refused_leaves_the_tether_as_it_was(east, west, start):
+    service, client = start()
+    joined(west, client, "r")
+    _, here = joined(east, client, "r")
+    end = far_end(west, leg_of(service, here))
+    east.switch.channels[here].far.hold_code = 488
+    client.ok("hold_leg", id=here)
+    client.event("leg.command_failed", leg_id=here)
+    eventually(lambda: end.media_timeout_ms == lines.MEDIA_TIMEOUT_MS, "as before")
+    assert end.media_timer is None
+
+
+@pytest.mark.parametrize("flow", ["", "sendonly", "inactive"])
+def test_a_leg_whose_peer_sends_nothing_keeps_its_tether(east, west, start, flow):
+    service, client = start()
+    joined(west, client, "r")
+    peer, here = joined(east, client, "r")
+    if flow:
+        peer.hold(flow)
+        client.event("leg.hold", leg_id=here)
+    peer.rtp(False)
+    leg = leg_of(service, here)
+    assert far_end(west, leg).media_timer is None
+    del east.switch.channels[here].variables["bridge_generate_comfort_noise"]
+    peer.rtp(False)
+    assert far_end(west, leg).media_timer is not None, "as it is without"
 
 
 def test_routing_is_by_its_member(east, west, start):
@@ -317,7 +371,7 @@ def test_one_that_cannot_be_made_anew_is_given_up(east, west, start, monkeypatch
 
 def test_a_switch_that_is_gone_takes_no_leg_of_another_along(east, west, start, monkeypatch):
     monkeypatch.setattr(mending, "AGAIN_S", 0.05)
-    monkeypatch.setattr("vsi_esl.sandbox.tethers.MEDIA_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("vsi_esl.sandbox.tethers.MEDIA_TIMEOUT_MS", 100)
     service, client = start()
     joined(west, client, "r")
     _, here = joined(east, client, "r")
@@ -417,7 +471,7 @@ def test_a_connection_that_is_lost_changes_nothing(east, west, start):
 
 
 def test_a_restart_of_the_rooms_switch_has_the_leg_in_its_room_again(east, west, start, monkeypatch):
-    monkeypatch.setattr("vsi_esl.sandbox.tethers.MEDIA_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("vsi_esl.sandbox.tethers.MEDIA_TIMEOUT_MS", 100)
     service, client = start()
     _, there = joined(west, client, "r")
     _, here = joined(east, client, "r")

@@ -212,7 +212,7 @@ def _hold_again(ctx: Context, leg: Leg) -> None:
     if not leg.held_by_us or leg.ending:
         return
     try:
-        ctx.switch(leg).hold(leg, True)
+        seats.hold(ctx, leg, True)
     except LegGone:
         return
     except VsiError as error:

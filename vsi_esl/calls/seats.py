@@ -3,8 +3,13 @@ another."""
 
 from __future__ import annotations
 
+import structlog
+
+from ..errors import VsiError
 from ..model.leg import Leg
 from .context import Context
+
+log = structlog.get_logger(__name__)
 
 
 def set_muted(ctx: Context, leg: Leg, *, changed: bool = True) -> None:
@@ -25,6 +30,35 @@ def set_deaf(ctx: Context, leg: Leg, *, changed: bool = True) -> None:
     ctx.switch(leg.seat).set_deaf(leg, changed=False)
     if changed:
         ctx.switch(leg).remember(leg, "deaf")
+
+
+def hold(ctx: Context, leg: Leg, on: bool) -> None:
+    """As `Switch.hold`. Nothing comes through the tether of a leg that we hold, and the room's switch does
+    not take it for lost."""
+    if on:
+        _wait_for_audio(ctx, leg, patiently=True)
+    try:
+        ctx.switch(leg).hold(leg, on)
+    except VsiError:
+        if on:
+            _wait_for_audio(ctx, leg, patiently=False)
+        raise
+    if not on:
+        _wait_for_audio(ctx, leg, patiently=False)
+
+
+def _wait_for_audio(ctx: Context, leg: Leg, *, patiently: bool) -> None:
+    tether = leg.tether
+    there = ctx.nodes.find(tether.node) if tether is not None else None
+    if tether is None or there is None:
+        return
+    try:
+        there.tethers.wait_for_audio(tether.id, patiently=patiently)
+    except VsiError as error:
+        # it is lost, then, and made anew when the switch is there again; the leg is held again behind that
+        log.info("not known how long a tether waits for audio", leg_id=leg.id, error=error.message)
+    else:
+        ctx.node(leg).tethers.renegotiate(tether.id)
 
 
 def silence(ctx: Context, leg: Leg) -> None:

@@ -103,7 +103,7 @@ def _hold(ctx: Context, leg: Leg, on: bool) -> None:
     try:
         if on:
             alone.give_conference(ctx, leg)
-        ctx.switch(leg).hold(leg, on)
+        seats.hold(ctx, leg, on)
     except VsiError as error:
         failed(ctx, leg, "hold" if on else "unhold", error)
         return

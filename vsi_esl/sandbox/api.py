@@ -15,7 +15,7 @@ from .control import control
 from .fork import uuid_audio_fork, uuid_buglist
 from .originate import originate
 from .recording import uuid_record
-from .tethers import uuid_bridge
+from .tethers import uuid_bridge, uuid_media_reneg
 from .text import uuid_send_text
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ TABLE: dict[str, Api] = {
     "uuid_audio_fork": uuid_audio_fork,
     "uuid_bridge": uuid_bridge,
     "uuid_buglist": uuid_buglist,
+    "uuid_media_reneg": uuid_media_reneg,
     "uuid_record": uuid_record,
     "uuid_send_text": uuid_send_text,
 }

@@ -369,6 +369,7 @@ class Calls:
         if channel.media_timeout_ms and channel.media and not channel.receives_rtp and not channel.held:
             seconds = channel.media_timeout_ms / 1000
             channel.media_timer = channel.timers.later(seconds, self.hangup, channel, "MEDIA_TIMEOUT")
+        tethers.watch_media(channel)
 
 
 def _code_of(specific: str) -> int:

@@ -22,7 +22,8 @@ TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 PATIENCE_S = 5.0
 CODEC = re.compile(r"L16@([0-9]+)h|G722|OPUS")
 RATES = {"G722": 16000, "OPUS": 48000}
-MEDIA_TIMEOUT_S = 3.0
+MEDIA_TIMEOUT_MS = 3000
+"""What the dialplan sets of a call that comes in."""
 
 _switches: dict[str, SandboxSwitch] = {}
 
@@ -78,6 +79,7 @@ def _called(there: SandboxSwitch, switch: SandboxSwitch, caller: Channel) -> Non
     rate = int(found[1]) if found and found[1] else RATES[found[0]] if found else 8000
     for end in (channel, caller):
         end.start_internal_media(rate)
+    channel.media_timeout_ms = MEDIA_TIMEOUT_MS
     there.add(channel)
     there.calls.fire("CHANNEL_CREATE", channel)
     if not TOKEN.match(token):
@@ -86,6 +88,36 @@ def _called(there: SandboxSwitch, switch: SandboxSwitch, caller: Channel) -> Non
     channel.variables |= {"vsi_internal": "true", "vsi_tether": "asks"}
     there.calls.schedule_hangup(channel, PATIENCE_S, "INCOMING_CALL_BARRED")
     there.dialplan.park(channel)
+
+
+def uuid_media_reneg(switch: SandboxSwitch, rest: str) -> str:
+    """A re-INVITE to the other end, which looks at how long it waits for audio."""
+    channel = switch.channels.get(rest.strip())
+    if channel is None:
+        return NO_SESSION
+    if channel.remote is not None:
+        far = channel.remote.channel
+        limit = far.variables.get("media_timeout", "")
+        far.media_timeout_ms = int(limit) if limit.isascii() and limit.isdigit() else far.media_timeout_ms
+    if channel.bridged is not None:
+        watch_media(channel.bridged)
+    return "+OK Success\n"
+
+
+def watch_media(leg: Channel) -> None:
+    """The other end of the call that a leg is connected with ends it when no audio has come for long: while
+    the switch holds the leg, and when its peer sends nothing and nothing is to be generated for it."""
+    remote = leg.bridged.remote if leg.bridged is not None else None
+    if remote is None:
+        return
+    end = remote.channel
+    if end.media_timer is not None:
+        end.media_timer.kill(block=False)
+        end.media_timer = None
+    generated = "bridge_generate_comfort_noise" in leg.variables
+    if leg.held == "us" or not (leg.receives_rtp or generated):
+        limit = end.media_timeout_ms / 1000
+        end.media_timer = end.timers.later(limit, remote.switch.calls.hangup, end, "MEDIA_TIMEOUT")
 
 
 def answered(channel: Channel) -> None:
@@ -110,8 +142,8 @@ def crashed(switch: SandboxSwitch) -> None:
     """The sandbox is gone without a word: the others notice that nothing comes any more."""
     for channel in switch.channels.values():
         if channel.remote is not None:
-            other = channel.remote.switch
-            other.timers.later(MEDIA_TIMEOUT_S, other.calls.hangup, channel.remote.channel, "MEDIA_TIMEOUT")
+            other, end = channel.remote
+            other.timers.later(MEDIA_TIMEOUT_MS / 1000, other.calls.hangup, end, "MEDIA_TIMEOUT")
 
 
 # -- uuid_bridge -------------------------------------------------------------------------------------------
@@ -140,6 +172,7 @@ def _bridge(switch: SandboxSwitch, one: Channel, other: Channel) -> None:
     one.bridged, other.bridged = other, one
     headers = {"Bridge_A_Unique_ID": one.uuid, "Bridge_B_Unique_ID": other.uuid}
     switch.calls.fire("CHANNEL_BRIDGE", one, **headers)
+    watch_media(one)
 
 
 def unbridge(switch: SandboxSwitch, channel: Channel) -> None:

@@ -51,3 +51,13 @@ class SwitchTethers:
         self._node.post(
             builder.setvar(leg.id, "signal_bond", self._node.bond), builder.cancel_schedule(leg.id)
         )
+
+    def wait_for_audio(self, channel: str, *, patiently: bool) -> None:
+        """How long this end of a call waits for audio, from when the other end renegotiates. Raises
+        SwitchUnavailable."""
+        limit = tethers.PATIENT_TIMEOUT_MS if patiently else tethers.MEDIA_TIMEOUT_MS
+        self._node.command(tethers.wait_for_audio(channel, limit))
+
+    def renegotiate(self, channel: str) -> None:
+        """Have the other end look at its settings again. Does not fail."""
+        self._node.post(tethers.renegotiate(channel))

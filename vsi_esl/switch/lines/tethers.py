@@ -18,7 +18,14 @@ ASKS = "asks"
 REFUSAL = "INCOMING_CALL_BARRED"
 """Sent as 403."""
 MEDIA_TIMEOUT_MS = 3000
-"""No audio for so long, and the other switch is gone: a conference sends silence too."""
+"""No audio for so long, and the other switch is gone: a conference sends silence too, and so does a leg's
+switch for a peer that sends nothing (`connect`). The dialplan has it as well."""
+PATIENT_TIMEOUT_MS = 24 * 3600 * 1000
+"""While we hold the leg: then its switch lets nothing through, and generates nothing either (CF_HOLD in
+audio_bridge_thread)."""
+SILENCE = "-1s"
+"""Not noise but zeros: atoi() makes -1 of it, and switch_true(), which means 1400, does not take it for a
+number."""
 TRIAL_REFUSED = f"-ERR {REFUSAL}"
 """The answer to `trial` from a switch that takes tethers from here: its dialplan has looked at the call."""
 TRIAL_LIMIT_S = 3
@@ -119,5 +126,16 @@ def connect(leg: str, channel: str) -> list[str]:
     return [
         builder.setvar(leg, "park_after_bridge", "true"),
         builder.setvar(leg, "bridge_filter_dtmf", "true"),
+        builder.setvar(leg, "bridge_generate_comfort_noise", SILENCE),
         f"uuid_bridge {uuid(leg)} {uuid(channel)}",
     ]
+
+
+def wait_for_audio(channel: str, milliseconds: int) -> str:
+    """How long the end of a call waits for audio, from the next re-INVITE on: see `renegotiate`."""
+    return builder.setvar(channel, "media_timeout", str(int(milliseconds)))
+
+
+def renegotiate(channel: str) -> str:
+    """Have the other end look at its settings again, by a re-INVITE."""
+    return f"uuid_media_reneg {uuid(channel)}"
