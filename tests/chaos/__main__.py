@@ -54,6 +54,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--tethers", action="store_true", help="legs are in rooms of other switches (freeswitch)"
     )
+    parser.add_argument(
+        "--groups", action="store_true", help="with --tethers: each switch is a group, which grow together"
+    )
     parser.add_argument("--companions", action="store_true", help="each switch has one")
     parser.add_argument("--calls", type=int, default=12, help="how many calls are up at a time")
     parser.add_argument("--keep", type=Path, help="directory for notes and logs")
@@ -91,7 +94,8 @@ def main(given: list[str]) -> int:
         )
     again = f"python -m tests.chaos --seed {seed} --seconds {options.seconds:g} --switch {options.switch}"
     again += f" --switches {options.switches} --services {options.services} --calls {options.calls}"
-    again += " --tethers" * options.tethers + " --companions" * options.companions
+    again += " --tethers" * options.tethers + " --groups" * options.groups
+    again += " --companions" * options.companions
     print(f"{again} --only '{options.only}'" if options.only else again, flush=True)
     directory = (options.keep or Path(tempfile.mkdtemp(prefix="chaos-", dir="/dev/shm"))).absolute()
     directory.mkdir(parents=True, exist_ok=True)
@@ -105,6 +109,7 @@ def main(given: list[str]) -> int:
         options.services,
         options.tethers,
         bool(companions),
+        options.groups,
     )
     try:
         return _run(given_options, faults)

@@ -51,9 +51,11 @@ class Options:
     services: int = 1
     """Several have a Redis."""
     tethers: bool = False
-    """The switches are one group: legs are in rooms of other switches."""
+    """Legs are in rooms of other switches, which are one group."""
     companions: bool = False
     """Each switch has one, in its place."""
+    groups: bool = False
+    """Each switch is a group, which becomes one with others by the legs that are in rooms of these."""
 
 
 class Run:
@@ -180,6 +182,8 @@ class Run:
         entry: dict[str, Any] = {"name": name, "host": address}
         if self.options.tethers:
             entry["tether"] = f"{address}:{TETHER_PORT}"
+        if self.options.groups:
+            entry["group"] = name
         if (companion := self.companions.get(companion_of(name))) is not None:
             entry["companion"] = companion.link()
         return entry

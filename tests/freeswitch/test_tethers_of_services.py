@@ -1,11 +1,12 @@
 """Two real switches with tethers between them, and two services: the one that has them is killed under calls
-over tethers, and the other has both, the calls between them, and who hears whom."""
+over tethers, and the other has both, the calls between them, and who hears whom. As two groups each service
+has one of them, until a leg of one joins a room of the other."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,25 +38,37 @@ def switches(tmp_path: Path) -> Iterator[dict[str, PrivateSwitch]]:
 
 
 @pytest.fixture
-def services(
+def begin(
     switches: dict[str, PrivateSwitch], redis_server: RedisServer, tmp_path: Path
-) -> Iterator[tuple[OneOfSeveral, OneOfSeveral]]:
-    """The first by name, which has both, and the other."""
-    at = {
-        name: SimpleNamespace(host="127.0.0.1", port=one.esl_port, password=one.password)
-        for name, one in switches.items()
-    }
-    entries = {name: {"tether": f"127.0.0.1:{one.tether_port}"} for name, one in switches.items()}
-    made = [
-        OneOfSeveral(name, tmp_path, redis_server, at, hurried=not REAL_TIMES, entries=entries)
-        for name in ("a", "b")
-    ]
-    for one in made:
-        one.listening()
-    eventually(lambda: made[0].owned() == BOTH and not made[1].owned(), "the first has both", LONGEST_S)
-    yield made[0], made[1]
+) -> Iterator[Callable[..., list[OneOfSeveral]]]:
+    """Start services a and b, with these groups of the switches."""
+    made: list[OneOfSeveral] = []
+
+    def start(**groups: str) -> list[OneOfSeveral]:
+        at = {
+            name: SimpleNamespace(host="127.0.0.1", port=one.esl_port, password=one.password)
+            for name, one in switches.items()
+        }
+        entries = {name: {"tether": f"127.0.0.1:{one.tether_port}"} for name, one in switches.items()}
+        for name, group in groups.items():
+            entries[name]["group"] = group
+        made.extend(
+            OneOfSeveral(name, tmp_path, redis_server, at, hurried=not REAL_TIMES, entries=entries)
+            for name in ("a", "b")
+        )
+        return [one.listening() for one in made]
+
+    yield start
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def services(begin: Callable[..., list[OneOfSeveral]]) -> tuple[OneOfSeveral, OneOfSeveral]:
+    """The first by name, which has both, and the other."""
+    first, second = begin()
+    eventually(lambda: first.owned() == BOTH and not second.owned(), "the first has both", LONGEST_S)
+    return first, second
 
 
 @pytest.fixture
@@ -124,3 +137,42 @@ def test_the_owner_is_killed_and_the_other_has_both_and_the_calls_between_them(s
         call.bye()
     eventually(lambda: all(ends(one) == [] for one in switches.values()), "nothing is left", LONGEST_S)
     other.close()
+
+
+def test_a_leg_joins_a_room_of_another_group_for_which_one_service_has_both(switches, begin, agents):
+    both = begin(east="one", west="two")
+    eventually(lambda: [len(one.owned()) for one in both] == [1, 1], "each has one", LONGEST_S)
+    client, other = (one.connect() for one in both)
+    b, there = in_room(client, agents["west"], 700)
+    c, _ = in_room(client, agents["west"], 1000)
+    a, here = in_room(client, agents["east"], 440, room="mine")
+    eventually(lambda: not any(one.figure("vsi_esl_state_unshipped") for one in both), "in Redis", LONGEST_S)
+    began = time.monotonic()
+    client.ok("add_leg_to_room", room_id="r", leg_id=here)
+    print(f"the leg was in the room after {time.monotonic() - began:.1f} s")
+    hears(a, 700)
+    hears(a, 1000)
+    hears(b, 440)
+    assert [len(ends(one)) for one in switches.values()] == [1, 1]
+    assert BOTH in [one.owned() for one in both] and set() in [one.owned() for one in both]
+    owner, next_one = sorted(both, key=lambda one: len(one.owned()), reverse=True)
+    told = other if next_one is both[1] else client
+    eventually(lambda: not owner.figure("vsi_esl_state_unshipped"), "all is in Redis", LONGEST_S)
+    owner.stop()  # they change hands as one, with the call between them
+    eventually(lambda: next_one.owned() == BOTH, "the other has both", LONGEST_S)
+    hears(a, 700)
+    hears(b, 440)
+    assert [len(ends(one)) for one in switches.values()] == [1, 1]
+    owner.start()
+    owner.listening()
+    told.ok("add_leg_to_room", room_id="mine", leg_id=here)
+    eventually(
+        lambda: all(ends(one) == [] for one in switches.values()), "no call is between them", LONGEST_S
+    )
+    hears(a, 700, False)
+    eventually(lambda: [len(one.owned()) for one in both] == [1, 1], "they part", LONGEST_S)
+    assert [one.readyz()["cluster"]["grown_groups"] for one in both] == [[], []]
+    assert told.ok("get_leg", id=here)["room_id"] == "mine" and told.ok("get_leg", id=there)["room_id"] == "r"
+    for call in (a, b, c):
+        call.bye()
+    client.close(), other.close()

@@ -32,6 +32,8 @@ owning.LEASE_S, owning.TICK_S, owning.STEADY_S, owning.UNWANTED_S, owning.COOL_S
 turn.FRESH_S, turn.SETTLE_S = 1.2, 1.4
 from vsi_esl.ownership import doubts
 doubts.SILENT_S, doubts.AGAIN_S = 0.8, 0.4
+from vsi_esl.ownership import groups, growing
+groups.QUIET_S, groups.SPLIT_S, growing.LOOK_S = 2.0, 4.0, 0.3
 turn.NOTICED_S, turn.DOUBTED_S = 1.6, 1.6
 from vsi_esl.cli import main
 main()
@@ -168,6 +170,19 @@ class OneOfSeveral:
     def asked(self, *words: str) -> str:
         """What `vsi-esl WORDS` says with its settings."""
         command = [sys.executable, "-m", "vsi_esl", *words, "--config", str(self._settings)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False).stdout
+
+    def listed(self) -> str:
+        """What `vsi-esl switches list` says of it."""
+        command = [
+            sys.executable,
+            "-m",
+            "vsi_esl",
+            "switches",
+            "list",
+            "--url",
+            f"ws://{self.address}/v1/vsi",
+        ]
         return subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False).stdout
 
     def signal(self, number: signal.Signals) -> None:

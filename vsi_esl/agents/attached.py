@@ -243,6 +243,11 @@ def adopted(ctx: Context, node: Node, snapshot: Snapshot) -> list[str]:
     return []
 
 
+def bound(ctx: Context, node: Node) -> int:
+    """How many are on a switch: their conversations are this process's."""
+    return sum(agent.session is not None and agent.session.node is node for agent in ctx.get(Agents))
+
+
 def released(ctx: Context, node: Node) -> None:
     """The switch is another service's now, which tells the ends of the agents there."""
     agents = ctx.get(Agents)

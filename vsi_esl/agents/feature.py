@@ -22,6 +22,7 @@ def register(ctx: Context) -> None:
     moments.restore.subscribe(attached.restore)
     moments.adopt.subscribe(attached.adopted)
     moments.released.subscribe(attached.released)
+    moments.bound.subscribe(attached.bound)
     moments.digit.subscribe(attached.digit)
     moments.ended.subscribe(_end_with_leg)
     moments.room_emptied.subscribe(_end_in_room)

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+
+
+class GrowingView(Protocol):
+    """Switches that have one owner at a time, of those that are one for now as well."""
+
+    def unite(self, here: str, there: str, what: str, keeper: str = "") -> None:
+        """Have the groups of two switches be one from now on, for as long as something is between them. The
+        service `keeper` is to have both; without one this service has them. Returns at once when it is so
+        already, and else waits for Redis. NotSupported, or Unavailable, beginning with `what`."""
+
+    def switches_with(self, switch: str) -> Sequence[str]:
+        """Those that change hands with a switch, and itself."""
+
+    def leaves(self, service: str) -> bool:
+        """Whether a service is about to stop, or is not there."""
+
+    def reaches(self, switches: Sequence[str]) -> bool:
+        """Whether this service could connect to all of these. May wait for seconds."""
 
 
 class ClusterView(Protocol):
     """Which service has which switch; `Context.cluster`."""
+
+    @property
+    def growing(self) -> GrowingView:
+        """Which of them go together, and how they come to do so."""
 
     @property
     def name(self) -> str:

@@ -97,6 +97,11 @@ class Moments:
         self.released: Moment[[Context, Node], None] = Moment("released")
         """The switch is another service's from now on: forget what is on it, without a word to clients or to
         the switch. Its legs and rooms are still there, and go next."""
+        self.bound: Moment[[Context, Node], int] = Moment("bound")
+        """How much there is on a switch that ends when another service has it: what is connected to this
+        process."""
+        self.between: Moment[[Context], Iterable[tuple[str, str]]] = Moment("between")
+        """The switches, in pairs, that one service has to have for what the feature does."""
         self.host_back: Moment[[Context, Node], None] = Moment("host_back")
         """The companion of a switch is there, at first or again. May wait."""
         self.reload: Moment[[Context], None] = Moment("reload")

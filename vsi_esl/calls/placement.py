@@ -46,6 +46,8 @@ def find_or_create_room(ctx: Context, room_id: str, leg: Leg) -> Room:
             lifecycle.room_off(room)
         else:
             tethering.require(ctx, leg, room)
+            if ctx.rooms.find(room_id) is not room:  # which was deleted meanwhile
+                return find_or_create_room(ctx, room_id, leg)
     lifecycle.room_on(ctx, room, leg.node)
     return room
 

@@ -9,7 +9,7 @@ leaves it where it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -47,7 +47,8 @@ def needed(ctx: Context, leg: Leg, room: Room) -> bool:
 
 
 def require(ctx: Context, leg: Leg, room: Room) -> None:
-    """NotSupported, or SwitchUnavailable, when there can be no tether of this leg into this room."""
+    """NotSupported, or SwitchUnavailable, when there can be no tether of this leg into this room. May wait,
+    as `require_between`."""
     here, there = ctx.node(leg), ctx.node(room)
     require_between(ctx, here, there, f"leg {leg.id} is on another switch than room {room.id}")
     if leg.has_media and leg.state != CONNECTED and not leg.inbound:
@@ -57,13 +58,18 @@ def require(ctx: Context, leg: Leg, room: Room) -> None:
 
 
 def require_between(ctx: Context, here: Node, there: Node, what: str) -> None:
-    """NotSupported, beginning with `what`, when one of the two has no tether in the settings, or another
-    service may have it one day that has not the other."""
-    if lacking := [node.name for node in (here, there) if not node.share.tether]:
+    """NotSupported, beginning with `what`, when one of the two has no tether in the settings. Among several
+    services they are of one group from now on, so that both have one owner: Unavailable, or NotSupported,
+    when that cannot be."""
+    require_addresses((here, there), what)
+    if ctx.cluster is not None:
+        ctx.cluster.growing.unite(here.name, there.name, what)
+
+
+def require_addresses(nodes: Iterable[Node], what: str) -> None:
+    """NotSupported, beginning with `what`, when one of these has no tether in the settings."""
+    if lacking := [node.name for node in nodes if not node.share.tether]:
         raise NotSupported(f"{what}, and there is no tether for {' and '.join(lacking)}")
-    if ctx.cluster is not None and here.share.unit != there.share.unit:
-        names = " and ".join(sorted((here.name, there.name)))
-        raise NotSupported(f"{what}, and {names} are of different groups")
 
 
 def make(ctx: Context, leg: Leg, room: Room, leaving: Callable[[], None]) -> None:

@@ -14,6 +14,10 @@ from .service import ask
 HEADER = ("switch", "address", "state", "legs", "capacity", "weight", "rooms", "version")
 
 
+WITH = "changes hands with"
+"""Only where one service has several of them at a time, among several services."""
+
+
 @click.group()
 def switches() -> None:
     """Show the switches of a running service, and drain them."""
@@ -29,7 +33,11 @@ def list_(url: str, token: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
-        echo_table(HEADER, [_cells(one) for one in found])
+        rows = [_cells(one) for one in found]
+        if any(one["changes_hands_with"] for one in found):
+            echo_table((*HEADER, WITH), [[*row, _with(one)] for row, one in zip(rows, found, strict=True)])
+        else:
+            echo_table(HEADER, rows)
     if all(one["takes_no_calls"] for one in found):
         raise click.exceptions.Exit(1)
 
@@ -63,3 +71,7 @@ def _cells(one: dict[str, Any]) -> list[str]:
     capacity = str(one["capacity"] or "no limit")
     shown = [one["takes_no_calls"] or "takes calls", one["legs"], capacity, one["weight"], one["rooms"]]
     return [one["name"], one["address"], *map(str, shown), one["version"] or "-"]
+
+
+def _with(one: dict[str, Any]) -> str:
+    return " ".join(one["changes_hands_with"])

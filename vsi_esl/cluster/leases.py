@@ -59,6 +59,8 @@ class Peer:
     """It stops: no switch is for it any more."""
     group: str = ""
     """The same of all that have the same switches in their settings."""
+    grows: bool = False
+    """Groups of it can become one; those of an older version cannot."""
     silent: float = field(default=0.0, compare=False)
     """For how many seconds it has not said that it is there."""
 
@@ -79,6 +81,9 @@ class View:
     """The names of those that were there within a day, and have not left: who was killed may be back soon."""
     kept: dict[str, bool] = field(default_factory=dict)
     """Whether each of our leases was renewed."""
+    grown: dict[str, str] = field(default_factory=dict)
+    """The notes of groups that are one for the moment, by their field; looked at behind the leases: of a
+    switch that is free the notes of before are among them."""
 
 
 class LeaseBook:
@@ -104,6 +109,7 @@ class LeaseBook:
             ("ZRANGE", key("services"), 0, -1, "WITHSCORES"),
             ("TIME",),
             ("MGET", *(key("lease", one) for one in switches), *(key("fence", one) for one in switches)),
+            ("HGETALL", key("grown")),
         ]
         if mine:
             keys = [key(kind, one) for one in mine for kind in ("lease", "fence")]
@@ -111,7 +117,7 @@ class LeaseBook:
             commands.insert(0, self._redis.words("renew", keys, args))
         answers = self._redis.pipeline(commands)
         kept = dict(zip(mine, map(bool, answers.pop(0)), strict=True)) if mine else {}
-        alone, scored, time, found = answers
+        alone, scored, time, found, grown = answers
         held, fences = found[: len(switches)], found[len(switches) :]
         moment = int(time[0]) + int(time[1]) / 1e6
         silent = {
@@ -127,6 +133,7 @@ class LeaseBook:
             {peer.name: peer for text in told_by if (peer := _peer(text, silent))},
             frozenset(known),
             kept,
+            {pair.decode(): note.decode() for pair, note in grown.items()},
         )
 
     def take(self, above: Mapping[str, int]) -> dict[str, tuple[int, bool]]:
@@ -145,6 +152,16 @@ class LeaseBook:
         another's already. Raises RedisUnavailable."""
         keys = [self._redis.key(kind, switch) for kind in ("lease", "given")]
         return bool(self._redis.run("give", keys, [self._holder, fence, round(HANDED_OVER_S * 1000)]))
+
+    def grow(self, pair: str, keeper: str) -> tuple[str, bool]:
+        """Note of two groups that they are one, which the service `keeper` is to have. The note that there is
+        now, and whether it is this one: an earlier one stays. Raises RedisUnavailable."""
+        note, new = self._redis.run("grow", [self._redis.key("grown")], [pair, keeper])
+        return note.decode(), bool(new)
+
+    def part(self, pair: str, note: str) -> bool:
+        """Take the note of two groups back; False when it is another one by now. Raises RedisUnavailable."""
+        return bool(self._redis.run("part", [self._redis.key("grown")], [pair, note]))
 
     def farewell(self) -> None:
         """Be there no more. Raises RedisUnavailable."""
@@ -178,6 +195,7 @@ def _peer(text: bytes | None, silent: Mapping[str, float]) -> Peer | None:
             int(members["weight"]),
             bool(members["leaving"]),
             str(members["group"]),
+            bool(members.get("grows", False)),
             silent.get(members["name"], 0.0),
         )
     except (ValueError, KeyError, TypeError):

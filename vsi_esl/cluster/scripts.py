@@ -91,6 +91,24 @@ redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return 1
 """,
+    # KEYS: groups that are one; ARGV: the field of two of them, the service that is to have both. The note
+    # that there is of them now (since when, and that service), and 1 when it is this one.
+    "grow": """
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known then return {known, 0} end
+local time = redis.call('TIME')
+local note = time[1] .. string.format('%06d', time[2]) .. ' ' .. ARGV[2]
+redis.call('HSET', KEYS[1], ARGV[1], note)
+return {note, 1}
+""",
+    # KEYS: groups that are one; ARGV: the field of two of them, the note that was read.
+    # 0 when there is another note of them by now.
+    "part": """
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known and known ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+return 1
+""",
     # KEYS: the switch's state, its fence, where things are; ARGV: fence, the switch, then of each change
     # its field and its value (empty: delete). A first field "*" stands for all that there was.
     # 0 when the switch is another's by now.

@@ -165,6 +165,13 @@ class ServiceSettings:
     weight: int = setting(
         "VSI_ESL_SERVICE_WEIGHT", values.integer(1, 1000), 1, "Its share of the switches, beside the others'."
     )
+    grow_groups: bool = setting(
+        "VSI_ESL_SERVICE_GROW_GROUPS",
+        values.boolean,
+        True,
+        "Have two groups of switches be one while a leg of one is in a room of the other; if one service says"
+        " no, the leg does not come into that room.",
+    )
 
 
 HOST_CHARACTERS = 50

@@ -130,8 +130,9 @@ class ListedSwitch:
     )
     group: str = _member(
         values.name,
-        "Of several services: the switches of one group have one owner at a time, and tethers are between"
-        " them only. Empty: those with `tether` are one group, each other is for itself.",
+        "Of several services: the switches of one group have one owner at a time; two groups with tethers"
+        " between them are one for as long (`service.grow_groups`). Empty: those with `tether` are one group,"
+        " each other is for itself.",
         "",
     )
     companion: CompanionLink | None = None

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from ..switch.lines.fence import Fence
 from .turn import Turn
+
+
+class Load(NamedTuple):
+    """What there is on switches; of two the smaller one is to be handed over rather."""
+
+    bound: int
+    """How much of it ends when another service has them: legs over WebSockets, browsers, agents."""
+    legs: int
+
+    @classmethod
+    def of_all(cls, loads: Iterable[Load]) -> Load:
+        """Of several switches."""
+        bound, legs = map(sum, zip((0, 0), *loads, strict=True))
+        return cls(bound, legs)
 
 
 class Hands(Protocol):
@@ -39,5 +53,17 @@ class Hands(Protocol):
     def remembered(self, switch: str) -> int:
         """The fence of our last turn there; 0 for none."""
 
-    def load(self, switch: str) -> int:
-        """How many legs are on it."""
+    def load(self, switch: str) -> Load:
+        """What there is on it."""
+
+    def between(self) -> Iterable[tuple[str, str]]:
+        """The pairs of switches between which there is something that one service has to have."""
+
+    def adopted(self, switch: str) -> bool:
+        """Whether the calls on one of ours are known."""
+
+    def note(self, groups: str) -> None:
+        """Remember this of groups that are one for now, over a restart."""
+
+    def noted(self) -> str:
+        """What was remembered last; empty for nothing."""

@@ -36,6 +36,7 @@ class Member:
         book = LeaseBook(redis, name, _identity(ctx))
         units = units_of(node.share for node in ctx.nodes)
         self.ownership = Ownership(redis, book, ctx.config.service.weight, units, taking)
+        self.ownership.growing.allowed = ctx.config.service.grow_groups
         self._shipping = taking.shipping = Shipping(ctx.state, redis, taking.place, self._refused)
         self._taking = taking
         redis.on_change(self.ownership.redis_changed)

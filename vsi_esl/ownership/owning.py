@@ -3,8 +3,9 @@
 Twice a second it renews its leases, says that it is there, and looks at all: one that nobody has is taken by
 whoever has fewer than its share, and one that is above the share goes to whoever wants it.
 
-What is taken and handed over are units (`units`), mostly of one switch. All switches of a unit are had or
-none: they are taken in one step, handed over in one, and who loses one of them lets go of the others.
+What is taken and handed over are units (`units`), mostly of one switch, and those that have grown together
+(`groups`). All switches of a unit are had or none: they are taken in one step, handed over in one, and who
+loses one of them lets go of the others.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ import structlog
 
 from .. import lasting
 from ..cluster.connection import RedisConnection, RedisUnavailable
-from ..cluster.leases import LEASE_S, LeaseBook, View
+from ..cluster.leases import LEASE_S, LeaseBook, Peer, View
 from ..switch.lines.fence import Fence
 from .doubts import Doubts
+from .groups import Groups
+from .growing import Growing
 from .hands import Hands
 from .looking import Looks, show_ours, shown_by
+from .moves import Moves
 from .pauses import Pauses
-from .shares import shares, too_many
+from .shares import evens_out, shares, too_many
 from .turn import Turn, now
 from .units import Unit
 
@@ -55,14 +59,12 @@ class Ownership:
     def __init__(
         self, redis: RedisConnection, book: LeaseBook, weight: int, units: Sequence[Unit], hands: Hands
     ) -> None:
-        self._redis, self._book, self._weight = redis, book, weight
-        self._units, self._hands = list(units), hands
-        self._unit_of = {switch: unit for unit in units for switch in unit}
-        self.switches = list(self._unit_of)
+        self._redis, self._book, self._weight, self._hands = redis, book, weight, hands
+        self.groups = Groups(book, units, hands.noted(), hands.note)
+        self.switches = [switch for unit in units for switch in unit]
         self._group = hashlib.sha256("\n".join(sorted(map(" ".join, units))).encode()).hexdigest()[:12]
         self._turns: dict[str, Turn] = {}
-        self._moving: set[Unit] = set()
-        """Those that are being taken or let go."""
+        self._moving = Moves(self._changed)
         self._view = View()
         self._free_since: dict[Unit, float] = {}
         self._pauses = Pauses()
@@ -76,6 +78,7 @@ class Ownership:
         self._watchers: list[Callable[[], None]] = []
         self._greenlet: gevent.Greenlet | None = None
         self._looks = Looks(hands, self._turns)
+        self.growing = Growing(self, hands, self._moving, self._group)
         self._leaving = self._was_away = False
         self.problem = ""
         """Why this service must have no switches; empty when it may."""
@@ -111,9 +114,9 @@ class Ownership:
         return [switch for switch in self.switches if not self.owner_of(switch)]
 
     @property
-    def services(self) -> int:
-        """How many are there, this one included."""
-        return len(self._view.peers)
+    def peers(self) -> Mapping[str, Peer]:
+        """The services that are there, this one included, by name."""
+        return self._view.peers
 
     def fence(self, switch: str) -> int:
         """See `cluster.leases.Owners`."""
@@ -143,6 +146,7 @@ class Ownership:
             "redis": self._redis.health(),
             "problem": self.problem,
             "owners": {switch: self.owner_of(switch) for switch in self.switches},
+            "grown_groups": [list(unit) for unit in self.groups.grown],
         }
 
     # -- from start to stop --------------------------------------------------------------------------------
@@ -188,10 +192,16 @@ class Ownership:
     def _tick(self, began: float) -> None:
         mine = {switch: turn.fence.number for switch, turn in self._turns.items() if not turn.over}
         leaving = self._leaving or bool(self.problem)
-        told = {"weight": self._weight, "leaving": leaving, "group": self._group}
+        told = {
+            "weight": self._weight,
+            "leaving": leaving,
+            "group": self._group,
+            "grows": self.growing.allowed,
+        }
         before = self._view
         view = self._view = self._book.turn(self.switches, mine, told)
         self._answered_at = began
+        self.groups.seen(view.grown, began)
         for switch, kept in view.kept.items():
             turn = self._turns.get(switch)
             if turn is None or turn.fence.number != mine[switch]:
@@ -206,6 +216,7 @@ class Ownership:
             self._changed()
         if not self._leaving and not self.problem:
             self._share(view, began)
+            self.growing.look()
             # also while it would leave them alone for a moment still: it is said before it takes one
             self.doubts.say(view, self.switches, self._turns)
 
@@ -218,37 +229,43 @@ class Ownership:
     def _share(self, view: View, began: float) -> None:
         # services with other lists, as there are while one is changed, are no part of it
         peers = [peer for peer in view.peers.values() if peer.group == self._group]
-        share = shares(len(self._units), peers)
+        units = self.groups.units
+        share = shares(len(units), peers)
         if share != self._shares[0]:
             self._shares = share, began
-        keepers = {unit: self._keeper(unit) for unit in self._units}
+        keepers = {unit: self.groups.keeper(unit, self.owner_of) for unit in units}
         held = Counter(filter(None, keepers.values()))
-        mine = [unit for unit in self._units if self._had(unit)]
-        room = share.get(self.name, 0) - len(mine) - len(self._moving.difference(mine))
-        for unit in self._units:
+        mine = [unit for unit in units if self._had(unit)]
+        room = share.get(self.name, 0) - len(mine) - self._moving.beside(mine)
+        self._free_since = {unit: since for unit, since in self._free_since.items() if unit in keepers}
+        for unit in units:
             free = keepers[unit] in ("", self.name) and len(self._had(unit)) < len(unit)
-            if not free or unit in self._moving:
+            if not free or self._moving.has(unit) or self._waits_for_another(unit):
                 self._free_since.pop(unit, None)
                 continue
             since = self._free_since.setdefault(unit, began)
             wanted = unit in mine or room > 0 or began - since > UNWANTED_S
             if wanted and self._may_take(unit):
                 room -= unit not in mine
-                self._begin(unit, self._take, view.fences, since)
-        split = [unit for unit in mine if keepers[unit] != self.name and unit not in self._moving]
-        for unit in split:  # as after a Redis that had lost leases
-            self._begin(unit, self._hand_over)
+                self._moving.begin(unit, self._take, view.fences, since)
+        for unit in mine:  # as after a Redis that had lost leases, or when it has grown
+            other = keepers[unit] != self.name and self.growing.takes(keepers[unit], unit)
+            if other and not self._moving.has(unit):
+                self._moving.begin(unit, self._hand_over)
         steady = began - self._shares[1] > STEADY_S and self._pauses.may_hand_over()
         if too_many(self.name, share, held) and steady and not self._moving:
-            self._begin(min(mine, key=lambda unit: sum(map(self._hands.load, unit))), self._hand_over)
+            evens = evens_out(self.name, peers, held)
+            spare = [unit for unit in mine if evens or not self.groups.has_grown(unit)]
+            if spare:
+                self._moving.begin(min(spare, key=self.growing.load), self._hand_over)
+
+    def _waits_for_another(self, unit: Unit) -> bool:
+        """Whether a part of it is another's, who hands it over or loses it."""
+        return any(self.owner_of(switch) not in ("", self.name) for switch in unit)
 
     def _had(self, unit: Unit) -> list[Turn]:
         """Our turns in it."""
         return [turn for switch in unit if (turn := self._turns.get(switch)) is not None]
-
-    def _keeper(self, unit: Unit) -> str:
-        """The service that has it, as has the first of its switches that anybody has; empty for none."""
-        return next(filter(None, map(self.owner_of, unit)), "")
 
     def _may_take(self, unit: Unit) -> bool:
         # owners that could not renew for a while do so first
@@ -260,21 +277,6 @@ class Ownership:
         self._was_away = self._was_away or not available
 
     # -- one unit ------------------------------------------------------------------------------------------
-
-    def _begin(self, unit: Unit, work: Callable[..., None], *args: object) -> None:
-        self._moving.add(unit)
-        gevent.spawn(self._move, unit, work, args)
-
-    def _move(self, unit: Unit, work: Callable[..., None], args: tuple[object, ...]) -> None:
-        try:
-            work(unit, *args)
-        except RedisUnavailable as error:
-            log.warning("switch neither taken nor handed over", switch=" ".join(unit), error=error.message)
-        except Exception:
-            log.exception("switch neither taken nor handed over", switch=" ".join(unit))
-        finally:
-            self._moving.discard(unit)
-            self._changed()
 
     def _take(self, unit: Unit, given: Mapping[str, int], since: float) -> None:
         free = [switch for switch in unit if switch not in self._turns]
@@ -332,6 +334,8 @@ class Ownership:
             # who takes it knows only what is in Redis
             log.warning("not handed over: Redis has not all that is known of it", switch=" ".join(unit))
             return
+        if unit not in self.groups.units:
+            return  # it has grown meanwhile, or is two
         for turn in turns:
             turn.end()
         try:
@@ -357,14 +361,14 @@ class Ownership:
         if turn is None or fence < turn.fence.number:
             return
         self._known[switch] = fence
-        self._pauses.outbid(self._unit_of[switch])
+        self._pauses.outbid(self.groups.of(switch))
         self._lose(switch, f"fence {fence} of another service is known there")
 
     def _lose(self, switch: str, why: str) -> None:
         """Of the unit's other switches it lets go as well, whosever they are."""
         if switch not in self._turns:
             return
-        unit = self._unit_of[switch]
+        unit = self.groups.of(switch)
         turns = self._had(unit)
         for turn in turns:
             turn.end()
@@ -375,7 +379,7 @@ class Ownership:
             told["reason"] = why if turn.switch == switch else f"{switch} is, which it goes together with"
             log.warning("switch is another service's now", **told)
         lost = [turn.switch for turn in turns]
-        self._begin(unit, lambda _: self._hands.let_go(lost, hand_over=False))
+        self._moving.begin(unit, lambda _: self._hands.let_go(lost, hand_over=False))
         self._changed()
 
     def _changed(self) -> None:
@@ -389,11 +393,11 @@ class Ownership:
         hand-over did not come to its end."""
         if self._leaving or began - self._began < ALONE_S:
             return
-        for unit in self._units:
+        for unit in self.groups.units:
             free = [switch for switch in unit if switch not in self._turns]
             remembered = {one: number for one in free if (number := self._hands.remembered(one))}
-            if remembered and unit not in self._moving:
-                self._begin(unit, self._take_again, remembered)
+            if remembered and not self._moving.has(unit):
+                self._moving.begin(unit, self._take_again, remembered)
 
     def _take_again(self, unit: Unit, remembered: Mapping[str, int]) -> None:
         """All of them, when one shows it, and none shows another: a turn acts on no switch before it has seen

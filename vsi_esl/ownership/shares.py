@@ -22,6 +22,14 @@ def shares(switches: int, peers: Iterable[Peer]) -> dict[str, int]:
     return found
 
 
+def evens_out(name: str, peers: Iterable[Peer], held: Mapping[str, int]) -> bool:
+    """Whether the services would share more evenly if another had one that this one has. Not so where it
+    would only be another who has more, as of an odd number."""
+    staying = {peer.name: peer.weight for peer in peers if not peer.leaving}
+    mine = held.get(name, 0) / staying.get(name, 1)
+    return any((held.get(one, 0) + 1) / weight < mine for one, weight in staying.items() if one != name)
+
+
 def too_many(name: str, share: Mapping[str, int], held: Mapping[str, int]) -> int:
     """How many the service has above its share, as far as others have less than theirs."""
     above = held.get(name, 0) - share.get(name, 0)

@@ -19,8 +19,15 @@ def series(ownership: Ownership) -> Iterator[Metric]:
     yield gauges("vsi_esl_switch_lease_seconds", left, {one: ownership.lease_left(one) for one in switches})
     late = "Renewals of leases that came when less than half of it was left."
     yield total("vsi_esl_leases_renewed_late", late, ownership.renewed_late)
-    yield gauge("vsi_esl_services", "Services that are there, this one included.", ownership.services)
+    yield gauge("vsi_esl_services", "Services that are there, this one included.", len(ownership.peers))
     yield total("vsi_esl_switches_taken", "Switches that this service has taken.", ownership.taken)
     handed = "Switches that it has handed over."
     yield total("vsi_esl_switches_handed_over", handed, ownership.handed_over)
+    groups = ownership.groups
+    grown = "Groups of switches that are more than one of the settings for now."
+    yield gauge("vsi_esl_groups_grown", grown, len(groups.grown))
+    united = "Times that this service has had two groups become one."
+    yield total("vsi_esl_groups_united", united, groups.united)
+    parted = "Times that it has had them be two again."
+    yield total("vsi_esl_groups_parted", parted, groups.parted)
     yield total("vsi_esl_switches_lost", "Switches that another service had, unasked.", ownership.lost)

@@ -15,7 +15,7 @@ import orjson
 import structlog
 from greenswitch.esl import NotConnectedError
 
-from ..calls import draining, endings, lifecycle
+from ..calls import crossing, draining, endings, lifecycle
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..cluster.connection import RedisUnavailable
@@ -28,6 +28,7 @@ from ..switch.lines import builder
 from ..switch.lines import fence as lines
 from ..switch.lines.fence import Fence
 from ..translate import adoption, giving_up, tethers
+from .hands import Load
 from .turn import Turn
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ FLUSHES = 2
 FAILING_S = 0.05
 """How long what was under way on the switch has to fail, and to save what becomes of it."""
 CORE = "core_uuid"
+GROUPS = "groups that are one"
 MEMBERS = ("leg_id", "id")
 """Where an item that does not name its switch names a leg."""
 
@@ -243,8 +245,20 @@ class Taking:
         known = self._ctx.state.fact(_fact(switch)) or ""
         return int(known) if known.isdecimal() else 0
 
-    def load(self, switch: str) -> int:
-        return self._ctx.legs.on(switch)
+    def load(self, switch: str) -> Load:
+        return Load(sum(self._ctx.moments.bound(self._ctx, self._node(switch))), self._ctx.legs.on(switch))
+
+    def between(self) -> Iterable[tuple[str, str]]:
+        return crossing.pairs(self._ctx)
+
+    def adopted(self, switch: str) -> bool:
+        return self._node(switch).adopted
+
+    def note(self, groups: str) -> None:
+        self._ctx.state.save_fact(GROUPS, groups)
+
+    def noted(self) -> str:
+        return self._ctx.state.fact(GROUPS) or ""
 
     def _node(self, switch: str) -> Node:
         node = self._ctx.nodes.find(switch)

@@ -17,7 +17,7 @@ from typing import Any
 import gevent
 import structlog
 
-from ..access.tokens import Access, Scope
+from ..access.tokens import Access
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..cluster import leases
@@ -29,7 +29,8 @@ from ..protocol.ids import LegId, RoomId
 from ..protocol.registry import Command
 from . import moving
 from .asking import Asking, Message
-from .names import Name, different_switches, names_in
+from .growing import MOVED, Growing, access_of, told_of
+from .names import Name, names_in
 from .peers import Peers
 
 log = structlog.get_logger(__name__)
@@ -38,8 +39,6 @@ TIMEOUT_S = 30.0
 """For a command that another service does."""
 WHO_TIMEOUT_S = 1.5
 """For whether it has something."""
-SHIPPED_S, SOON_S = 1.0, 0.02
-"""Where something new is takes 20 ms to be in Redis."""
 STOP_S = 2.0
 UNSURE_S = 5.0
 """How long after an outage of Redis nothing is said to be nowhere."""
@@ -47,8 +46,6 @@ MAX_KNOWN = 50_000
 CLAIM_MS = 10_000
 ATTEMPTS = 3
 """Where it was said to be; where all are asked for it; and once more, as it may have gone on meanwhile."""
-MOVED = 410
-"""What a service answers that has not (any more) what it is asked for; then nothing was done."""
 PLACED = {"create_leg": "leg", "create_room": "room", "webrtc_offer": "leg"}
 """Commands that make something which may be at any service, and what."""
 MAKING = frozenset(("create_leg", "create_room", "add_leg_to_room"))
@@ -66,6 +63,7 @@ class Commands:
         """Switches that no service has at the moment."""
         self.asking = Asking(redis, name, serve=self._serve, there=lambda one: peers.find(one) is not None)
         self.forwarded = self.done_for_others = 0
+        self._growing = Growing(ctx, redis, have=self._have, switch_of=self._switch_of)
         self._was_away = False
         self._unsure_until = 0.0
         redis.on_change(self._redis_changed)
@@ -87,7 +85,7 @@ class Commands:
         here: Callable[[], Any],
     ) -> Any:
         """What it answers, at the service that it is for; `here` does it at this one. Raises VsiError."""
-        message = {"op": "command", "name": command.name, "payload": payload, "access": _told(access)}
+        message = {"op": "command", "name": command.name, "payload": payload, "access": told_of(access)}
         if command.schema is None:
             return self._views(message, here)
         names = names_in(command, arguments)
@@ -117,7 +115,10 @@ class Commands:
         places = {name: place for name in names if (place := self._place(name, making, anew=anew))}
         services = set(places.values())
         if len(services) > 1 and not self._brought_together(command, places):
-            raise self._apart(names)
+            target = self._growing.bring(names, places, message["access"])
+            if not target:
+                raise VsiError("they are at one service now", MOVED)
+            services = {target}
         new = [name for name in names if name not in places and name.kind == "room"]
         if len(services) > 1:
             target = places[next(name for name in names if name.kind == "leg")]
@@ -313,25 +314,11 @@ class Commands:
         self._forget([room])
         return given is not None and self._have(target, {"op": "take room", "room": given})
 
-    def _apart(self, names: list[Name]) -> VsiError:
-        """Why a command that names things of two services cannot be done."""
-        what = different_switches(names)
-        switches: list[str] = []
-        with gevent.Timeout(SHIPPED_S, False):
-            while "" in (switches := sorted({self._switch_of(name) for name in names})):
-                gevent.sleep(SOON_S)
-        if "" in switches:
-            return NotSupported(what)
-        known = {one: self._ctx.nodes.find(one) for one in switches}
-        if len({one if node is None else node.share.unit for one, node in known.items()}) == 1:
-            return VsiError("they are on the way from one service to another", MOVED)
-        return NotSupported(f"{what}, and {' and '.join(switches)} are of different groups")
-
-    def _have(self, service: str, message: Message) -> Any:
+    def _have(self, service: str, message: Message, timeout: float = WHO_TIMEOUT_S) -> Any:
         """What a service, which may be this one, answers."""
         if service == self.name:
             return self._serve(message)
-        return self.asking.ask(service, message, WHO_TIMEOUT_S)
+        return self.asking.ask(service, message, timeout)
 
     # -- for another service -------------------------------------------------------------------------------
 
@@ -346,6 +333,8 @@ class Commands:
                 return moving.give(self._ctx, message["id"])
             case "take room":
                 return moving.take(self._ctx, message["room"])
+            case "weigh" | "reaches":
+                return self._growing.serve(message)
         raise NotSupported("a service of this version cannot do that for another")
 
     def _has(self, message: Message) -> bool:
@@ -359,8 +348,7 @@ class Commands:
 
     def _do(self, message: Message) -> Any:
         self.done_for_others += 1
-        name, payload, told = message["name"], message["payload"], message["access"]
-        access = Access(told["name"], Scope(told["scope"]), told["pattern"])
+        name, payload, access = message["name"], message["payload"], access_of(message["access"])
         here = partial(registry.dispatch, self._ctx, name, payload, access, forwarded=True)
         with registry.log_lines(name, message["id"], payload):
             return self._done_here([Name(*one) for one in message["names"]], here)
@@ -368,8 +356,3 @@ class Commands:
 
 def _on_the_way(name: Name, switch: str) -> Unavailable:
     return Unavailable(f"{name} is on switch {switch}, whose calls are not known yet")
-
-
-def _told(access: Access) -> dict[str, Any]:
-    """What a client may do, for whoever does its command."""
-    return {"name": access.name, "scope": int(access.scope), "pattern": access.pattern}

@@ -52,6 +52,10 @@ class Participants:
             if session.node is node:
                 del self._all[id]
 
+    def on(self, node: Node) -> int:
+        """How many are in rooms of a switch."""
+        return sum(session.node is node for _, session in self._all.values())
+
     def of(self, room_id: str) -> Iterator[Session]:
         return iter([session for room, session in self._all.values() if room == room_id])
 

@@ -27,6 +27,7 @@ def register(ctx: Context) -> None:
     moments.restore.subscribe(referred.restore)
     moments.adopt.subscribe(_adopt)
     moments.released.subscribe(_released)
+    moments.between.subscribe(_between)
     moments.signalled.subscribe(outgoing.signalled)
     moments.signalled.subscribe(referred.signalled)
     moments.signalled.subscribe(lost.signalled)
@@ -44,6 +45,14 @@ def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:
 def _released(ctx: Context, node: Node) -> None:
     outgoing.released(ctx, node)
     referred.released(ctx, node)
+
+
+def _between(ctx: Context) -> Iterator[tuple[str, str]]:
+    """The calls of an attended transfer, whose end is that of both."""
+    for transfer in ctx.get(Transfers).running.values():
+        replaced = ctx.legs.find(transfer.replaces) if transfer.replaces else None
+        if replaced is not None:
+            yield transfer.node, replaced.node
 
 
 def _series(ctx: Context) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from flask import Flask, Response, g
 
 from ..access.tokens import Scope
 from ..calls import choosing, draining
+from ..calls.cluster import ClusterView
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import NotFound
@@ -69,6 +70,7 @@ def _companion(node: Node) -> dict[str, Any]:
 
 def listed(ctx: Context, node: Node) -> dict[str, Any]:
     """One switch with its share of the calls. `takes_no_calls` is why, or empty."""
+    cluster = ctx.cluster
     return {
         "name": node.name,
         "address": f"{node.settings.host}:{node.settings.port}",
@@ -79,4 +81,10 @@ def listed(ctx: Context, node: Node) -> dict[str, Any]:
         "capacity": node.share.capacity,
         "weight": node.share.weight,
         "takes_no_calls": choosing.why_not(ctx, node),
+        "changes_hands_with": [] if cluster is None else _others(cluster, node),
     }
+
+
+def _others(cluster: ClusterView, node: Node) -> list[str]:
+    """The switches that have the same owner at a time, as one group or as several that are one for now."""
+    return [one for one in cluster.growing.switches_with(node.name) if one != node.name]

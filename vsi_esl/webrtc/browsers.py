@@ -207,6 +207,10 @@ class Browsers:
         ctx.state.forget_item(KIND, leg.id)
         return ()
 
+    def bound(self, ctx: Context, node: Node) -> int:
+        """How many have a connection to a switch, which is this process's."""
+        return sum(ctx.node(browser.leg) is node for browser in self._of_leg.values())
+
     def released(self, ctx: Context, node: Node) -> None:
         """The switch is another service's now, which ends the legs whose connections are ours."""
         for leg_id, browser in list(self._of_leg.items()):

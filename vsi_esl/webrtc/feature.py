@@ -20,4 +20,5 @@ def register(ctx: Context) -> None:
     ctx.moments.released.subscribe(browsers.released)
     ctx.moments.ended.subscribe(browsers.ended)
     ctx.moments.secured.subscribe(lambda _, channel: browsers.secured(channel))
+    ctx.moments.bound.subscribe(browsers.bound)
     ctx.moments.stop.subscribe(browsers.stop)

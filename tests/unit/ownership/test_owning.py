@@ -11,6 +11,7 @@ from tests.support.drivers import eventually
 from vsi_esl.cluster.connection import RedisConnection
 from vsi_esl.cluster.leases import LeaseBook
 from vsi_esl.ownership import doubts, owning, pauses, showing
+from vsi_esl.ownership.hands import Load
 from vsi_esl.ownership.owning import Ownership
 
 SWITCHES = ["east", "west"]
@@ -40,8 +41,19 @@ class Hands:
     def remembered(self, switch: str) -> int:
         return 0
 
-    def load(self, switch: str) -> int:
-        return 0
+    def load(self, switch: str) -> Load:
+        return Load(0, 0)
+
+    def between(self) -> list[Any]:
+        return []
+
+    def adopted(self, switch: str) -> bool:
+        return True
+
+    def note(self, groups: str) -> None: ...
+
+    def noted(self) -> str:
+        return ""
 
 
 @pytest.fixture

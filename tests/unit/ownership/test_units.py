@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-import gevent
 import pytest
 
 from tests.support.drivers import eventually
-from tests.support.redisserver import RedisServer
-from vsi_esl.cluster.connection import RedisConnection
-from vsi_esl.cluster.leases import LeaseBook
+from tests.support.owners import BOTH, told
 from vsi_esl.config.settings import ListedSwitch
-from vsi_esl.errors import SwitchUnavailable
-from vsi_esl.ownership import owning, turn
-from vsi_esl.ownership.owning import Ownership
-from vsi_esl.ownership.units import Unit, units_of
+from vsi_esl.ownership import owning
+from vsi_esl.ownership.hands import Load
+from vsi_esl.ownership.units import units_of
 from vsi_esl.switch.lines.fence import Fence
-
-BOTH = ("east", "west")
 
 
 def test_switches_with_tethers_are_one_unit_unless_their_groups_say_otherwise():
@@ -34,99 +25,6 @@ def test_switches_with_tethers_are_one_unit_unless_their_groups_say_otherwise():
     assert units_of(listed) == [("east", "west"), ("lone",), ("n1", "n2"), ("north",)]
 
 
-class Switches:
-    """What each shows, and which cannot be reached."""
-
-    def __init__(self) -> None:
-        self.shown: dict[str, Fence] = {}
-        self.away: set[str] = set()
-        self.dead: set[str] = set()
-
-
-class FakeHands:
-    """Has each switch show the fence at once."""
-
-    def __init__(self, switches: Switches) -> None:
-        self._switches = switches
-        self.done: list[tuple[Any, ...]] = []
-        self.fences: dict[str, int] = {}
-
-    def take(self, turns: Sequence[turn.Turn]) -> None:
-        self.done.append(("take", *(one.switch for one in turns)))
-        for one in turns:
-            self.fences[one.switch] = one.fence.number
-            if one.switch not in self._switches.away | self._switches.dead:
-                self._switches.shown[one.switch] = one.fence
-
-    def shipped(self, switches: Sequence[str]) -> bool:
-        return True
-
-    def let_go(self, switches: Sequence[str], *, hand_over: bool) -> None:
-        self.done.append(("hand over" if hand_over else "forget", *switches))
-        for one in switches:
-            self.fences.pop(one, None)
-
-    def probe(self, switch: str) -> Fence | None:
-        if switch in self._switches.dead:
-            gevent.sleep(60)
-        if switch in self._switches.away:
-            raise SwitchUnavailable("not connected")
-        return self._switches.shown.get(switch)
-
-    def look(self, switch: str) -> None:
-        pass
-
-    def remembered(self, switch: str) -> int:
-        return self.fences.get(switch, 0)
-
-    def load(self, switch: str) -> int:
-        return 1
-
-
-class One:
-    """A service of these units, whose clock is turned by hand."""
-
-    def __init__(self, name: str, redis: RedisConnection, switches: Switches, units: Sequence[Unit]) -> None:
-        self.redis = redis
-        self.hands = FakeHands(switches)
-        self.book = LeaseBook(redis, name, f"id-{name}")
-        self.ownership = Ownership(redis, self.book, 1, units, self.hands)
-
-    def tick(self) -> None:
-        """And wait for what that has begun."""
-        self.ownership._tick(turn.now())
-        eventually(lambda: not self.ownership._moving, "it is done", 20)
-
-    def has(self) -> set[str]:
-        return {one for one in self.ownership.switches if self.ownership.owned(one)}
-
-
-@pytest.fixture
-def switches() -> Switches:
-    return Switches()
-
-
-@pytest.fixture
-def service(
-    redis_server: RedisServer, switches: Switches, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., One]]:
-    monkeypatch.setattr(owning, "STEADY_S", 0.0)
-    monkeypatch.setattr(owning, "PARTLY_S", 0.0)
-    monkeypatch.setattr("vsi_esl.ownership.looking.PROBE_S", 0.2)
-    made: list[One] = []
-
-    def make(name: str, *units: Unit) -> One:
-        redis = RedisConnection(redis_server.settings)
-        redis.start()
-        assert redis.wait_available(10)
-        made.append(One(name, redis, switches, units or (BOTH,)))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.redis.stop()
-
-
 def test_it_is_taken_in_one_and_the_share_is_by_units(service):
     a, b = service("a", BOTH, ("lone",)), service("b", BOTH, ("lone",))
     for one in (a, b, a, b):
@@ -137,15 +35,11 @@ def test_it_is_taken_in_one_and_the_share_is_by_units(service):
     assert a.hands.done == [("take", *BOTH)]
 
 
-def told(one: One) -> dict[str, Any]:
-    return {"weight": 1, "leaving": False, "group": one.ownership._group}
-
-
 def test_it_is_handed_over_in_one_and_taken_without_a_wait(service, switches):
     a = service("a", BOTH, ("lone",))
     a.tick()
     assert a.has() == {*BOTH, "lone"}
-    a.hands.load = lambda switch: 9 if switch == "lone" else 1  # the unit that has fewer legs goes
+    a.hands.load = lambda switch: Load(0, 9 if switch == "lone" else 1)  # the unit with fewer legs goes
     b = service("b", BOTH, ("lone",))
     b.tick()
     a.tick()

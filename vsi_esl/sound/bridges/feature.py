@@ -30,6 +30,7 @@ def register(ctx: Context) -> None:
     moments.restore.subscribe(bridging.restore)
     moments.adopt.subscribe(_adopt)
     moments.released.subscribe(bridging.released)
+    moments.between.subscribe(_between)
     moments.room_deleted.subscribe(_delete_with_room)
     moments.room_wanted.subscribe(_wanted)
     moments.channel_ended.subscribe(bridging.ended)
@@ -47,6 +48,14 @@ def _owners(ctx: Context, bridge_id: str) -> list[str]:
 def _adopt(ctx: Context, node: Node, snapshot: Snapshot) -> Iterable[str]:
     bridging.readopt(ctx, node, snapshot)
     return [bridge.channel for bridge in ctx.get(Bridges) if ctx.node(bridge) is node]
+
+
+def _between(ctx: Context) -> Iterator[tuple[str, str]]:
+    """Rooms of two switches have a call between these, or get one again."""
+    for bridge in ctx.get(Bridges):
+        room_a, room_b = ctx.rooms.find(bridge.room_a), ctx.rooms.find(bridge.room_b)
+        if room_a is not None and room_b is not None:
+            yield room_a.node, room_b.node
 
 
 def _delete_with_room(ctx: Context, room: Room) -> None:
