@@ -31,7 +31,8 @@ NOT_WATCHED = set(
     vsi_esl_amd_beeps_total vsi_esl_amd_results_total vsi_esl_bridges vsi_esl_companion_connects_total
     vsi_esl_companion_request_seconds vsi_esl_fetches vsi_esl_fetches_refused_total
     vsi_esl_groups_grown vsi_esl_groups_parted_total vsi_esl_groups_united_total
-    vsi_esl_internal_channels_astray_total vsi_esl_live_first_text_seconds vsi_esl_live_reconnects_total
+    vsi_esl_internal_channels_astray_total vsi_esl_live_caught_up_seconds_total vsi_esl_live_cut_seconds_total
+    vsi_esl_live_first_text_seconds vsi_esl_live_reconnects_total
     vsi_esl_playbacks vsi_esl_recordings_awaited vsi_esl_redis_commands_total vsi_esl_requests_over_total
     vsi_esl_requests_under_way vsi_esl_s3_buckets_unverified_total vsi_esl_services
     vsi_esl_state_shipped_total vsi_esl_state_turned_down_total vsi_esl_stream_apart
