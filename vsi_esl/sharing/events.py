@@ -229,6 +229,7 @@ class SharedEvents:
         if page is None and not self._apart.unmarked(self.told):
             return False
         events = [] if page is None else page.events
+        self.withdrawing.sort(events, self.told)
         lost = 0 if page is None else page.lost
         field, value = self._apart.to_mark(self.told, self.read)
         marks: dict[str, int] = {"": 1}

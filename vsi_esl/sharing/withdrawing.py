@@ -80,7 +80,13 @@ class Withdrawing:
         if len(self._over) > MAX_TURNS:
             self._over.clear()  # Redis tells of them again
         self._over |= marks
-        self.take_back(one for one in events if one.mark in marks and one.cursor > told)
+        self.sort(events, told)
+
+    def sort(self, events: Iterable[StoredEvent], told: int) -> None:
+        """Of events that are about to be in the stream those of turns that are known to be over are taken
+        back: until a switch is let go of, more of it is told. Waits."""
+        if self._over:
+            self.take_back(one for one in events if one.mark in self._over and one.cursor > told)
 
     def refuses(self, one: StoredEvent) -> bool:
         """Whether an event is not to be in the stream."""

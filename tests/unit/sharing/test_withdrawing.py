@@ -130,3 +130,20 @@ def test_what_redis_knows_to_be_anothers_is_taken_back_before_a_webhook_of_it_go
     assert len(owner.withdrawn) == 1 and settled == [False]
     both = [("leg.ringing", "whole"), ("leg.disconnected", "whole")]
     eventually(lambda: told_by(a) == both and told_by(b) == both)
+
+
+def test_what_comes_behind_that_is_taken_back_as_well(redis_server, start):
+    """Until the service has let go of the switch it goes on telling of it."""
+    a, b = start("a"), start("b")
+    owner = Owner(a)
+    with_fence(redis_server)
+    publish(a, ended("1"))
+    eventually(lambda: a.events.waiting == 0)
+    settled: list[bool] = []
+    a.bus.on_withdrawn(lambda ids: settled.extend(map(a.bus.settled, ids)))
+    publish(a, ended("2"), began("whole"), began("new"), ended("whole"))
+    eventually(lambda: a.events.waiting == 0)
+    assert len(owner.withdrawn) == 3 and settled == [False, False]
+    both = [("leg.ringing", "whole"), ("leg.disconnected", "whole")]
+    eventually(lambda: told_by(a) == both and told_by(b) == both)
+    assert len(owner.withdrawn) == 3
