@@ -34,6 +34,7 @@ from .guard import Guard
 from .lines import builder
 from .sending import SETUP_TIMEOUT_S, Sending
 from .unavailable import as_unavailable
+from .unsure import Unsure
 
 log = structlog.get_logger(__name__)
 
@@ -102,8 +103,7 @@ class SwitchNode(Sending):
         self.adopted = False
         """Its calls have been looked at, since the start or since this service has it; also while it is away
         behind that."""
-        self._unconfirmed: list[dict[str, Any]] = []
-        """Events that came when it was not sure that the switch is ours; the reader waits behind them."""
+        self._unsure = Unsure(self.confirm, self._take, self._not_ours, self._go_on)
         self.traffic = Traffic()
         self.facts = SwitchFacts()
         self.clock = SwitchClock()
@@ -333,29 +333,15 @@ class SwitchNode(Sending):
         log.info("switch answers again", address=self.address)
 
     def _handle(self, event: dict[str, Any]) -> None:
-        if self.guard is not None and (self._unconfirmed or not self.guard.fresh()):
-            self._hold_back(event)
+        if self.guard is not None and (self._unsure or not self.guard.fresh()):
+            self._unsure.hold(event, self._events)
             return
         self._take(event)
 
-    def _hold_back(self, event: dict[str, Any]) -> None:
-        """It is not to be told of before it is sure that nobody else tells of it."""
-        self._unconfirmed.append(event)
-        if len(self._unconfirmed) == 1 and self._events is not None:
-            self._events.pause()
-            gevent.spawn(self._confirm_events, self._events)
+    def _not_ours(self, why: str) -> None:
+        self._closed(NotConnectedError(why))
 
-    def _confirm_events(self, events: EslClient) -> None:
-        try:
-            self.confirm()
-        except SwitchUnavailable as error:
-            # the next connect has the calls looked at, if there is one
-            self._unconfirmed.clear()
-            self._closed(NotConnectedError(error.message))
-            return
-        held, self._unconfirmed = self._unconfirmed, []
-        for event in held:
-            self._take(event)
+    def _go_on(self, events: EslClient) -> None:
         if not self._resyncing:  # that goes on with them by itself
             events.resume()
 
@@ -394,7 +380,7 @@ class SwitchNode(Sending):
         self._ready.clear()
         self._resyncing = False
         self._lost.set()
-        self._unconfirmed.clear()
+        self._unsure.drop()
         for client in (self._events, *(self._lanes or ()), self._commands):
             if client is not None:
                 client.stop() if goodbye else client.close()

@@ -435,3 +435,64 @@ def test_a_heartbeat_without_a_sensible_interval_changes_nothing(peer, make, int
     assert node.wait_ready(5)
     peer.events.event(Event_Name="HEARTBEAT", Heartbeat_Interval=interval)
     assert node._heartbeat == node_module.DEFAULT_HEARTBEAT_S
+
+
+# -- of a switch that other services may have -------------------------------------------------------------
+
+
+class Guarded:
+    """In place of what knows whose the switch is: unsure until it is asked, once the test lets it answer."""
+
+    def __init__(self, answer: Exception | None = None) -> None:
+        self.sure = True
+        self.answer = answer
+        self.may_answer = Signal()
+
+    def fresh(self) -> bool:
+        return self.sure
+
+    def confirm(self, ask, *, anew=False) -> None:
+        self.may_answer.wait(5)
+        if self.answer is not None:
+            raise self.answer
+        self.sure = True
+
+    def connected(self, ask) -> None:
+        pass
+
+
+def test_events_wait_until_it_is_sure_and_one_that_fails_costs_no_other(peer, make, log):
+    seen: list[str] = []
+
+    def handled(event):
+        if event["Unique-ID"] == "a":
+            raise ValueError("a fault")
+        seen.append(event["Unique-ID"])
+
+    node = make(on_event=handled)
+    node.guard = guard = Guarded()
+    assert node.wait_ready(5)
+    guard.sure = False
+    for name in "abc":
+        peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID=name)
+    settle()
+    assert seen == [] and peer.events.paused
+    guard.may_answer.set()
+    until(lambda: not peer.events.paused, "events flow again")
+    assert seen == ["b", "c"] and len(log.named("event handler failed")) == 1
+    peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID="d")
+    assert seen == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("error", [SwitchUnavailable("another service has it"), ValueError("a fault")])
+def test_events_of_a_switch_that_may_be_anothers_are_dropped_and_it_is_connected_to_anew(peer, make, error):
+    seen = []
+    node = make(on_event=seen.append)
+    node.guard = guard = Guarded(error)
+    assert node.wait_ready(5)
+    guard.sure = False
+    peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID="a")
+    guard.may_answer.set()
+    guard.answer = error
+    until(lambda: node.reconnects >= 1, "it connects anew")
+    assert seen == []
