@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tests.support import listen
+from tests.support import listen, sounds
 from tests.support.drivers import eventually
 from tests.support.hearing import HEARD, hears, in_room
+from tests.support.wavfile import chunk, fmt, riff
 from tests.support.webserver import WebServer, tone
 
 ALIGNED_MS = 40
@@ -491,3 +492,38 @@ def test_what_is_said_before_and_after_a_hold_is_where_it_belongs(client, agent,
     assert unholding * 1000 - 350 <= begin_880 <= (unheld + start.answered - start.sent) * 1000 + 350
     between = listen.loudness(said[round((held + 0.3) * rate) : round((unheld - 0.5) * rate)], rate)
     assert between.max() < QUIET
+
+
+def beeps(seconds: int) -> bytes:
+    """A WAV file, 1500 Hz for a tenth of a second at the beginning of each second."""
+    one = sounds.sequence(sounds.tone(1500, 0.1), sounds.silence(0.9))
+    return riff(fmt(), chunk(b"data", np.tile(one, seconds).astype("<i2").tobytes()))
+
+
+@pytest.mark.parametrize("where", ["alone", "in a room"])
+def test_a_peer_that_sends_nothing_for_a_second_does_not_shorten_its_recording(client, agent, web, where):
+    """What is said, and what is heard, before it and after it are where they belong."""
+    call, leg = in_room(client, agent, 0)
+    if where == "alone":
+        client.ok("remove_leg_from_room", room_id="r", leg_id=leg)
+        client.event("leg.left_room", leg_id=leg)
+    _, start = done(client, "leg_record_start", leg)
+    client.ok("leg_play_start", id=leg, url=web.put("/beeps.wav", beeps(6)))
+    client.event("playback.started")
+    call.rtp.frequency = 440.0
+    first = time.monotonic()
+    elapse(call, 0.3)
+    call.rtp.muted = True
+    elapse(call, 1.2)
+    call.rtp.frequency, call.rtp.muted = 880.0, False
+    again = time.monotonic()
+    elapse(call, 1.0)
+    stopped, stop = done(client, "leg_record_stop", leg)
+    rate, file = listen.read(stopped["file"])
+    said, heard = file[:, 0], file[:, 1]
+    begins = [int(np.argmax(has(said, rate, frequency))) * 20 for frequency in (440, 880)]
+    played = np.flatnonzero(np.diff(has(heard, rate, 1500).astype(int)) == 1) * 20
+    assert off(len(file) / rate * 1000, start, stop) <= 100
+    assert abs(begins[1] - begins[0] - 1000 * (again - first)) <= 100, begins
+    assert len(played) >= 3 and abs(np.diff(played) - 1000).max() <= ALIGNED_MS, played
+    call.bye()
