@@ -25,6 +25,7 @@ from .delivery.webhooks.targets import Router
 from .delivery.webhooks.webhooks import Webhooks
 from .model.channel import DEFAULT_NODE
 from .model.stores import Legs, Rooms
+from .net.addresses import host_port
 from .ops.disk import DiskWatch
 from .ops.journal import Journal
 from .ops.looplag import LoopWatch
@@ -169,7 +170,7 @@ class Service:
         self.http.start()
         self._part.take_part()
         self._sweepers = sweep.start(self.ctx)
-        log.info("listening", address=f"{self.config.http.host}:{self.http.server.server_port}")
+        log.info("listening", address=host_port(self.config.http.host, self.http.server.server_port))
 
     def reload(self, config: Config) -> None:
         """Take over settings of which only some (config.live) differ from those there were."""

@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from tests.support.http import HttpClient
+from tests.support.ports import ipv6_loopback
 from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.web import handler
 from vsi_esl.web import http as http_face
@@ -30,6 +31,14 @@ def shown(service) -> str:
 def http(service, token: str = "", **headers: str) -> HttpClient:
     given = {"Authorization": f"Bearer {token}"} if token else {}
     return HttpClient(shown(service), **given, **headers)
+
+
+@pytest.mark.skipif(not ipv6_loopback(), reason="no IPv6 on this machine")
+def test_the_log_says_where_it_listens_as_a_url_has_it(start, log):
+    service = start(http={"addr": "[::1]:0"})
+    listening = log.named("listening")[0]["address"]
+    assert listening == f"[::1]:{service.http.server.server_port}"
+    assert HttpClient(listening)("GET", "/v1/rooms").body == []
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from .. import features
 from ..config import Config
 from ..config.settings import ListedSwitch
 from ..model.codecs import CODEC_MODULES
+from ..net.addresses import host_port
 from ..ops import findings
 from ..ops.findings import FAIL, OK, WARN, Check, writable
 from ..switch import facts
@@ -87,7 +88,7 @@ def switch_checks(config: Config, live: bool = False) -> Iterator[Check]:
 
 
 def _of_switch(config: Config, live: bool, all_of_them: tuple[ListedSwitch, ...] = ()) -> Iterator[Check]:
-    address = f"{config.switch.host}:{config.switch.port}"
+    address = host_port(config.switch.host, config.switch.port)
     client = EslClient(
         config.switch.host, config.switch.port, config.switch.password, timeout=config.switch.connect_timeout
     )

@@ -18,6 +18,7 @@ from gevent.event import Event as Signal
 
 from ..app import Service
 from ..config import Config, ConfigError, Loaded, load
+from ..net.addresses import host_port
 from ..ops import logs
 from ..ops.systemd import notifier, watchdog_s
 from ..sandbox import SandboxSwitch, demo_caller
@@ -123,7 +124,7 @@ def _with_sandbox(config: Config) -> tuple[SandboxSwitch, Config]:
 
 def _welcome(service: Service, switch: SandboxSwitch, no_demo: bool) -> None:
     host = service.config.http.host or "127.0.0.1"
-    address = f"{host}:{service.http.server.server_port}"
+    address = host_port(host, service.http.server.server_port)
     program = os.environ.get("VSI_ESL_PROGRAM_HINT", "vsi-esl")
     url = "" if address == "127.0.0.1:8080" else f" --url ws://{address}/v1/vsi"
     leg = f"{program} call list_legs --pick 0.id{url}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config.cluster import DEFAULT_PORT, RedisSettings
 from ..errors import VsiError
+from ..net.addresses import host_port
 from ..ops.findings import FAIL, OK, WARN, Check
 from .connection import RedisConnection, RedisRefused
 
@@ -92,7 +93,7 @@ def address(settings: RedisSettings) -> str:
         return f"{settings.sentinel_name} of {len(settings.sentinels)} Sentinels"
     if settings.url:
         return settings.url.rpartition("@")[2].partition("://")[2] or settings.url.rpartition("@")[2]
-    return f"{settings.host}:{settings.port or DEFAULT_PORT}"
+    return host_port(settings.host, settings.port or DEFAULT_PORT)
 
 
 def told(info: Any) -> dict[str, str]:

@@ -13,6 +13,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, SSLError
 
 from ..net import NetError
+from ..net.addresses import in_uri
 from ..net.connect import FAILURES, Connection, Connector, trust
 from ..net.guard import AddressGuard, Forbidden
 from ..net.url import DEFAULT_PORTS, WebUrl, parsed
@@ -51,7 +52,7 @@ class Direct:
 
 def _exchange(connection: Connection, url: WebUrl, request: AWSPreparedRequest) -> AWSResponse:
     headers = {name: _text(value) for name, value in request.headers.items() if name.lower() not in LEFT_OUT}
-    host = f"[{url.host}]" if ":" in url.host else url.host
+    host = in_uri(url.host)
     # as it was signed: botocore leaves out the scheme's own port
     headers["Host"] = host if url.port == DEFAULT_PORTS[url.scheme] else f"{host}:{url.port}"
     headers["Connection"] = "close"

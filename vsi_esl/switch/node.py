@@ -22,6 +22,7 @@ from greenswitch.esl import NotConnectedError
 
 from .. import lasting
 from ..errors import BadArgument, NotSupported, SwitchUnavailable
+from ..net.addresses import host_port
 from ..work.clock import SwitchClock
 from . import bond
 from .esl.client import AuthenticationFailed, CommandTimeout, EslClient
@@ -218,7 +219,7 @@ class SwitchNode(Sending):
     def address(self) -> str:
         """Where the switch is, for people."""
         host, port, _ = self._address
-        return f"{host}:{port}"
+        return host_port(host, port)
 
     def _unavailable(self, error: Exception) -> None:
         self.last_error = str(error)

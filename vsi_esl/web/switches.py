@@ -12,6 +12,7 @@ from ..calls.cluster import ClusterView
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import NotFound
+from ..net.addresses import host_port
 from .rest import reply
 
 PATH = "/switches"
@@ -73,7 +74,7 @@ def listed(ctx: Context, node: Node) -> dict[str, Any]:
     cluster = ctx.cluster
     return {
         "name": node.name,
-        "address": f"{node.settings.host}:{node.settings.port}",
+        "address": host_port(node.settings.host, node.settings.port),
         **health(node),
         "legs": ctx.legs.on(node.name),
         "tethers": ctx.tethers.on(node.name),

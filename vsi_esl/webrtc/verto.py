@@ -20,6 +20,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from ..errors import SwitchUnavailable
+from ..net.addresses import host_port
 
 READ_BYTES = 65_536
 MAX_MESSAGE = 1 << 20
@@ -50,7 +51,7 @@ class Verto:
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
-        uri = parse_uri(f"ws://{_in_uri(host)}:{port}/")
+        uri = parse_uri(f"ws://{host_port(host, port)}/")
         self._protocol = ClientProtocol(uri, max_size=MAX_MESSAGE, logger=SILENT)
         self._socket: gevent.socket.socket | None = None
         self._messages: list[dict[str, Any]] = []
@@ -204,7 +205,3 @@ class Verto:
         if ours is not None and data:
             with suppress(OSError):  # the reader will notice
                 ours.sendall(data)
-
-
-def _in_uri(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -22,6 +22,7 @@ from gevent.event import AsyncResult, Event
 
 from .. import lasting
 from ..errors import CompanionAway, Unavailable
+from ..net.addresses import host_port
 from ..net.connect import reason
 from . import tls
 from .connection import SUPERSEDED, TICK, TICK_S, Connection, Superseded, first, shut
@@ -378,7 +379,7 @@ class Line:
 
     @property
     def _shown(self) -> str:
-        return f"{self.address.host}:{self.address.port}"
+        return host_port(self.address.host, self.address.port)
 
     def _away(self) -> CompanionAway:
         return CompanionAway(f"the companion of switch {self.switch} is not connected")

@@ -22,6 +22,7 @@ from ... import __version__
 from ...app import webhook_path
 from ...config import Config, ConfigError, Loaded, describe, load
 from ...config.settings import SwitchSettings
+from ...net.addresses import host_port
 from ...switch.esl.client import EslClient
 from ...switch.lines import builder
 from .. import doctor, http_get
@@ -187,7 +188,7 @@ def switch(asked: Asked) -> str:
     listed = {one.name: one.settings for one in config.switches} or {"default": config.switch}
     parts = []
     for name, one in list(listed.items())[:MAX_SWITCHES]:
-        parts.append(f"##### {name}: {one.host}:{one.port}")
+        parts.append(f"##### {name}: {host_port(one.host, one.port)}")
         try:
             parts.append(_of_switch(one))
         except Exception as error:

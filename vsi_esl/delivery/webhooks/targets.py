@@ -18,6 +18,7 @@ from ...events.rooms import RoomCreated
 from ...model.leg import Webhook
 from ...model.stores import Legs, Rooms
 from ...net import NetError
+from ...net.addresses import host_port
 from ...net.guard import AddressGuard, is_address
 from ...net.url import parsed
 
@@ -87,9 +88,8 @@ def endpoint_of(url: str) -> str:
         found = parsed(url, "")
     except NetError:  # from a database that somebody edited
         return "invalid"
-    host = f"[{found.host}]" if ":" in found.host else found.host
     digest = hashlib.sha256(found.path.encode()).hexdigest()[:16] if found.path != "/" else ""
-    return f"{found.scheme}://{host}:{found.port}/{digest}"
+    return f"{found.scheme}://{host_port(found.host, found.port)}/{digest}"
 
 
 def host_of(endpoint: str) -> str:
