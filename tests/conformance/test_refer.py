@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.calls import answered, dial
+from tests.support.drivers import eventually
 from tests.support.refers import TARGET, asked, outcome, replacing, reported
 
 UNDECIDED = "no pending transfer for leg (unknown or already {})"
@@ -112,6 +113,9 @@ def test_the_peer_hangs_up_while_it_waits(switch, client):
     peer, leg = answered(switch, client)
     asked(peer, client, leg)
     peer.hang_up()
+    eventually(
+        lambda: client.seen("leg.transfer_failed", leg_id=leg), "its end is told"
+    )  # before or behind the leg's
     assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "remote_bye"
     assert client.error("accept_transfer", id=leg)[0] == 404
 

@@ -31,12 +31,16 @@ def test_matrix_commands(client):
 def test_null_in_an_array_is_an_empty_member_of_it(client):
     """As Go's decoder takes it: a row without a name and sources, a role without a name."""
     client.ok("create_room", id="r")
+
+    def shown(answer: dict[str, dict[str, list[str]]]) -> dict[str, list[str]]:
+        return {role: sorted(sources) for role, sources in answer["matrix"].items()}  # they have no order
+
     client.ok("room_routing_set", room_id="r", matrix={"": ["x"], "a": [None, "b", ""]})
-    assert client.ok("room_routing_update", room_id="r", updates=[None]) == {"matrix": {"a": ["", "b"]}}
-    assert client.ok("room_routing_update", room_id="r", updates=None) == {"matrix": {"a": ["", "b"]}}
+    assert shown(client.ok("room_routing_update", room_id="r", updates=[None])) == {"a": ["", "b"]}
+    assert shown(client.ok("room_routing_update", room_id="r", updates=None)) == {"a": ["", "b"]}
     for wrong in ([[]], ["x"], [0], {}, "x", [None, 5]):
         code, message = client.error("room_routing_update", room_id="r", updates=wrong)
         assert (code, message.partition(":")[0]) == (400, "invalid payload"), wrong
     for wrong in ({"a": 0}, {"a": ""}, {"a": False}, {"a": {}}, [], "x"):
         assert client.error("room_routing_set", room_id="r", matrix=wrong)[0] == 400, wrong
-    assert client.ok("room_routing_get", id="r") == {"matrix": {"a": ["", "b"]}}
+    assert shown(client.ok("room_routing_get", id="r")) == {"a": ["", "b"]}

@@ -214,10 +214,16 @@ def test_an_offer_of_two_hundred_candidates(client, browser):
     client.event("leg.connected", leg_id=made["leg_id"])
 
 
+@pytest.mark.beyond("the reference takes up a data channel")
 def test_more_than_audio_in_an_offer(client):
-    more = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\n"
+    audio = an_offer().replace("BUNDLE 0", "BUNDLE 0 1 2")
+    of_all = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
+    shared = "".join(f"{line}\r\n" for line in audio.split("\r\n") if line.startswith(of_all))
+    more = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendrecv\r\na=rtcp-mux\r\n"
+    more += f"{shared}a=rtpmap:96 VP8/90000\r\na=rtpmap:97 H264/90000\r\n"
     more += "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\n"
-    offer = an_offer().replace("BUNDLE 0", "BUNDLE 0 1 2") + more
+    more += f"{shared}a=sctp-port:5000\r\n"
+    offer = audio + more
     answer = client.ok("webrtc_offer", sdp=offer)["sdp"]
     assert [line.split()[0] for line in answer.split("\r\n") if line.startswith("m=")] == [
         "m=audio",
