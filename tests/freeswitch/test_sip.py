@@ -194,3 +194,41 @@ def test_a_caller_that_never_acknowledges(client, agent, offer):
     event = client.event("leg.disconnected", leg_id=leg, timeout=40)
     assert event["cdr"]["reason"] == "connect_failed"
     call.wait("BYE")
+
+
+@pytest.fixture
+def names_directions(switch: PrivateSwitch) -> Iterator[None]:
+    """The SIP profile names the direction in each SDP, as sip_settings.xml shows it. It is taken up at once."""
+    file = switch.settings_file
+    before = file.read_text()
+    param = '<param name="NDLB-sendrecv-in-session" value="true"/>'
+    assert f"{param} -->" in before
+
+    def taken_up(text: str) -> None:
+        file.write_text(text)
+        switch.api("reloadxml")
+        switch.api("sofia profile vsi rescan")
+
+    taken_up(before.replace(f"{param} -->", f"-->{param}"))
+    yield
+    taken_up(before.replace(f"{param} -->", f"-->{param.replace('true', 'false')}"))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_peer_that_waits_for_a_direction_is_taken_off_hold(client, reached, request, named):
+    """By itself the switch leaves sendrecv out, which means the same; some peers do not take it so."""
+    if named:
+        request.getfixturevalue("names_directions")
+    agent = reached("udp")
+    leg = dialled(client, agent, "udp")
+    client.event("leg.connected", leg_id=leg)
+    call = next(iter(agent.calls.values()))
+    client.ok("hold_leg", id=leg)
+    client.event("leg.hold", leg_id=leg)
+    client.ok("unhold_leg", id=leg)
+    client.event("leg.unhold", leg_id=leg)
+    hold, unhold = [one for one in call.messages if one.start.startswith("INVITE")][-2:]
+    assert (hold.direction, unhold.direction) == ("sendonly", "sendrecv")
+    assert unhold.directions == (["sendrecv"] if named else [])
+    assert hold.directions == (["sendrecv", "sendonly"] if named else ["sendonly"])
+    call.bye()

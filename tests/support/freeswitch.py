@@ -191,6 +191,11 @@ class PrivateSwitch:
             client.stop()
 
     @property
+    def settings_file(self) -> Path:
+        """Of all its SIP profiles."""
+        return self._directory / "vsi" / "sip_settings.xml"
+
+    @property
     def pid(self) -> int:
         """Of the process that runs."""
         assert self._process is not None

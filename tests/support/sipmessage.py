@@ -73,8 +73,12 @@ class Message:
     @property
     def direction(self) -> str:
         """The SDP's media direction."""
-        match = re.search(r"^a=(sendrecv|sendonly|recvonly|inactive)\r?$", self.body, re.M)
-        return match[1] if match else "sendrecv"
+        return self.directions[-1] if self.directions else "sendrecv"
+
+    @property
+    def directions(self) -> list[str]:
+        """All that the SDP names: the session's, then the audio's, which has the say (RFC 8866, 6.7)."""
+        return re.findall(r"^a=(sendrecv|sendonly|recvonly|inactive)\r?$", self.body, re.M)
 
     @property
     def rtp_address(self) -> tuple[str, int] | None:
