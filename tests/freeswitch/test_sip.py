@@ -198,7 +198,7 @@ def test_a_caller_that_never_acknowledges(client, agent, offer):
 
 @pytest.fixture
 def names_directions(switch: PrivateSwitch) -> Iterator[None]:
-    """The SIP profile names the direction in each SDP, as sip_settings.xml shows it. It is taken up at once."""
+    """The SIP profile names the direction in each SDP, as sip_settings.xml has it, from now on."""
     file = switch.settings_file
     before = file.read_text()
     param = '<param name="NDLB-sendrecv-in-session" value="true"/>'
