@@ -59,8 +59,8 @@ class Peer:
     """It stops: no switch is for it any more."""
     group: str = ""
     """The same of all that have the same switches in their settings."""
-    grows: bool = False
-    """Groups of it can become one; those of an older version cannot."""
+    grows: bool | None = None
+    """Whether it lets groups become one; None of an older version, which knows nothing of that."""
     silent: float = field(default=0.0, compare=False)
     """For how many seconds it has not said that it is there."""
 
@@ -195,7 +195,7 @@ def _peer(text: bytes | None, silent: Mapping[str, float]) -> Peer | None:
             int(members["weight"]),
             bool(members["leaving"]),
             str(members["group"]),
-            bool(members.get("grows", False)),
+            None if members.get("grows") is None else bool(members["grows"]),
             silent.get(members["name"], 0.0),
         )
     except (ValueError, KeyError, TypeError):

@@ -115,19 +115,31 @@ class Groups:
             log.info("groups are one for now", switches=pair, service=keeper)
 
     def look(
-        self, used: Callable[[], Iterable[tuple[str, str]]], had: Callable[[str], bool], others: set[str]
+        self,
+        used: Callable[[], Iterable[tuple[str, str]]],
+        had: Callable[[str], bool],
+        others: set[str],
+        astray: set[str],
     ) -> None:
         """Take back the note of two between which there has been nothing for a while, and note those anew of
         which Redis has lost it. `used` tells between which switches there is something, `had` of one whether
-        it is ours and its calls are known; `others` are those of other services. May wait; RedisUnavailable.
+        it is ours and its calls are known; `others` are those of other services, `astray` those of services
+        that know nothing of notes. May wait; RedisUnavailable.
         """
         with self._writing:
             between = {self._pair(*pair) for pair in used() if self._base_of.keys() >= set(pair)} - {""}
             lost = [pair for pair in between.difference(self._notes) if all(self._had(pair, had))]
             for pair in lost:
                 self._note(pair, self._book.name)
-            if not lost and (over := self._over(between, had, others)):
+            over = self._astray(astray) or self._over(between, had, others)
+            if over and not lost:
                 self._take_back(over)
+
+    def _astray(self, switches: set[str]) -> str:
+        """A pair of which one is with a service that has them each for itself; empty for none."""
+        units = (self._base_of.get(switch, ()) for pair in self._notes for switch in pair.split())
+        lost = {unit[0] for unit in units if not switches.isdisjoint(unit)}
+        return next((pair for pair in self._notes if not lost.isdisjoint(pair.split())), "")
 
     def _had(self, pair: str, had: Callable[[str], bool]) -> list[bool]:
         units = [self._base_of.get(switch, ()) for switch in pair.split()]

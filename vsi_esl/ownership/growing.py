@@ -91,8 +91,10 @@ class Growing:
         if not self.allowed:
             return "they stay so (service.grow_groups)"
         for peer in self._owner.peers.values():
+            if peer.grows is None:
+                return f"service {peer.name} is of a version in which groups do not become one"
             if not peer.grows:
-                return f"service {peer.name} does not let them become one"
+                return f"service {peer.name} lets them stay so (service.grow_groups)"
             if peer.group != self._group:
                 return f"service {peer.name} has other groups in its settings"
         return ""
@@ -102,8 +104,12 @@ class Growing:
     def takes(self, keeper: str, unit: Unit) -> bool:
         """Whether one who is to have all of it takes what is handed over."""
         peer = self._owner.peers.get(keeper)
-        grows = peer is not None and peer.grows and not peer.leaving
-        return grows or not self._groups.has_grown(unit)
+        able = peer is not None and self._knows(peer) and not peer.leaving
+        return able or not self._groups.has_grown(unit)
+
+    def _knows(self, peer: Peer) -> bool:
+        """Whether a service has groups that are one as one; others take and hand over each for itself."""
+        return peer.grows is not None and peer.group == self._group
 
     def look(self) -> None:
         """Now and then, whether they are still needed so. Raises RedisUnavailable."""
@@ -114,9 +120,12 @@ class Growing:
         owner = self._owner
         if len(self._groups.units) == 1 and not self._groups.grown:
             return
-        others = {one for one in owner.switches if owner.owner_of(one) not in ("", owner.name)}
+        owners = {one: owner.owner_of(one) for one in owner.switches}
+        others = {one for one, service in owners.items() if service not in ("", owner.name)}
+        blind = {peer.name for peer in owner.peers.values() if not self._knows(peer)}
+        astray = {one for one in others if owners[one] in blind}
 
         def known(switch: str) -> bool:
             return owner.owned(switch) and self._hands.adopted(switch)
 
-        self._groups.look(self._hands.between, known, others)
+        self._groups.look(self._hands.between, known, others, astray)

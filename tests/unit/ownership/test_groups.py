@@ -140,6 +140,26 @@ def test_a_note_that_brings_nobody_together_is_taken_back(two, monkeypatch):
     assert united(b) == [] and a.has() == {*EAST, "north"}
 
 
+def test_what_an_older_service_has_is_two_again_for_all(two):
+    """It takes and hands over each for itself, and would wait for ever that somebody takes one of them."""
+    a, b = two
+    b.ownership.growing.unite("east-1", "west", WHAT, "b")
+    a.tick(), b.tick()
+    assert b.has() == {*EAST, "west"}
+    leases = {one: turn.fence.number for one, turn in b.ownership._turns.items()}
+    b.book.turn(b.ownership.switches, leases, told(b, grows=None))
+    a.tick()
+    assert united(a) == [] and a.ownership.groups.parted == 1
+
+
+def test_one_that_lets_no_groups_grow_keeps_those_that_have(two):
+    a, b = two
+    b.ownership.growing.unite("east-1", "west", WHAT, "b")
+    b.ownership.growing.allowed = False
+    b.tick(), a.tick(), b.tick(), a.tick()
+    assert b.has() == {*EAST, "west"} and united(a) == [[*EAST, "west"]]
+
+
 def test_a_hand_over_is_given_up_when_what_it_is_of_has_grown(two):
     a, _ = two
     a.ownership.growing.unite("east-1", "north", WHAT, "a")
@@ -181,16 +201,14 @@ def test_after_a_restart_without_redis_they_are_one_still(service, switches):
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"grows": False}, "service b does not let them become one"),
+        ({"grows": None}, "service b is of a version in which groups do not become one"),
+        ({"grows": False}, "service b lets them stay so (service.grow_groups)"),
         ({"group": "x"}, "service b has other groups in its settings"),
     ],
 )
 def test_one_that_would_not_know_of_it_is_named(service, more, why):
     a, b = service("a", *ALL), service("b", *ALL)
-    old = told(b, **more)
-    if not old["grows"]:
-        del old["grows"]  # as of an older version
-    b.book.turn(b.ownership.switches, {}, old)
+    b.book.turn(b.ownership.switches, {}, told(b, **more))
     a.tick()
     with pytest.raises(NotSupported) as refused:
         a.ownership.growing.unite("west", "east-1", WHAT)
