@@ -8,7 +8,10 @@ import soxr
 from .tasks import FRAME_MS, TASK_RATE
 
 QUALITY = "HQ"
-"""Of soxr. It keeps up to 20 ms back, which `Resampler.rest` gives out."""
+"""Of soxr. It keeps up to 40 ms back, which `Resampler.rest` gives out."""
+IN_BLOCKS = ({8000, 16000},)
+"""Between these rates soxr works in blocks of 104 ms: the first sample of one is as late. Its other way, for
+rates that vary, gives what comes as it comes, for 4 to 13 us a frame more; of 48 kHz it would be 100."""
 
 
 def bytes_of_frame(rate: int) -> int:
@@ -20,7 +23,9 @@ class Resampler:
     """A stream from one rate to another. Pieces have whole samples."""
 
     def __init__(self, rate: int, to: int) -> None:
-        self._stream = soxr.ResampleStream(rate, to, 1, dtype="int16", quality=QUALITY)
+        self._stream = soxr.ResampleStream(
+            rate, to, 1, dtype="int16", quality=QUALITY, vr={rate, to} in IN_BLOCKS
+        )
 
     def feed(self, pcm: bytes | memoryview) -> bytes:
         changed: bytes = self._stream.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
