@@ -102,8 +102,15 @@ def test_a_cancel_that_crosses_the_answer(switch, client, service, answered_firs
         assert not cancelled or cdr["duration_answered"] == 0
 
 
+UNTOLD = {"freeswitch": 2}
+"""Of five calls: at 1 to 3 of 100 such crossings FreeSWITCH tells the peer nothing (docs/differences.md)."""
+TOLD_S = 3.0
+
+
 @pytest.mark.parametrize("first", ["answer", "delete"])
 def test_our_cancel_and_the_peers_answer(switch, client, first):
+    """However they cross, the leg ends as it was told, and nothing is left on the switch."""
+    peers = []
     for _ in range(5):
         leg = dial(switch, client, "ring")
         eventually(lambda leg=leg: switch.esl(f"uuid_getvar {leg} sip_to_tag")[:5] != "_unde", "it rings")
@@ -116,4 +123,11 @@ def test_our_cancel_and_the_peers_answer(switch, client, first):
         client.reply(number)
         client.event("leg.disconnected", leg_id=leg)
         assert reasons(client, leg) == ["api_hangup"]
-        eventually(lambda peer=peer: {"BYE", "CANCEL"} & set(peer.seen), "the peer was told")
+        eventually(lambda leg=leg: not switch.channels(leg), "the switch has no channel of it")
+        peers.append(peer)
+    deadline = gevent.Timeout(TOLD_S, False)
+    with deadline:
+        while not all({"BYE", "CANCEL"} & set(peer.seen) for peer in peers):
+            gevent.sleep(0.01)
+    untold = [peer.seen for peer in peers if not {"BYE", "CANCEL"} & set(peer.seen)]
+    assert len(untold) <= UNTOLD.get(switch.name, 0), untold
