@@ -21,7 +21,7 @@ def foreign(path: Path) -> None:
 
 def in_the_way(path: Path) -> None:
     """Nor can it be put aside."""
-    path.mkdir()
+    foreign(path)
     Path(f"{path}.unreadable", "another").mkdir(parents=True)
 
 
