@@ -42,13 +42,13 @@ def since(events: SharedEvents, event_id: str) -> Recently | InStream:
     if place is not None and mark is None:
         return Recently(events, place)
     if mark is not None:
-        return InStream(events, mark.base, known=(origin, number))
+        return InStream(events, mark.base, known=(origin, number), there=_newest(events))
     return _behind(events, found)
 
 
 def _behind(events: SharedEvents, found: EventId) -> InStream:
     """Behind where it is in the stream, else behind what its publisher had read."""
-    newest = int(events.redis.command("GET", events.keys.cursor) or 0)
+    newest = _newest(events)
     name = (found.epoch, found.cursor)
     oldest = entries.after(events.redis, events.keys, 0, newest, 1)
     if found.note > newest or not _of_deployment(events, found.epoch):
@@ -65,6 +65,10 @@ def _behind(events: SharedEvents, found: EventId) -> InStream:
         cursor = page[-1].cursor
     # it is not there: told by a service that is still cut off, or too old
     return InStream(events, found.note, known=name, lost=lost)
+
+
+def _newest(events: SharedEvents) -> int:
+    return int(events.redis.command("GET", events.keys.cursor) or 0)
 
 
 def _of_deployment(events: SharedEvents, origin: int) -> bool:
@@ -88,12 +92,19 @@ class Recently:
 
 class InStream:
     """What the stream has behind a cursor. `known`: of this origin the client has everything up to this
-    number. `lost` are told first."""
+    number; what it has is in the stream up to the cursor `there`. `lost` are told first."""
 
     def __init__(
-        self, events: SharedEvents, cursor: int, *, known: tuple[int, int] | None = None, lost: int = 0
+        self,
+        events: SharedEvents,
+        cursor: int,
+        *,
+        known: tuple[int, int] | None = None,
+        there: int = 0,
+        lost: int = 0,
     ) -> None:
         self._events, self._cursor, self._lost = events, cursor, lost
+        self._there = max(cursor, there)
         self._known: dict[int, int] = dict([known] if known else [])
 
     def next(self) -> Page | None:
@@ -111,9 +122,10 @@ class InStream:
                 return self._told(kept)
 
     def _catch_up(self) -> None:
-        """Wait until this service has read as much as the client has."""
+        """Wait until this service has read as much as the client has: it is told all that is read from then
+        on."""
         deadline = time.monotonic() + PATIENCE_S
-        while self._cursor > (self._events.read or 0) and not self._events.apart:
+        while self._there > (self._events.read or 0) and not self._events.apart:
             if time.monotonic() > deadline:
                 break
             gevent.sleep(SOON_S)
