@@ -50,6 +50,11 @@ class SandboxPeer:
         self._ear: Ear | None = None
 
     @property
+    def leg(self) -> str:
+        """The id of the call's leg."""
+        return self._channel.uuid
+
+    @property
     def seen(self) -> list[str]:
         return self._channel.far.seen
 
