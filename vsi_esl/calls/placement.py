@@ -201,12 +201,12 @@ def _end_silence(ctx: Context, leg: Leg) -> None:
         seats.set_deaf(ctx, leg, changed=False)
 
 
-def silence_joining(ctx: Context, room: Room) -> None:
+def silence_joining(ctx: Context, room: Room, *, wait: bool) -> None:
     """Whoever is being dialled into this room is to come silent: it has routing now, or is gone."""
     for leg in ctx.legs:
         if leg.joins_by_itself and leg.target_room == room.id:
             leg.silenced = True
-            ctx.switch(leg).prepare_join(leg)
+            ctx.switch(leg).prepare_join(leg, wait=wait)
 
 
 def _hold_again(ctx: Context, leg: Leg) -> None:

@@ -112,7 +112,7 @@ def delete_room(ctx: Context, id: str) -> Status[Literal["deleted"]]:
     legs = list(room.legs.values())
     for leg in legs:
         leg.silent_leave = True
-    placement.silence_joining(ctx, room)
+    placement.silence_joining(ctx, room, wait=False)
     ctx.moments.room_deleted(ctx, room)
     ctx.emit(RoomDeleted.of(room))
     for node in dict.fromkeys(leg.node for leg in legs):

@@ -171,7 +171,7 @@ def _change(ctx: Context, room: Room, matrix: Matrix) -> None:
     before, room.matrix = room.matrix, matrix
     try:
         if matrix:
-            placement.silence_joining(ctx, room)
+            placement.silence_joining(ctx, room, wait=True)
         ctx.state.save_room(room, needed=True)
         if room.legs:
             routing.apply(ctx, room)

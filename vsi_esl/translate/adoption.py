@@ -89,7 +89,7 @@ def resync(ctx: Context, node: Node) -> Callable[[], None] | None:
         if room.matrix and ctx.node(room) is node:
             room.relations = set()  # set again whatever it was; what is there already does no harm
             routing.apply_soon(ctx, room)
-            placement.silence_joining(ctx, room)
+            placement.silence_joining(ctx, room, wait=False)
     missing = hide_missing(ctx, node, seen.channels, records)
     answers = ctx.moments.adopt(ctx, node, seen)
     used, all_told = (

@@ -312,6 +312,21 @@ def test_what_is_done_to_a_leg_that_ends_meanwhile_is_told_by_its_end_alone(serv
     assert service.types[-1] == "leg.disconnected"
 
 
+@pytest.mark.parametrize("command", ["mute_leg", "room_routing_set"])
+def test_a_leg_that_is_being_dialled_comes_as_it_is_to_before_that_is_answered(service, command):
+    """Its peer may answer as soon as the client knows."""
+    room = service.room("r")
+    leg = service.leg(state=RINGING, target_room=room.id)
+    gate = service.switch.late("uuid_setvar a vsi_joining")
+    payload = {"id": "a"} if command == "mute_leg" else {"room_id": "r", "matrix": {"x": []}}
+    asked = gevent.spawn(load_commands()[command].handler, service.ctx, **payload)
+    settle()
+    assert not asked.ready()
+    gate.set()
+    asked.get(timeout=20)
+    assert leg.muted is (command == "mute_leg") and leg.silenced is not leg.muted
+
+
 def accepted(service, code):
     """The peer's answer to a re-INVITE, as the switch shows it."""
 

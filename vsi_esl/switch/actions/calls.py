@@ -213,9 +213,14 @@ class Switch:
             ["deaf"] if changed else [],
         )
 
-    def prepare_join(self, leg: Leg) -> None:
-        """Have a leg that the switch puts into its room by itself come with the leg's mute and deaf state."""
-        self._node.post(builder.setvar(leg.id, memory.JOINING, self._joining(leg)))
+    def prepare_join(self, leg: Leg, *, wait: bool = True) -> None:
+        """Have a leg that the switch puts into its room by itself come with the leg's mute and deaf state:
+        also when its peer answers as soon as this returns, unless it is not to `wait`."""
+        line = builder.setvar(leg.id, memory.JOINING, self._joining(leg))
+        if wait:
+            self._node.command(line)
+        else:
+            self._node.post(line)
 
     @staticmethod
     def _joining(leg: Leg) -> str:
