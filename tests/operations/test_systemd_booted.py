@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ending import ending_with_us
+from tests.support.ending import ending_with_us, ends_whole
 from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.cli.systemd_unit import RELOAD_FROM, installed, unit
 
@@ -222,9 +221,4 @@ def test_a_machine_is_not_left_behind():
     ours, theirs = os.pipe()
     command = [*WITH_ITS_MACHINE, "sh", "-c", "setsid sh -c 'echo there; exec sleep 60' & wait"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs) as running:
-        os.close(theirs)
-        with open(ours, "rb", buffering=0) as held:
-            for expected in (b"there\n", b""):
-                assert select.select([held], [], [], 20)[0], "somebody has the other end all the same"
-                assert held.read(16) == expected
-                running.kill()
+        ends_whole(running, ours, theirs)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
 from tests.support.http import HttpClient
+from tests.support.tethered import joined
 from tests.support.vsi import VsiClient
 from vsi_esl.app import Service
 from vsi_esl.calls import mending
@@ -87,19 +88,6 @@ def start(east: SandboxDriver, west: SandboxDriver, tmp_path: Path) -> Iterator[
     for service in running:
         if not service.stopped:
             service.stop()
-
-
-def joined(
-    switch: SandboxDriver, client: VsiClient, room: str, rtt: bool = False, **join: Any
-) -> tuple[SandboxPeer, str]:
-    """A call that was answered and put into a room."""
-    peer = switch.call(rtt=rtt)
-    leg = client.event("leg.ringing", leg_type="sip_inbound")["leg_id"]
-    client.ok("answer_leg", id=leg)
-    client.event("leg.connected", leg_id=leg)
-    client.ok("add_leg_to_room", room_id=room, leg_id=leg, **join)
-    client.event("leg.joined_room", leg_id=leg, room_id=room)
-    return peer, leg
 
 
 def nodes(service: Service) -> tuple[Node, Node]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LIMIT_S = 20
 SETPRIV = shutil.which("setpriv")
 
 
@@ -25,3 +28,14 @@ def ended_on_error(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> 
         process.kill()
         process.communicate()
         raise
+
+
+def ends_whole(run: subprocess.Popen[bytes], ours: int, theirs: int) -> None:
+    """Kill `run` when somebody in it has written "there" into `theirs`: then nobody has that end of the pipe
+    any more, whose other one is `ours`. Closes both."""
+    os.close(theirs)
+    with open(ours, "rb", buffering=0) as held:
+        for expected in (b"there\n", b""):
+            assert select.select([held], [], [], LIMIT_S)[0], "somebody has the other end all the same"
+            assert held.read(16) == expected
+            run.kill()

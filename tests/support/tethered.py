@@ -15,6 +15,19 @@ TETHERS = {"east": "127.0.0.1:5072", "west": "127.0.0.2:5072", "lone": ""}
 BOTH = {"east", "west"}
 
 
+def joined(
+    switch: SandboxDriver, client: VsiClient, room: str, rtt: bool = False, **join: Any
+) -> tuple[SandboxPeer, str]:
+    """A call that was answered and put into a room."""
+    peer = switch.call(rtt=rtt)
+    leg = client.event("leg.ringing", leg_id=peer.leg)["leg_id"]
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    client.ok("add_leg_to_room", room_id=room, leg_id=leg, **join)
+    client.event("leg.joined_room", leg_id=leg, room_id=room)
+    return peer, leg
+
+
 class Site:
     """Switches east and west, which are one group unless `groups` says otherwise, and lone; services a and
     b, with `more` settings."""
@@ -66,14 +79,8 @@ class Site:
         return self.clients[-1]
 
     def joined(self, switch: str, client: VsiClient, room: str = "r", **join: Any) -> tuple[SandboxPeer, str]:
-        """A call that was answered and put into a room."""
-        peer = self.switches[switch].call()
-        leg = client.event("leg.ringing", leg_type="sip_inbound")["leg_id"]
-        client.ok("answer_leg", id=leg)
-        client.event("leg.connected", leg_id=leg)
-        client.ok("add_leg_to_room", room_id=room, leg_id=leg, **join)
-        client.event("leg.joined_room", leg_id=leg, room_id=room)
-        return peer, leg
+        """See `joined`."""
+        return joined(self.switches[switch], client, room, **join)
 
     def tethers(self) -> list[int]:
         """How many ends of calls between them each switch has."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from tests.freeswitch import conftest
 from tests.support import ports
-from tests.support.ending import ending_with_us
+from tests.support.ending import ending_with_us, ends_whole
 from tests.support.ports import free_port
 from tests.support.program import Running
 from tests.support.rtp import SAMPLES, tone_level, ulaw_frames
@@ -83,9 +82,4 @@ def test_what_a_run_started_that_is_killed_is_killed_too():
         stdin=subprocess.PIPE,
         pass_fds=[theirs],
     ) as run:
-        os.close(theirs)
-        with open(ours, "rb", buffering=0) as held:
-            for expected in (b"there\n", b""):
-                assert select.select([held], [], [], 20)[0], "somebody has the other end all the same"
-                assert held.read(16) == expected
-                run.kill()
+        ends_whole(run, ours, theirs)
