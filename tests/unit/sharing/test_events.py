@@ -260,7 +260,7 @@ def test_events_of_a_switch_that_another_owns_are_refused(a, b):
     a.mark = "west 1"
     a.publish()
     assert there.has(2) == [("a", 1), ("a", 4)]
-    assert a.events.refused == 2
+    eventually(lambda: a.events.refused == 2, "it was answered")
     assert there.dropped == 0
 
 
