@@ -5,8 +5,10 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402
+import os  # noqa: E402
 import platform  # noqa: E402
 import sys  # noqa: E402
+import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import psutil  # noqa: E402
@@ -79,9 +81,12 @@ def main() -> None:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {known}")
     logs.setup("error", "json", sys.stderr)
     table = Table("what", "figure", "compared to", title=machine())
-    for name in wanted:
-        for row in BENCHMARKS[name]():
-            table.add_row(*row)
+    with tempfile.TemporaryDirectory(prefix="vsi-bench-", ignore_cleanup_errors=True) as scratch:
+        # whatever a party makes of its own, in a process of its own, is gone with the run
+        tempfile.tempdir = os.environ["TMPDIR"] = scratch
+        for name in wanted:
+            for row in BENCHMARKS[name]():
+                table.add_row(*row)
     Console(width=150).print(table)
 
 

@@ -119,7 +119,6 @@ class SimulatedCallees:
 
     def end(self) -> None:
         self._sandbox.end()
-        shutil.rmtree(self._sandbox.directory, ignore_errors=True)
 
 
 def _is_taken(port: int) -> bool:
@@ -307,14 +306,12 @@ class OverVsi:
         for client in self._clients:
             client.close()
         self._service.end()
-        shutil.rmtree(self._service.directory, ignore_errors=True)
 
 
 def rooms() -> list[Row]:
     """Set-up and teardown, with the switch alone beside it in the same run."""
     with ExitStack() as parties:  # each of them ends, whatever becomes of the others
         directory = Path(tempfile.mkdtemp(prefix="vsi-bench-"))
-        parties.callback(shutil.rmtree, directory, ignore_errors=True)
         switch = (SimulatedCallees if find_binary() is None else RealCallees)(directory)
         parties.callback(switch.end)
         bare = Bare(switch)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -145,7 +144,6 @@ class Simulated:
     def end(self) -> None:
         self._esl.stop()
         self._sandbox.end()
-        shutil.rmtree(self._sandbox.directory, ignore_errors=True)
 
 
 Switch = Real | Simulated
@@ -249,7 +247,6 @@ class Bench:
         for client in self.clients:
             client.close()
         self.service.end()
-        shutil.rmtree(self.service.directory, ignore_errors=True)
 
     def over_vsi(self, command: Command) -> Phase:
         """The command for every leg, on all connections in parallel, one after the other in each."""
