@@ -17,6 +17,8 @@ import gevent
 import numpy as np
 import websocket
 
+from .ending import ending_with_us
+
 SCRIPT = Path(__file__).with_name("browser.js")
 START_TIMEOUT_S = 60
 CALL_TIMEOUT_S = 30
@@ -37,6 +39,7 @@ class Chromium:
         assert binary is not None
         self._home = tempfile.mkdtemp(prefix="vsi-chromium-")
         arguments = [
+            *ending_with_us(),
             binary,
             "--headless=new",
             "--no-sandbox",
@@ -58,6 +61,7 @@ class Chromium:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self._home},  # it leaves its lock's directory where it is killed
             start_new_session=True,
         )
         self._ids = count(1)
