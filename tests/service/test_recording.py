@@ -12,6 +12,7 @@ from tests.support.drivers import eventually
 from tests.support.recorded import MULTI_NAME, NAME, hidden, seconds, shape
 from vsi_esl.model.owner import of_leg, of_room
 from vsi_esl.model.sound_stores import Recordings
+from vsi_esl.sound.host import local
 from vsi_esl.sound.recording import naming
 from vsi_esl.sound.recording.settings import RecordingSettings
 
@@ -217,19 +218,20 @@ def test_a_directory_that_cannot_be_made(switch, connect, start):
 
 
 class SlowDisk:
-    """A disk that answers when it is told to. Notes the threads that ask it."""
+    """A disk that answers recordings when it is told to. Notes the threads that ask it. Whoever looks at it
+    for another reason (`ops.disk`) has its answer at once."""
 
     def __init__(self, monkeypatch) -> None:
         self._answers = native_queue()
-        self._statvfs = os.statvfs
+        self._look = local._look
         self.asked_by: list[int] = []
-        monkeypatch.setattr(os, "statvfs", self._ask)
+        monkeypatch.setattr(local, "_look", self._ask)
 
-    def _ask(self, path):
+    def _ask(self, directory, file):
         self.asked_by.append(native_ident())
         if native_ident() != LOOP:
             self._answers.get(timeout=30)
-        return self._statvfs(path)
+        return self._look(directory, file)
 
     def answer(self, times: int = 1) -> None:
         for _ in range(times):
