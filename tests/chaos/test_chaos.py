@@ -43,7 +43,10 @@ def test_with_two_services_and_companions(tmp_path):
 
 
 def test_nothing_is_left_of_a_run_that_is_killed(tmp_path):
-    before = Path("/proc/self/mounts").read_text(), set(os.listdir("/sys/class/net"))
+    def machine() -> tuple[str, set[str]]:
+        return Path("/proc/self/mounts").read_text(), set(os.listdir("/sys/class/net"))
+
+    before = machine()
     with subprocess.Popen([*COMMAND, "--keep", str(tmp_path)], stdout=subprocess.DEVNULL) as run:
         try:
             notes = tmp_path / "notes.jsonl"
@@ -53,5 +56,5 @@ def test_nothing_is_left_of_a_run_that_is_killed(tmp_path):
         finally:
             run.send_signal(signal.SIGKILL)
     eventually(lambda: not any(one.is_running() for one in mine), "its programs are gone")
-    assert (Path("/proc/self/mounts").read_text(), set(os.listdir("/sys/class/net"))) == before
+    eventually(lambda: machine() == before, "the kernel has let go of what they had")
     assert not (Path("/run/netns").exists() and {"service0", "clients"} & set(os.listdir("/run/netns")))

@@ -12,6 +12,7 @@ from tests.support.calls import answered, ring
 from tests.support.chromium import find_chromium
 from tests.support.drivers import SandboxDriver, eventually
 from tests.support.page import Page
+from tests.support.ports import free_port
 from tests.support.service import address
 from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.app import Service
@@ -424,8 +425,8 @@ def test_whoever_listens_leaves_with_the_last(page, service, switch, client):
 
 def test_a_restart_loses_no_event(page, start, switch, connect):
     page.tolerated = (*UNREACHED, "status of 503")  # which a service may answer that is just starting
-    service = start()
-    port = service.http.server.server_port
+    addr = f"127.0.0.1:{free_port()}"
+    service = start(http={"addr": addr})
     client = connect(service)
     leg = a_call(switch, client, "+491")
     opened(page, service, "events")
@@ -434,7 +435,7 @@ def test_a_restart_loses_no_event(page, start, switch, connect):
     last = client.event("leg.muted")["event_id"]
     service.stop()
     page.sees("Not connected", "#banner")
-    again = start(http={"addr": f"127.0.0.1:{port}"})
+    again = start(http={"addr": addr})
     client = connect(again, f"?since={last}")
     for number in range(30):
         client.ok("mute_leg" if number % 2 else "unmute_leg", id=leg)

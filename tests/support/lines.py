@@ -10,6 +10,7 @@ from vsi_esl.wire.server import Server
 from vsi_esl.wire.tls import Identity
 
 from .certs import Authority
+from .ports import free_port
 
 COMPANION, SERVICE = "companion.test", "service.test"
 
@@ -34,7 +35,7 @@ class Ends:
         self.lines: list[Line] = []
         self._more = more
         self.server: Server
-        self.port = 0
+        self.port = free_port()
         self.listen()
 
     def listen(self) -> None:
@@ -51,7 +52,6 @@ class Ends:
             **self._more,
         )
         self.server.start()
-        self.port = self.server.port
 
     def line(self, shown: Identity | None = None, name: str = COMPANION, **more: Any) -> Line:
         """A line of the service, which connects."""
@@ -74,7 +74,7 @@ class Ends:
 
     def connected(self, **more: Any) -> Line:
         line = self.line(**more)
-        assert line.wait_connected(5), line.error
+        assert line.wait_connected(20), line.error
         return line
 
     def stop(self) -> None:

@@ -246,8 +246,8 @@ class MediaWorker:
         return found
 
     def opened(self, session: str, task: str, **more: Any) -> messages.Opened:
-        """Open a session, and where its audio is to go."""
-        self.send(messages.Open(session=session, task=task, **more))
+        """Open a session, which waits for its audio as long as a test does, and where that is to go."""
+        self.send(messages.Open(session=session, task=task, **{"patience_s": WAIT_S, **more}))
         opened: messages.Opened = self.expect(messages.Opened, session)
         return opened
 

@@ -32,7 +32,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
         one = RedisConnection(settings)
         made.append(one)
         one.start()
-        assert not there or one.wait_available(10), one.error
+        assert not there or one.wait_available(20), one.error
         return one
 
     yield start
@@ -71,10 +71,10 @@ def test_away_it_refuses_at_once_and_tells_of_each_change(redis_server, connect)
     before = redis.server
     redis_server.stop()
     eventually(lambda: told == [False], "it is seen to be gone")
-    began = time.monotonic()
+    tried = redis.commands
     with pytest.raises(RedisUnavailable, match="redis: "):
         redis.command("GET", "kept")
-    assert time.monotonic() - began < redis_server.settings.connect_timeout
+    assert redis.commands == tried, "it was not even tried"
     assert redis.failures["connection"] and redis.health()["error"]
     redis_server.start()
     eventually(lambda: told == [False, True], "it is back")
@@ -91,7 +91,7 @@ def test_one_that_stands_still_is_not_waited_for_longer_than_the_limit(redis_ser
     eventually(lambda: not redis.available, "it is seen to stand still")
     assert redis.failures["timeout"]
     redis_server.resume()
-    assert redis.wait_available(10)
+    assert redis.wait_available(20)
 
 
 def test_a_connection_that_is_closed_under_a_caller_is_a_lost_one(redis_server, connect):
@@ -107,7 +107,7 @@ def test_a_connection_that_is_closed_under_a_caller_is_a_lost_one(redis_server, 
     gevent.joinall(callers, timeout=20)
     assert [type(one.exception) for one in callers] == [RedisUnavailable] * len(callers)
     assert redis.failures["connection"] and not redis.failures["refused"]
-    assert redis.wait_available(10)
+    assert redis.wait_available(20)
 
 
 def test_what_was_told_already_is_counted_once(redis_server, connect):
@@ -117,10 +117,10 @@ def test_what_was_told_already_is_counted_once(redis_server, connect):
 
 
 def test_more_callers_than_connections_wait_for_their_turn_no_longer_than_the_limit(redis_server, connect):
-    redis = connect(replace(redis_server.settings, connections=2, command_timeout=0.1))
+    redis = connect(replace(redis_server.settings, connections=2))
     with redis._turn(1), redis._turn(1):
         with pytest.raises(RedisUnavailable, match="all connections are in use"):
-            redis.command("PING")
+            redis.command("PING", timeout=0.1)
         assert (redis.failures["busy"], redis.available) == (1, True)
     assert redis.command("PING")
 

@@ -262,15 +262,16 @@ def test_the_end_of_a_leg_comes_after_the_last_words(service):
     assert rooms.reasons == ["owner"]
 
 
-def test_audio_that_ends_with_its_leg(service):
+def test_audio_that_ends_with_its_leg(service, monkeypatch):
     """The worker sees that first, and then is done: what counts is why."""
     for late, reason in ((False, "owner"), (True, "switch")):
+        monkeypatch.setattr(sessions, "OWNER_GRACE_S", 0.01 if late else 3600)
         service.leg("a")
         begun = Begun(service, **FORKED).attached()
         begun.worker.says(Report(session=begun.id, what="detached"))
         begun.worker.says(Closed(session=begun.id, reason="done", figures={"x": 1.0}))
         if late:
-            gevent.sleep(0.02)
+            until(lambda: begun.ends, "its leg was waited for")  # noqa: B023
         assert begun.reasons == ([reason] if late else [])
         service.hangs_up("a")
         until(lambda: begun.ends, "it is over")  # noqa: B023
@@ -362,9 +363,10 @@ def test_one_whose_audio_does_not_come_back_is_attached_once_more(service, monke
     service.ctx.moments.rate_changed(service.ctx, leg)
     for number in range(1, 2 + (not comes) * sessions.MOST_AGAIN):
         until(lambda: len(begun.worker.all(Renew)) == number, f"it is renewed: {number}")  # noqa: B023
-        begun.opened(url=f"{URL}{number}")
-    if comes:
-        begun.worker.says(Report(session=begun.id, what="renewed"))
+        begun.worker.says(Opened(session=begun.id, url=f"{URL}{number}", port=7001, mouth_port=7002))
+        if comes:  # in one breath: it is waited for no longer than for AGAIN_S
+            begun.worker.says(Report(session=begun.id, what="renewed"))
+        settle()
     gevent.sleep(0.05)
     assert begun.session.renewals == (1 if comes else 1 + sessions.MOST_AGAIN)
     assert not begun.ends

@@ -240,7 +240,7 @@ def test_a_connection_that_asks_for_nothing_is_closed(worker):
     opened = worker.opened("S1", "echo", ear=Ear(kind=FORK, rate=16000), patience_s=30.0)
     port = int(opened.url.split(":")[2].split("/")[0])
     with socket.create_connection(("127.0.0.1", port)) as silent:
-        silent.settimeout(10)
+        silent.settimeout(WAIT_S)
         assert silent.recv(1) == b""
     assert alive(worker).figures["strangers"] == 1
 
@@ -287,7 +287,7 @@ def test_a_thousand_sessions_leave_nothing_behind(worker):
 
 def settled(worker: MediaWorker, wanted: tuple[int, float] | None) -> tuple[int, float]:
     """Files and tasks of the process, when they are as many as wanted, or do not change for a while."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_S
     last, since = (0, 0.0), time.monotonic()
     while time.monotonic() < deadline:
         now = (fds(worker), alive(worker).figures["tasks"])

@@ -147,12 +147,20 @@ def test_one_that_was_killed_may_be_back_when_redis_is_away(redis, owner, monkey
 def test_it_says_of_whom_nothing_is_heard_also_when_it_leaves_that_switch_alone_for_a_while(
     redis, owner, hands, monkeypatch
 ):
-    monkeypatch.setattr(doubts, "SILENT_S", 0.1)
+    monkeypatch.setattr(doubts, "SILENT_S", 60.0)
     monkeypatch.setattr(doubts, "AGAIN_S", 0.1)
     other = LeaseBook(redis, "b", "2")
-    other.turn(SWITCHES, {}, {"weight": 1, "leaving": False, "group": owner._group})
+
+    def there() -> None:
+        other.turn(SWITCHES, {}, {"weight": 1, "leaving": False, "group": owner._group})
+
+    there()
     owner.outbid("east", 7)  # the pause is long
-    redis.command("DEL", redis.key("lease", "east"))
-    ((fence, _),) = other.take({"east": 7}).values()
-    assert hands.doubted == ("", 0)
-    eventually(lambda: hands.doubted == ("east", fence), "it is said on the switch")
+    redis.command("SET", redis.key("fence", "east"), 8)
+    redis.command("SET", redis.key("lease", "east"), "8 b 2", "PX", 60_000)  # at no time it is nobody's
+    eventually(lambda: there() or owner.owner_of("east") == "b", "it is seen whose it is")
+    looked_at = owner._answered_at
+    eventually(lambda: there() or owner._answered_at > looked_at, "and looked at once more")
+    assert hands.doubted == ("", 0), "it is heard of"
+    monkeypatch.setattr(doubts, "SILENT_S", 0.1)
+    eventually(lambda: hands.doubted == ("east", 8), "it is said on the switch")

@@ -68,7 +68,7 @@ def test_a_plain_answer_fires_progress_media_too():
         assert variables(event, "rtp_use_codec_name", "read_rate") == ("PCMU", "8000")
         assert variables(event, "remote_audio_media_flow") == ("sendrecv",)
         times = [int(event[f"Caller-Channel-{name}-Time"]) for name in ("Created", "Answered", "Hangup")]
-        assert 0 < times[0] <= times[1] < times[0] + 5_000_000
+        assert 0 < times[0] <= times[1] < times[0] + 20_000_000
         assert times[2] == 0
 
 
@@ -190,7 +190,7 @@ def test_the_caller_hangs_up(answer):
 
 
 def test_nobody_takes_the_call(monkeypatch):
-    monkeypatch.setattr("vsi_esl.sandbox.farend.PARK_LIMIT_S", 0.05)
+    monkeypatch.setattr("vsi_esl.sandbox.farend.PARK_LIMIT_S", 1.0)
     with connected("ALL") as (_, client):
         kept, lost = incoming(client, answer=False), incoming(client, answer=False)
         assert client.api(f"sched_del {kept}") == "+OK Deleted: 1"

@@ -65,7 +65,7 @@ def test_a_frame_every_20_ms():
         sink = server.connection()
         sink.wait_for(50)
         # none comes before its time, and a busy machine may only be late with it
-        assert 0.8 <= time.monotonic() - began < 10
+        assert 0.8 <= time.monotonic() - began < 20
 
 
 def test_mixes_and_two_forks_of_a_leg():

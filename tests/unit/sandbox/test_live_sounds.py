@@ -128,15 +128,15 @@ def test_what_is_said_before_there_is_media_waits_for_it():
         leg = dial(client, "ring", "absolute_codec_string=PCMU")
         eventually(lambda: leg in switch.channels, "it is dialled")
         callee = peer(switch, leg)
-        callee.say(np.full(4000, 5000, np.int16), 8000)
+        callee.say(np.full(12_000, 5000, np.int16), 8000)
         eventually(lambda: switch.channels[leg].answer_state == "ringing", "it rings")
         client.sandbox(do="answer", uuid=leg)
         of(client, "CHANNEL_ANSWER", leg)
         client.api(f"uuid_audio_fork {leg} start {server.url()} mono 8000 b")
         sink = server.connection()
-        sink.wait_for(30)
+        sink.wait_for(90)
         loud = np.abs(sink.samples().astype(int)) > 4000
-        assert 1500 < loud.sum() <= 4200  # as much as was left when the fork was there
+        assert 1500 < loud.sum() <= 12_200  # as much as was left when the fork was there
         assert not loud[-800:].any()
 
 
@@ -162,7 +162,7 @@ def test_each_codec_has_its_rate(codec):
         leg = incoming(client, codecs=[codec])
         caller = peer(switch, leg)
         rate = 16000
-        caller.say((8000 * np.sin(2 * np.pi * 6000 / rate * np.arange(rate))).astype(np.int16), rate)
+        caller.say((8000 * np.sin(2 * np.pi * 6000 / rate * np.arange(5 * rate))).astype(np.int16), rate)
         client.api(f"uuid_audio_fork {leg} start {server.url()} mono {rate} b")
         server.connection().wait_for(20)
         heard = level(server.connection().samples(), rate, 6000)
@@ -204,7 +204,7 @@ def test_a_repeated_file_has_no_gap_that_it_should_not_have(tmp_path):
     with connected(*EVENTS.split()) as (_, client), unicast_end() as end:
         unicast(client, pair(client, "conference:r@vsi16000"), end)
         end.wait_for(1)
-        client.api(f"conference r play {tone_file(tmp_path / 'a.wav', 500, 2.0)}")
+        client.api(f"conference r play {tone_file(tmp_path / 'a.wav', 500, 6.0)}")
         end.wait_for(60)
         quiet = np.abs(end.samples()[-16000:].reshape(-1, 320)).max(axis=1) < 7000
         assert not quiet.any()
@@ -221,11 +221,11 @@ def test_a_frozen_switch_is_silent_and_catches_nothing_up():
         switch.freeze()
         clock.wait_for(3)  # what is under way
         before = len(here.messages)
-        clock.wait_for(25)
+        clock.wait_for(45)
         assert len(here.messages) == before
         switch.thaw()
         here.wait_for(3)
-        assert len(here.messages) < before + 10
+        assert len(here.messages) < before + 40
 
 
 def test_nothing_is_computed_while_nobody_listens(monkeypatch):

@@ -420,7 +420,7 @@ def test_one_that_is_being_begun_goes_on_when_the_calls_are_looked_at_anew(servi
     settle()
     service.reconnects()
     begun.set()
-    recording = starting.get(timeout=5)
+    recording = starting.get(timeout=20)
     settle()
     assert (recording.state, service.types) == (RUNNING, ["recording.started"])
     assert service.switch.heard("uuid_kill") == []
@@ -457,6 +457,8 @@ def test_one_of_a_leg_that_a_process_before_was_beginning_is_told_once(service, 
         service.switch.channels.clear()
     service.reconnects()
     service.wait_for("recording.started")
+    if gone:
+        service.wait_for("leg.disconnected")
     settle()
     service.reconnects()
     settle()
