@@ -42,7 +42,7 @@ def test_every_command_and_event_through_the_published_client(face, side, tmp_pa
             [sys.executable, "-m", f"tests.contract.{face}", address, running.sandbox_port, side],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             cwd=Path(__file__).parents[2],
             env={**os.environ, "VSI_ESL_TEST_AGENTS": agents.http},
             check=False,

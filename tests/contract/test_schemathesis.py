@@ -54,7 +54,7 @@ def run(address: str, directory: Path, settings: str, *options: str) -> None:
     """One run; fails with what schemathesis has to say."""
     (directory / "schemathesis.toml").write_text(settings)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://{address}/openapi.json"]
-    bounds = ["--checks", CHECKS, "-n", EXAMPLES, "--seed", "1", "--request-timeout", "10", "--no-color"]
+    bounds = ["--checks", CHECKS, "-n", EXAMPLES, "--seed", "1", "--request-timeout", "20", "--no-color"]
     result = subprocess.run(
         [*command, *bounds, "--phases", "coverage,fuzzing", *options],
         capture_output=True,
@@ -75,7 +75,7 @@ def service(tmp_path):
     yield running
     running.process.terminate()
     assert running.process.wait(60) == 0
-    reading.join(5)
+    reading.join(20)
     running.process.stdout.close()
 
 

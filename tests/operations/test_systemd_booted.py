@@ -21,7 +21,7 @@ from vsi_esl.cli.systemd_unit import RELOAD_FROM, installed, unit
 
 ROOT = Path(__file__).parents[2]
 NSPAWN = shutil.which("systemd-nspawn")
-TIMEOUT_S = 90
+TIMEOUT_S = 150
 WITH_ITS_MACHINE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 """An nspawn that is killed leaves its machine running, unless that is in a namespace that ends with it."""
 PASSWORD = "of the event socket"

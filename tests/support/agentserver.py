@@ -84,7 +84,7 @@ class AgentServer:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        assert self._process.wait(10) == 0
+        assert self._process.wait(20) == 0
 
 
 class There:

@@ -124,7 +124,7 @@ class CompanionProcess:
         if process is not None:
             process.send_signal(signal.SIGCONT)
             process.send_signal(number)
-            process.wait(15)
+            process.wait(20)
 
     def freeze(self) -> None:
         """Have it stand still until it is ended."""

@@ -68,7 +68,7 @@ def main(home: str) -> dict[str, Any]:
     config = settings(home, switch)
     service = Service(config)
     service.start()
-    assert service.ctx.nodes.default.wait_ready(10)
+    assert service.ctx.nodes.default.wait_ready(20)
     address = f"127.0.0.1:{service.http.server.server_port}"
     found: dict[str, Any] = {}
     client = VsiClient(address, f"?token={CONTROL}")

@@ -143,7 +143,7 @@ def start(switch: Driver, tmp_path: Path) -> Iterator[Callable[..., Service]]:
         service = Service(config)
         service.start()
         running.append(service)
-        assert not wait or service.ctx.nodes.default.wait_ready(10)
+        assert not wait or service.ctx.nodes.default.wait_ready(20)
         return service
 
     yield start_service

@@ -18,7 +18,7 @@ class Held:
 
     def wait(self) -> None:
         self.entered.set()
-        assert self._go.wait(10), "nobody let it go on"
+        assert self._go.wait(20), "nobody let it go on"
 
     def release(self) -> None:
         self._go.set()

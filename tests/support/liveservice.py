@@ -39,7 +39,7 @@ def one_worker(home: Path, esl_port: int) -> Service:
     )
     service = Service(config)
     service.start()
-    assert service.ctx.nodes.default.wait_ready(10)
+    assert service.ctx.nodes.default.wait_ready(20)
     return service
 
 

@@ -60,10 +60,10 @@ class ServiceProcess:
         if self._process.stdout.closed:
             return
         self._process.send_signal(number)
-        self._process.wait(10)
-        self.client.closed.wait(10)
+        self._process.wait(20)
+        self.client.closed.wait(20)
         self.client.close()
-        self._rest.join(10)
+        self._rest.join(20)
         self._process.stdout.close()
 
 

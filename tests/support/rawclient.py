@@ -80,7 +80,7 @@ class RawClient:
 
     def listed(self, count: int) -> list[Event]:
         """The switch's list of channels, once it has so many: it is behind."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while len(rows := json.loads(self.api("show channels as json")).get("rows", [])) != count:
             assert time.monotonic() < deadline, f"not {count}: {rows}"
         return rows

@@ -154,7 +154,7 @@ class RedisServer:
         process, self._process = self._process, None
         process.send_signal(number)
         process.send_signal(signal.SIGCONT)
-        process.wait(10)
+        process.wait(20)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class MotoServer:
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(20)
             self._process = None
 
     def call(self, operation: str, **arguments: Any) -> Any:

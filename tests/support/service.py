@@ -59,7 +59,7 @@ def ready(service) -> bool:
     """What /readyz says to a load balancer."""
     try:
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{service.http.server.server_port}/readyz", timeout=5
+            f"http://127.0.0.1:{service.http.server.server_port}/readyz", timeout=20
         ) as answer:
             return answer.status == 200
     except urllib.error.HTTPError as refused:

@@ -154,7 +154,7 @@ class OneOfSeveral:
 
     def figure(self, name: str) -> float:
         """A value of /metrics without labels."""
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=20) as answer:
             text = answer.read().decode()
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
@@ -207,7 +207,7 @@ class OneOfSeveral:
         """Wait until it is."""
         assert self._process is not None
         self._process.wait(STOP_S)
-        self._reader.join(5)
+        self._reader.join(20)
         assert self._process.stdout is not None
         self._process.stdout.close()
 

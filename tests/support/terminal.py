@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gevent import select
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 LAST = 3000
 """Characters of what it showed that a failure tells."""
 

@@ -91,7 +91,7 @@ def silent(server):
         yield "127.0.0.9"
 
 
-def fetcher(guard: AddressGuard = OPEN, *, timeout: float = 5, max_bytes: int = 100_000, **more) -> Fetcher:
+def fetcher(guard: AddressGuard = OPEN, *, timeout: float = 20, max_bytes: int = 100_000, **more) -> Fetcher:
     return Fetcher(guard, timeout=timeout, max_bytes=max_bytes, **more)
 
 

@@ -23,7 +23,7 @@ from vsi_esl.delivery.webhooks.write_ahead import Arrival
 from vsi_esl.documents import fields
 from vsi_esl.protocol import registry
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def _readyz(url: str) -> str:
     import urllib.request
 
     with urllib.request.urlopen(
-        url.replace("ws://", "http://").replace("/v1/vsi", "/readyz"), timeout=5
+        url.replace("ws://", "http://").replace("/v1/vsi", "/readyz"), timeout=20
     ) as answer:
         return answer.read().decode()
 

@@ -19,7 +19,7 @@ TOLD = {"weight": 2, "leaving": False, "group": "x"}
 def redis(redis_server) -> Iterator[RedisConnection]:
     one = RedisConnection(redis_server.settings)
     one.start()
-    assert one.wait_available(10)
+    assert one.wait_available(20)
     yield one
     one.stop()
 

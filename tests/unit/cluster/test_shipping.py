@@ -29,7 +29,7 @@ def redis(redis_server, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisConnec
     monkeypatch.setattr(connection, "BACKOFF_MAX_S", 0.1)
     one = RedisConnection(redis_server.settings)
     one.start()
-    assert one.wait_available(10)
+    assert one.wait_available(20)
     yield one
     one.stop()
 
@@ -89,13 +89,13 @@ def test_rows_of_our_switches_are_shipped_and_only_those(make, redis):
     state.save_item("recording", "r", {"id": "r", "node": "east"})
     state.save_item("own", "x", {"id": "x"})
     state.save_fact("own", "x")
-    assert one.flush(10)
+    assert one.flush(20)
     assert set(there(redis)) == {"rooms|a|b", "legs|l1", "items|recording|r", "#fence"}
     assert there(redis)["#fence"] == 1 and there(redis, "west") == {}
     assert where(redis) == {"room/a|b": "east", "leg/l1": "east"}
     state.forget_leg("l1")
     state.forget_item("recording", "r")
-    assert one.flush(10)
+    assert one.flush(20)
     assert set(there(redis)) == {"rooms|a|b", "#fence"} and where(redis) == {"room/a|b": "east"}
 
 
@@ -104,7 +104,7 @@ def test_another_service_reads_what_was_written(make, redis):
     one.own("east", 1, whole=True)
     state.save_legs([leg("l1", room="a|b")])
     state.save_room(Room("a|b", 16000, "vsi-1", node="east", matrix={"x": ["y"]}))
-    assert one.flush(10)
+    assert one.flush(20)
     other, reader = make()
     fence, rows = reader.read("east")
     assert fence == 1 and set(rows) == {("legs", ("l1",)), ("rooms", ("a|b",))}
@@ -126,7 +126,7 @@ def test_the_last_change_of_a_row_counts_whatever_waited(make, redis, monkeypatc
         for id in ("l1", "l2", "l3", "l4", "l5"):
             state.save_legs([leg(id, room=f"r{number}")])
     state.forget_leg("l5")
-    assert one.flush(10)
+    assert one.flush(20)
     rows = {field: row[3] for field, row in there(redis).items() if field != "#fence"}
     assert rows == {f"legs|l{number}": "r9" for number in range(1, 5)}
     assert one.shipped == 5 and one.batches == 2
@@ -136,14 +136,14 @@ def test_while_redis_is_away_one_row_of_each_waits_and_nothing_is_lost(make, red
     state, one = make()
     one.own("east", 1, whole=True)
     state.save_legs([leg("l1")])
-    assert one.flush(10)
+    assert one.flush(20)
     redis_server.stop()
     eventually(lambda: not redis.available, "it is gone")
     for number in range(100):
         state.save_legs([leg("l1", room=f"r{number}"), leg(f"x{number % 5}")])
     assert len(one) == 6 and not one.flush(0.1)
     redis_server.start()
-    assert redis.wait_available(10) and one.flush(10)
+    assert redis.wait_available(20) and one.flush(20)
     assert there(redis)["legs|l1"][3] == "r99" and len(there(redis)) == 7
 
 
@@ -192,7 +192,7 @@ def test_one_that_has_lost_all_is_given_everything_again(make, redis, redis_serv
     state, one = make()
     one.own("east", 4, whole=True)
     state.save_legs([leg(f"l{number}") for number in range(7)])
-    assert one.flush(10)
+    assert one.flush(20)
     redis_server.empty()
     eventually(lambda: redis.available and len(there(redis)) == 8, "all is there again")
     assert there(redis)["#fence"] == 4
@@ -202,14 +202,14 @@ def test_so_many_changes_wait_that_everything_is_sent_instead(make, redis, redis
     monkeypatch.setattr(shipping, "MOST", 10)
     state, one = make()
     one.own("east", 1, whole=True)
-    assert one.flush(10)
+    assert one.flush(20)
     redis_server.stop()
     eventually(lambda: not redis.available, "it is gone")
     for number in range(30):
         state.save_legs([leg(f"l{number}")])
         assert len(one) <= 10
     redis_server.start()
-    assert redis.wait_available(10) and one.flush(10)
+    assert redis.wait_available(20) and one.flush(20)
     assert len(there(redis)) == 31
 
 
@@ -220,7 +220,7 @@ def test_what_comes_behind_anothers_turn_is_turned_down(make, redis):
     here.take({"east": 0})
     one.own("east", 1, whole=True)
     state.save_legs([leg("l1")])
-    assert one.flush(10)
+    assert one.flush(20)
     here.give("east", 1)
     next_one.take({"east": 0})
     state.save_legs([leg("l1", room="late"), leg("l2")])
@@ -234,8 +234,8 @@ def test_a_row_that_moves_to_another_switch_is_there_only(make, redis):
     state, one = make()
     one.own("east", 1, whole=True), one.own("west", 1, whole=True)
     state.save_room(Room("r", 8000, "vsi-1", node="east"))
-    assert one.flush(10)
+    assert one.flush(20)
     state.save_room(Room("r", 8000, "vsi-1", node="west"))
-    assert one.flush(10)
+    assert one.flush(20)
     assert ("rooms|r" in there(redis), "rooms|r" in there(redis, "west")) == (False, True)
     assert where(redis) == {"room/r": "west"}

@@ -53,7 +53,7 @@ def test_it_is_on_the_disk_for_nobody_else_before_it_begins(desk, store, tmp_pat
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert desk.upload("u1", TARGET, "/r/a.wav", "a.wav") is result
     store.asked["u1"].set("s3://b/a.wav")
-    assert result.get(timeout=5) == "s3://b/a.wav"
+    assert result.get(timeout=20) == "s3://b/a.wav"
     assert b"do-not-show" not in file.read_bytes(), "the keys are not needed any more"
     desk.settled("u1")
     eventually(lambda: not kept(tmp_path), "it is forgotten")
@@ -77,9 +77,9 @@ def test_the_next_process_goes_on_and_knows_the_results(desk, tmp_path):
     again = Desk(str(tmp_path / "uploads"), store)
     again.take_up()
     assert list(store.asked) == ["going"]
-    assert again.upload("done", TARGET, "/r/d.wav", "d.wav").get(timeout=5) == "s3://b/d"
+    assert again.upload("done", TARGET, "/r/d.wav", "d.wav").get(timeout=20) == "s3://b/d"
     with pytest.raises(Failed, match="no such bucket"):
-        again.upload("failed", TARGET, "/r/f.wav", "f.wav").get(timeout=5)
+        again.upload("failed", TARGET, "/r/f.wav", "f.wav").get(timeout=20)
     assert not (tmp_path / "uploads" / "half.json.tmp").exists()
 
 
@@ -96,7 +96,7 @@ def test_what_failed_for_good_is_an_answer(desk, store):
     result = desk.upload("u1", TARGET, "/r/a.wav", "a.wav")
     store.asked["u1"].set_exception(UploadError("the file is gone", final=True))
     with pytest.raises(Failed, match="the file is gone") as failed:
-        result.get(timeout=5)
+        result.get(timeout=20)
     assert failed.value.kind == "upload"
 
 

@@ -438,8 +438,8 @@ def test_work_that_is_queued_has_the_context_of_whoever_asked_for_it():
 
     with logs.bind(guard={"digits": "4711#"}, request_id="r1", leg_id="l"):
         asked = Workers().submit("l", work)
-    asked.get(timeout=5)
-    gevent.spawn(work).join(5)
+    asked.get(timeout=20)
+    gevent.spawn(work).join(20)
     first, second = lines(out)
     assert (first["request_id"], first["leg_id"], first["event"]) == ("r1", "l", "sent [redacted]")
     assert "request_id" not in second

@@ -30,7 +30,7 @@ def service(
     def make(name: str, *units: Unit) -> One:
         redis = RedisConnection(redis_server.settings)
         redis.start()
-        assert redis.wait_available(10)
+        assert redis.wait_available(20)
         made.append(One(name, redis, switches, units or (BOTH,)))
         return made[-1]
 

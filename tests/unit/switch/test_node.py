@@ -162,7 +162,7 @@ def test_ready_is_behind_resync_and_all_it_asks(peer, make):
     node = make(
         resync=lambda: seen.append((node.ready, peer.events.paused)) or (lambda: seen.append(node.ready))
     )
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     assert seen == [(False, True), False]
     order = [what for what in peer.happened if not what.startswith("api module_exists")]
     assert order[0].startswith("event json") and "CHANNEL_PARK" in order[0]
@@ -172,14 +172,14 @@ def test_ready_is_behind_resync_and_all_it_asks(peer, make):
 
 def test_the_switch_is_told_what_it_need_not_tell(peer, make):
     peer.answers["api global_getvar core_uuid"] = "core-1"
-    assert make(unheard={"mute-member", "floor-change"}).wait_ready(5)
+    assert make(unheard={"mute-member", "floor-change"}).wait_ready(20)
     told = [one for one in peer.happened if one.startswith("filter")]
     assert told == ["filter Core-UUID core-1", "filter Action -floor-change", "filter Action -mute-member"]
 
 
 def test_a_switch_that_has_no_filters_tells_all(peer, make):
     peer.answers |= {"api global_getvar core_uuid": "core-1", "filter": "-ERR command not found"}
-    assert make(unheard={"mute-member"}).wait_ready(5)
+    assert make(unheard={"mute-member"}).wait_ready(20)
     assert [one for one in peer.happened if one.startswith("filter")] == ["filter Core-UUID core-1"]
 
 
@@ -192,7 +192,7 @@ def test_events_that_were_held_back_come_before_what_is_left_to_do(peer, make):
         return lambda: seen.append("the rest")
 
     node = make(resync=resync, on_event=lambda event: seen.append(event["Unique-ID"]))
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     assert seen == ["looked", "a", "the rest"]
 
 
@@ -276,7 +276,7 @@ def test_a_switch_that_refuses_our_events_is_not_used(peer, make):
 
 def test_a_lost_switch_is_told_and_connected_to_again(peer, make):
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     peer.drop("the network is gone")
     until(lambda: node.reconnects and node.ready, "it is back")
     assert [what for what in peer.happened if what in ("resync", "lost")] == ["resync", "lost", "resync"]
@@ -292,7 +292,7 @@ def test_a_switch_lost_during_its_resync_is_resynced_anew_and_was_never_there(pe
             node.command("show channels as json")
 
     node = make(resync=resync)
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     assert (len(attempts), "lost" in peer.happened) == (2, False)
 
 
@@ -308,13 +308,13 @@ def test_a_resync_that_fails_is_done_anew_on_new_connections(peer, make, error):
             raise error
 
     node = make(resync=resync)
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     assert not set(attempts[0]) & set(attempts[1])
 
 
 def test_jobs_fail_with_the_connection(peer, make):
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     job = gevent.spawn(node.job, "originate x")
     settle()
     assert not job.ready()
@@ -325,7 +325,7 @@ def test_jobs_fail_with_the_connection(peer, make):
 
 def test_a_stopped_node_does_not_come_back(peer, make):
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     node.stop()
     settle()
     assert (node.ready, peer.connections) == (False, [])
@@ -338,7 +338,7 @@ def test_a_stopped_node_does_not_come_back(peer, make):
 
 def test_a_switch_that_stands_still_is_looked_at_anew_when_it_goes_on(peer, make):
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     peer.alive = False
     until(lambda: node.stalls, "it is noticed")
     assert (node.ready, node.last_error) == (False, "the switch does not answer")
@@ -355,7 +355,7 @@ def test_a_switch_that_stands_still_is_looked_at_anew_when_it_goes_on(peer, make
 def test_a_switch_that_is_lost_while_it_stands_still_is_told_to_be(peer, make):
     """Whoever waits for it is not to wait for its answer on connections that there are no more."""
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     peer.alive = False
     until(lambda: node.stalls, "it is noticed")
     peer.alive = True
@@ -373,7 +373,7 @@ def test_a_switch_that_is_lost_while_it_is_looked_at_anew_is_told_to_be(peer, ma
             raise SwitchUnavailable("no answer")
 
     node = make(resync=resync)
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     node.post()
     node._refresh_due = "commands could not be sent"
     until(lambda: node.ready and len(attempts) == 3, "it is back")
@@ -387,7 +387,7 @@ def test_a_switch_that_is_lost_while_it_is_looked_at_anew_is_told_to_be(peer, ma
 
 def test_calls_are_not_looked_at_anew_while_answers_are_owed(peer, make):
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     peer.connections[0].owing = 1
     peer.connections[0].late_answers = 1
     settle()
@@ -402,7 +402,7 @@ def test_calls_are_not_looked_at_anew_while_answers_are_owed(peer, make):
 def test_events_of_its_own_are_not_handed_on(peer, make):
     seen = []
     node = make(on_event=lambda event: seen.append(event["Event-Name"]))
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     for name in ("HEARTBEAT", "BACKGROUND_JOB", "MODULE_LOAD", "CHANNEL_PARK"):
         peer.events.event(Event_Name=name)
     assert (seen, node.events_handled) == (["CHANNEL_PARK"], 4)
@@ -410,7 +410,7 @@ def test_events_of_its_own_are_not_handed_on(peer, make):
 
 def test_a_bond_that_ends_is_made_anew(peer, make):
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     peer.happened.clear()
     peer.events.event(Event_Name="CHANNEL_HANGUP_COMPLETE", Unique_ID="vsi-bond")
     until(lambda: "api originate " in peer.happened, "a new bond")
@@ -420,7 +420,7 @@ def test_a_module_that_is_loaded_is_noticed(peer, make, monkeypatch):
     monkeypatch.setattr("vsi_esl.switch.facts.NEEDED", {"mod_x": ["something"]})
     peer.answers["api module_exists"] = "false"
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     with pytest.raises(NotSupported, match="mod_x"):
         node.require("mod_x")
     peer.answers["api module_exists"] = "true"
@@ -432,7 +432,7 @@ def test_a_module_that_is_loaded_is_noticed(peer, make, monkeypatch):
 @pytest.mark.parametrize("interval", ["", "0", "-5", "x", "\u0665"])
 def test_a_heartbeat_without_a_sensible_interval_changes_nothing(peer, make, interval):
     node = make()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     peer.events.event(Event_Name="HEARTBEAT", Heartbeat_Interval=interval)
     assert node._heartbeat == node_module.DEFAULT_HEARTBEAT_S
 
@@ -452,7 +452,7 @@ class Guarded:
         return self.sure
 
     def confirm(self, ask, *, anew=False) -> None:
-        self.may_answer.wait(5)
+        self.may_answer.wait(20)
         if self.answer is not None:
             raise self.answer
         self.sure = True
@@ -471,7 +471,7 @@ def test_events_wait_until_it_is_sure_and_one_that_fails_costs_no_other(peer, ma
 
     node = make(on_event=handled)
     node.guard = guard = Guarded()
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     guard.sure = False
     for name in "abc":
         peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID=name)
@@ -489,7 +489,7 @@ def test_events_of_a_switch_that_may_be_anothers_are_dropped_and_it_is_connected
     seen = []
     node = make(on_event=seen.append)
     node.guard = guard = Guarded(error)
-    assert node.wait_ready(5)
+    assert node.wait_ready(20)
     guard.sure = False
     peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID="a")
     guard.may_answer.set()

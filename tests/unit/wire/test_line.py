@@ -16,7 +16,7 @@ from vsi_esl.wire.server import Failed
 def test_a_question_is_answered_and_counted(ends):
     both = ends({"double": lambda peer, args: 2 * args["n"]})
     line = both.connected()
-    assert line.ask("double", {"n": 21}, 5, 0) == 42
+    assert line.ask("double", {"n": 21}, 20, 0) == 42
     assert both.counted == {("double", "answered"): 1}
 
 
@@ -28,12 +28,12 @@ def test_an_error_is_the_answer_too(ends):
 
     line = ends({"fail": fail}).connected()
     with pytest.raises(Refused, match="no such file") as refused:
-        line.ask("fail", {"how": "named"}, 5, 0)
+        line.ask("fail", {"how": "named"}, 20, 0)
     assert refused.value.kind == "media"
     with pytest.raises(Refused, match="not understood: KeyError"):
-        line.ask("fail", {"how": "other"}, 5, 0)
+        line.ask("fail", {"how": "other"}, 20, 0)
     with pytest.raises(Refused, match="does not know 'nothing'"):
-        line.ask("nothing", {}, 5, 0)
+        line.ask("nothing", {}, 20, 0)
 
 
 def test_a_question_whose_answer_is_lost_is_asked_again_and_done_once(ends):
@@ -41,18 +41,18 @@ def test_a_question_whose_answer_is_lost_is_asked_again_and_done_once(ends):
 
     def slow(peer, args):
         began.set()
-        go_on.wait(5)
+        go_on.wait(20)
         done.append(args)
         return len(done)
 
     both = ends({"slow": slow})
     line = both.connected()
-    asked = gevent.spawn(line.ask, "slow", {}, 10, 5)
-    assert began.wait(5)
+    asked = gevent.spawn(line.ask, "slow", {}, 20, 20)
+    assert began.wait(20)
     both.server.peers[0].connection.close("cut")
     eventually(lambda: line.connects == 2, "it is there again")
     go_on.set()
-    assert asked.get(timeout=5) == 1
+    assert asked.get(timeout=20) == 1
     assert len(done) == 1
 
 
@@ -65,7 +65,7 @@ def test_an_answer_that_was_given_to_a_connection_that_is_gone_is_given_again(en
         return "only one"
 
     line = ends({"once": once}).connected()
-    assert line.ask("once", {}, 10, 5) == "only one"
+    assert line.ask("once", {}, 20, 20) == "only one"
     assert len(done) == 1
 
 
@@ -80,7 +80,7 @@ def test_who_waits_for_a_companion_that_is_away_does_so_as_long_as_it_may(ends):
     waiting = gevent.spawn(line.ask, "echo", {"a": 1}, 60, 200)
     gevent.sleep(0)
     both.listen()
-    assert waiting.get(timeout=5) == {"a": 1}
+    assert waiting.get(timeout=20) == {"a": 1}
     assert both.counted == {("echo", "away"): 1, ("echo", "answered"): 1}
 
 
@@ -95,18 +95,18 @@ def test_without_an_answer_in_time_there_is_none(ends):
 
 def test_more_than_may_be_asked_is_refused_at_both_ends(ends, monkeypatch):
     held = Event()
-    both = ends({"wait": lambda peer, args: held.wait(10)})
+    both = ends({"wait": lambda peer, args: held.wait(20)})
     line = both.connected()
     monkeypatch.setattr(server, "MOST_ASKED", 2)
-    waiting = [gevent.spawn(line.ask, "wait", {}, 10, 0) for _ in range(2)]
+    waiting = [gevent.spawn(line.ask, "wait", {}, 20, 0) for _ in range(2)]
     eventually(lambda: both.server._busy == 2, "two are being answered")
     with pytest.raises(Refused, match="too much to do"):
-        line.ask("wait", {}, 5, 0)
+        line.ask("wait", {}, 20, 0)
     monkeypatch.setattr(client, "MOST_ASKED", 2)
     with pytest.raises(Unavailable, match="too much is asked of the companion of switch east"):
-        line.ask("wait", {}, 5, 0)
+        line.ask("wait", {}, 20, 0)
     held.set()
-    gevent.joinall(waiting, timeout=5, raise_error=True)
+    gevent.joinall(waiting, timeout=20, raise_error=True)
     assert both.counted["wait", "full"] == 1
 
 
@@ -131,10 +131,10 @@ def test_what_lasts_is_asked_until_it_is_answered_and_settled(ends, monkeypatch)
     both.listen()
     eventually(lambda: len(results) == 2, "both were asked again")
     results["b"].set("there")
-    assert two.get(timeout=5) == "there"
+    assert two.get(timeout=20) == "there"
     results["a"].set_exception(Failed("upload", "no such bucket"))
     with pytest.raises(Refused, match="no such bucket"):
-        one.get(timeout=5)
+        one.get(timeout=20)
     settled = [("told", {"kind": "settled", "id": name}) for name in ("up-2", "up-1")]
     eventually(lambda: [one for one in both.events if one[0] == "told"] == settled, "both were settled")
 
@@ -158,17 +158,17 @@ def test_answers_are_not_remembered_for_ever(ends, monkeypatch):
     line = both.connected()
     monkeypatch.setattr(server, "MOST_REMEMBERED", 3)
     for number in range(5):
-        line.ask("echo", {"n": number}, 5, 0)
+        line.ask("echo", {"n": number}, 20, 0)
     assert len(both.server._answered) == 3 and not both.server._running
     monkeypatch.setattr(server, "REMEMBERED_S", 0.0)
-    line.ask("echo", {}, 5, 0)
+    line.ask("echo", {}, 20, 0)
     assert not both.server._answered
 
 
 def test_an_answer_that_is_too_long_is_an_error_and_the_line_stays(ends):
     line = ends({"much": lambda peer, args: "x" * (9 << 20)}).connected()
     with pytest.raises(Refused, match="the answer cannot be sent"):
-        line.ask("much", {}, 10, 0)
+        line.ask("much", {}, 20, 0)
     assert line.connected and line.connects == 1
 
 
@@ -178,7 +178,7 @@ def test_silence_is_the_end_on_both_sides(ends, monkeypatch):
     line = both.connected()
     line.lost.append(lost.set)
     monkeypatch.setattr(type(both.server.peers[0].connection), "send", lambda *_: None)
-    assert lost.wait(5)
+    assert lost.wait(20)
     assert line.error == "the other end does not answer"
 
 

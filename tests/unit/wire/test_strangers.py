@@ -44,7 +44,7 @@ def test_a_certificate_for_another_name(ends, authority):
 def test_no_certificate_at_all(ends, authority, log):
     both = ends({})
     context = ssl.create_default_context(cafile=authority.ca)
-    with socket.create_connection(("127.0.0.1", both.port), 5) as plain:  # noqa: SIM117
+    with socket.create_connection(("127.0.0.1", both.port), 20) as plain:  # noqa: SIM117
         with context.wrap_socket(plain, server_hostname=COMPANION) as sock, pytest.raises(ssl.SSLError):
             sock.sendall(pack({"kind": "hello", "versions": [1]}))
             sock.recv(1)
@@ -60,7 +60,7 @@ def test_an_old_protocol(ends, authority):
     with pytest.warns(DeprecationWarning):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
-        socket.create_connection(("127.0.0.1", both.port), 5) as plain,
+        socket.create_connection(("127.0.0.1", both.port), 20) as plain,
         pytest.raises((ssl.SSLError, OSError)),
     ):
         context.wrap_socket(plain, server_hostname=COMPANION)
@@ -70,9 +70,9 @@ def test_an_old_protocol(ends, authority):
 def test_garbage_and_silence_instead_of_tls(ends, said, monkeypatch):
     monkeypatch.setattr(server, "HANDSHAKE_S", 0.3)
     both = ends({})
-    with socket.create_connection(("127.0.0.1", both.port), 5) as plain:
+    with socket.create_connection(("127.0.0.1", both.port), 20) as plain:
         plain.sendall(said)
-        plain.settimeout(5)
+        plain.settimeout(20)
         with suppress(ConnectionResetError):
             while plain.recv(4096):
                 pass
@@ -116,7 +116,7 @@ def test_garbage_after_good_words_ends_the_connection_and_no_other(ends, authori
         while sock.recv(4096):
             pass
     eventually(lambda: len(both.server.peers) == 1, "it is out")
-    assert line.ask("echo", {"a": 1}, 5, 0) == {"a": 1}
+    assert line.ask("echo", {"a": 1}, 20, 0) == {"a": 1}
 
 
 def test_no_more_services_than_there_may_be(ends, monkeypatch):
@@ -129,7 +129,7 @@ def test_no_more_services_than_there_may_be(ends, monkeypatch):
 def test_what_a_stranger_does_is_not_a_line_each_time(ends, log):
     both = ends({})
     for _ in range(5):
-        with socket.create_connection(("127.0.0.1", both.port), 5) as plain:
+        with socket.create_connection(("127.0.0.1", both.port), 20) as plain:
             plain.sendall(b"hello\r\n\r\n")
             with suppress(ConnectionResetError):
                 while plain.recv(100):
@@ -142,7 +142,7 @@ def trusted(both, authority):
     shown = identity(authority, SERVICE)
     context = ssl.create_default_context(cafile=authority.ca)
     context.load_cert_chain(shown.certificate, shown.key)
-    plain = socket.create_connection(("127.0.0.1", both.port), 5)
+    plain = socket.create_connection(("127.0.0.1", both.port), 20)
     return context.wrap_socket(plain, server_hostname=COMPANION)
 
 

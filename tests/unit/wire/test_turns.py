@@ -33,7 +33,7 @@ def service(both: Any, name: str, fence: int, switch: str = "east") -> tuple[Lin
 
 
 def connected(line: Line) -> None:
-    assert line.wait_connected(5), line.error
+    assert line.wait_connected(20), line.error
 
 
 def test_who_comes_with_a_later_turn_is_spoken_to_and_the_one_before_is_not(ends):
@@ -47,7 +47,7 @@ def test_who_comes_with_a_later_turn_is_spoken_to_and_the_one_before_is_not(ends
     eventually(lambda: len(told) > 2, "and again, each time that it comes")
     assert set(told) == {6} and not lost
     assert before.error == "it says: service b has switch east"
-    after.ask("do", {}, 5, 0)
+    after.ask("do", {}, 20, 0)
     with pytest.raises(Unavailable):
         before.ask("do", {}, 0.2, 0)
     assert done == ["b"] and [one.service for one in both.server.peers] == ["b"]
@@ -111,7 +111,7 @@ def test_a_fence_that_is_none_is_refused(ends, fence, log):
 
 def test_a_line_that_is_left_tells_nobody_and_comes_again_with_its_next_turn(ends):
     go_on = gevent.event.Event()
-    both = ends({"upload": lambda peer, args: go_on.wait(5), "quick": lambda peer, args: "yes"})
+    both = ends({"upload": lambda peer, args: go_on.wait(20), "quick": lambda peer, args: "yes"})
     line, _, lost = service(both, "a", 5)
     connected(line)
     lasting = line.follow("upload", {}, "u1")
@@ -120,10 +120,10 @@ def test_a_line_that_is_left_tells_nobody_and_comes_again_with_its_next_turn(end
     eventually(lambda: not both.server.peers, "the companion sees it")
     assert not lost and not lasting.ready()
     with pytest.raises(Unavailable):
-        line.ask("quick", {}, 5, 0)
+        line.ask("quick", {}, 20, 0)
     line.start(7)
     connected(line)
-    assert line.ask("quick", {}, 5, 0) == "yes"
+    assert line.ask("quick", {}, 20, 0) == "yes"
     again = line.follow("upload", {}, "u1")
     go_on.set()
-    assert again.get(timeout=5) is True and not lasting.ready()
+    assert again.get(timeout=20) is True and not lasting.ready()
