@@ -68,10 +68,22 @@ def fresh(site: Callable[..., Site]) -> Both:
 
 
 @pytest.fixture
-def still(west: Site) -> Site:
+def still(west: Site) -> Iterator[Site]:
     """West, which takes no requests of others any more, though it is there."""
-    west.deployment.commands.asking._taker.kill()
-    return west
+    asking = west.deployment.commands.asking
+    asking._taker.kill()
+    yield west
+    if asking._taker.dead:
+        asking.start()
+
+
+def known_at(one: Site, leg: str, service: str) -> None:
+    """Until it is in Redis where a leg is: that is told behind the events of its call."""
+    redis = one.deployment.redis
+    where = redis.key("where")
+    eventually(
+        lambda: redis.command("HGET", where, f"leg/{leg}") == service.encode(), "it is known where it is"
+    )
 
 
 def test_a_call_of_the_other_service_is_answered_played_to_and_ended(east, west):
@@ -143,6 +155,32 @@ def test_a_new_leg_and_room_go_where_there_is_least_to_do(east, west):
     assert west.client().ok("create_leg", type="sip", to=west.switch.uri("instant"))
 
 
+@pytest.mark.parametrize("command", ["create_leg", "create_room"])
+@pytest.mark.parametrize("why", ["drained", "going"])
+def test_what_is_new_is_made_by_another_when_who_had_the_least_to_do_takes_none_any_more(
+    east, west, monkeypatch, command, why
+):
+    """Each tells once a second what it has: meanwhile others believe what is not so any more."""
+    client = east.client()
+    east.call(client)
+    east.sees(west)
+    assert east.deployment.commands._best({}) == "west"
+    # what is told of it from here on comes too late
+    monkeypatch.setattr(east.deployment.peers, "tell", lambda: None)
+    if why == "drained":
+        west.service.ctx.nodes.default.drained = True
+    else:
+        monkeypatch.setattr(west.service.ctx, "draining", True)
+    for number in range(2):
+        asked = (
+            {"id": f"new-{number}"}
+            if command == "create_room"
+            else {"type": "sip", "to": east.switch.uri("instant"), "room_id": f"new-{number}"}
+        )
+        made = client.ok(command, **asked)
+        assert east.service.ctx.rooms.find(f"new-{number}").node == "east", made
+
+
 def test_a_room_of_a_name_is_made_once_in_a_deployment(east, west):
     first, second = east.client(), west.client()
     numbers = [
@@ -200,6 +238,8 @@ def test_a_service_that_does_not_answer_is_named_and_does_nothing_later(east, st
     monkeypatch.setattr("vsi_esl.sharing.commands.TIMEOUT_S", 0.3)
     client, own = east.client(), still.client()
     _, leg = still.call(client)
+    known_at(still, leg, "west")
+    east.deployment.redis.command("HDEL", east.deployment.redis.key("where"), f"leg/{leg}")
     assert client.error("delete_leg", id=leg) == (
         503,
         f"leg {leg} is not here: service west does not answer",
@@ -236,6 +276,7 @@ def test_what_is_on_a_switch_that_nobody_has_is_not_said_to_be_nowhere(east, wes
 def test_a_call_of_a_service_that_began_a_moment_ago_is_found(east, west, monkeypatch):
     client = east.client()
     _, leg = west.call(client)
+    known_at(west, leg, "west")
     east.deployment.redis.command("HDEL", east.deployment.redis.key("where"), f"leg/{leg}")
     monkeypatch.setattr(east.deployment.peers, "_others", {})
     assert client.ok("get_leg", id=leg)["id"] == leg
@@ -261,6 +302,7 @@ def test_what_is_between_two_services_is_not_said_to_be_nowhere(east, west, monk
         # who has the switch has looked at its calls: what is known in Redis is out of date
         assert client.error("get_leg", id=leg) == (404, "leg not found")
     _, there = west.call(client)
+    known_at(west, there, "west")
     for one in (east, west):
         monkeypatch.setattr(one.service.ctx.nodes.default, "adopted", False)
     for leg, switch in (("x", "west"), ("y", "east"), (there, "west")):
@@ -291,10 +333,8 @@ def test_what_fails_while_its_switch_goes_to_another_service_is_not_said_to_have
 def test_who_has_its_switch_is_asked_and_not_everybody(east, west):
     client = east.client()
     _, leg = west.call(client)
-    redis, asking = east.deployment.redis, west.deployment.commands.asking
-    eventually(
-        lambda: redis.command("HGET", redis.key("where"), f"leg/{leg}") == b"west", "it is known where"
-    )
+    asking = west.deployment.commands.asking
+    known_at(west, leg, "west")
     served = asking.served
     client.ok("get_leg", id=leg)
     assert asking.served == served + 1
@@ -305,6 +345,7 @@ def test_what_is_not_where_it_was_is_looked_for_everywhere(east, west):
     client = east.client()
     _, leg = west.call(client)
     redis = east.deployment.redis
+    known_at(west, leg, "west")
     redis.command("HSET", redis.key("where"), "leg/gone", "west")
     assert client.error("get_leg", id="gone") == (404, "leg not found")
     redis.command("HSET", redis.key("where"), f"leg/{leg}", "east")

@@ -41,4 +41,16 @@ redis.call('PEXPIRE', KEYS[1], 60000)
 return 1
 """
 
-COMMAND_SCRIPTS = {"present": PRESENT, "leave": LEAVE, "ask": ASK, "answer": ANSWER}
+# KEYS: the claim to make something; ARGV: our name. Another may have it by now: then it keeps it.
+DISCLAIM = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+"""
+
+COMMAND_SCRIPTS = {
+    "present": PRESENT,
+    "leave": LEAVE,
+    "ask": ASK,
+    "answer": ANSWER,
+    "disclaim": DISCLAIM,
+}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -129,12 +129,29 @@ class Commands:
         elif command.name not in PLACED:
             return here()  # nobody has it: it fails here as it would anywhere
         else:
-            target = self._best(arguments)
-            target = self._claimed(new[0], target) if new else target
+            return self._placed(new, arguments, message, here)
         there = [name for name, place in places.items() if place == target]
         if target == self.name:
             return self._done_here(there, here)
         return self._at(target, {**message, "names": [list(name) for name in there]})
+
+    def _placed(
+        self, new: list[Name], arguments: Mapping[str, Any], message: Message, here: Callable[[], Any]
+    ) -> Any:
+        """Make what has no place yet. What each service has to do is told once a second: one that takes
+        nothing new any more says so, and another makes it."""
+        refused: set[str] = set()
+        while True:
+            target = self._best(arguments, refused)
+            target = self._claimed(new[0], target) if new else target
+            if target == self.name:
+                return here()
+            try:
+                return self._at(target, {**message, "names": [], "placed": [list(name) for name in new]})
+            except VsiError as error:
+                if error.code != MOVED or target in refused:
+                    raise
+                refused.add(target)
 
     def _done_here(self, names: list[Name], here: Callable[[], Any]) -> Any:
         """Do what names these, which were here when that was looked at. What goes wrong with them while they
@@ -283,9 +300,11 @@ class Commands:
 
     # -- where something is to be --------------------------------------------------------------------------
 
-    def _best(self, arguments: Mapping[str, Any]) -> str:
-        """The service whose switch has the least to do; this one where that is equal, or nobody has one."""
-        everyone = [self._peers.own, *(self._peers.others.values() if self._redis.available else ())]
+    def _best(self, arguments: Mapping[str, Any], refused: Collection[str] = ()) -> str:
+        """The service whose switch has the least to do, but for those that have refused; this one where that
+        is equal, or nobody has one."""
+        others = self._peers.others.values() if self._redis.available else ()
+        everyone = [self._peers.own, *(one for one in others if one.name not in refused)]
         trunk = arguments.get("trunk", "")
         if trunk and not any(one.best(trunk) for one in everyone):
             return self.name  # it says that there is none, or who has it was not asked for it yet
@@ -296,12 +315,15 @@ class Commands:
         """The service that makes a room: this one, unless another was told to a moment ago."""
         if not self._redis.available:
             return service
-        key = self._redis.key("claim", "room", room.id)
+        key = self._claim(room)
         if self._redis.command("SET", key, service, "NX", "PX", CLAIM_MS):
             return service
         holder = self._redis.command("GET", key)
         name = service if holder is None else str(holder.decode())
         return name if name == self.name or self._peers.find(name) is not None else service
+
+    def _claim(self, room: Name) -> str:
+        return self._redis.key("claim", "room", room.id)
 
     def _brought_together(self, command: Command, places: Mapping[Name, str]) -> bool:
         """A room that nothing is in goes to the leg that joins it."""
@@ -347,6 +369,11 @@ class Commands:
         return False
 
     def _do(self, message: Message) -> Any:
+        if "placed" in message and (self._ctx.draining or self._peers.own.best() is None):
+            # of those who make one room at the same time all are to be told the next place
+            for room in message["placed"]:
+                self._redis.run("disclaim", [self._claim(Name(*room))], [self.name])
+            raise VsiError("nothing new is made here any more", MOVED)
         self.done_for_others += 1
         name, payload, access = message["name"], message["payload"], access_of(message["access"])
         here = partial(registry.dispatch, self._ctx, name, payload, access, forwarded=True)
