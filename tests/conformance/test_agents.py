@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.calls import answered, ring
+from tests.support.drivers import eventually
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 STARTS = {
@@ -96,7 +97,7 @@ def test_a_conversation(switch, client, agents, kind):
     assert client.event("agent.agent_response", **about)["text"] == "hello"
     assert client.event("agent.user_transcript", **about)["text"] == "how are you"
     assert client.ok(f"{kind}_agent_message", id=owner, message="say this") == {"status": "message_sent"}
-    assert there.state["messages"] == ["say this"]
+    eventually(lambda: there.state["messages"] == ["say this"], "the bot was told")
     assert client.ok(f"{kind}_agent_stop", id=owner) == {"status": "agent_stopped"}
     client.event("agent.disconnected", **about)
     there.gone()

@@ -194,6 +194,7 @@ def test_a_call_without_an_offer_gets_ours(switch, client, answer, codec):
     client.event("leg.connected", leg_id=leg)
     if "room_id" in answer:
         client.event("leg.joined_room", leg_id=leg)
+    peer.wait("200")
     assert codec is None or peer.codec == codec
     peer.dtmf("7")
     assert client.event("dtmf.received", leg_id=leg)["digit"] == "7"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.support.calls import dial
-from tests.support.drivers import eventually
 
 
 def reason(client, leg):
@@ -101,7 +100,7 @@ def test_ring_timeout(switch, client, behaviour):
     leg = dial(switch, client, behaviour, ring_timeout=1)
     event = client.event("leg.disconnected", leg_id=leg)
     assert event["cdr"]["reason"] == "ring_timeout"
-    assert 0.5 <= event["cdr"]["duration_total"] <= 5
+    assert 0.5 <= event["cdr"]["duration_total"] <= 20
 
 
 def test_ring_timeout_goes_on_in_early_media(switch, client):
@@ -114,28 +113,16 @@ def test_max_duration_counts_from_the_answer(switch, client):
     leg = dial(switch, client, "instant", max_duration=1)
     event = client.event("leg.disconnected", leg_id=leg)
     assert event["cdr"]["reason"] == "max_duration"
-    assert 0.5 <= event["cdr"]["duration_answered"] <= 5
+    assert 0.5 <= event["cdr"]["duration_answered"] <= 20
 
 
 @pytest.mark.parametrize(("given", "expected"), [("busy", "busy"), ("", "api_hangup")])
 def test_cancelling_while_it_rings(switch, client, given, expected):
     leg = dial(switch, client, "ring")
-    peer = wait_for_callee(switch)
+    peer = switch.callee()
     client.ok("delete_leg", id=leg, reason=given)
     assert reason(client, leg) == expected
     peer.wait("CANCEL")
-
-
-def wait_for_callee(switch):
-    def there() -> bool:
-        try:
-            switch.callee()
-        except IndexError:
-            return False
-        return True
-
-    eventually(there, "the callee is called")
-    return switch.callee()
 
 
 def test_peer_hangs_up(switch, client):
@@ -145,12 +132,12 @@ def test_peer_hangs_up(switch, client):
 
 
 def test_early_media_with_room(switch, client):
-    leg = dial(switch, client, "early-answer", room_id="conf", app_id="x")
-    client.event("leg.connected", leg_id=leg)
-    client.rewind()
+    leg = dial(switch, client, "early", room_id="conf", app_id="x")
     assert client.event("room.created")["app_id"] == "x"
     joined = client.event("leg.joined_room", leg_id=leg)
     assert joined["room_id"] == "conf"
+    switch.callee().answer()
+    client.event("leg.connected", leg_id=leg)
     assert client.types() == [
         "room.created",
         "leg.ringing",

@@ -44,7 +44,7 @@ def dialled(client, there: MediaServer, **request):
     """An outbound leg that is up."""
     leg = client.ok("create_leg", type="websocket", url=there.url, **request)["id"]
     client.event("leg.connected", leg_id=leg)
-    return there.peer(len(there.peers)), leg
+    return there.peer(max(1, len(there.peers))), leg
 
 
 def reason(client, leg: str) -> str:
@@ -189,6 +189,8 @@ def test_texts_and_pings(client, server):
     assert peer.message("pong") == {"type": "pong"}
     client.ok("reject_leg_rtt", id=leg)
     peer.send({"type": "text", "text": "unheard"})
+    peer.send({"type": "ping"})
+    peer.message("pong")
     other.send({"type": "text", "text": "second"})
     assert client.event("rtt.received", leg_id=second)["text"] == "second"
     client.ok("accept_leg_rtt", id=leg)

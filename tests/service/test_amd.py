@@ -15,7 +15,12 @@ from vsi_esl.amd.detecting import KIND, Detections
 from vsi_esl.live.sessions import Sessions
 
 ENDLESS = {"initial_silence_timeout": 50_000, "greeting_duration": 50_000, "total_analysis_time": 60_000}
-MACHINE = {"greeting_duration": 200, "beep_timeout": 20_000}
+MACHINE = {
+    "initial_silence_timeout": 15_000,
+    "greeting_duration": 200,
+    "total_analysis_time": 20_000,
+    "beep_timeout": 20_000,
+}
 UNKNOWN = {"result": "not_sure", "initial_silence_ms": 0, "greeting_duration_ms": 0, "total_analysis_ms": 0}
 BEEP = sequence(silence(0.2), tone(1000, 0.5))
 
@@ -42,8 +47,8 @@ def clean(switch, service, leg: str) -> None:
     """Until nothing is left of detections: here, or on the switch."""
     ctx = service.ctx
     eventually(lambda: len(ctx.get(Sessions)) == 0, "no session is left")
-    assert ctx.get(Detections).running == {}
-    assert ctx.state.items(KIND) == []
+    eventually(lambda: ctx.get(Detections).running == {}, "none is running")
+    eventually(lambda: ctx.state.items(KIND) == [], "none is kept")
     eventually(lambda: "<function>" not in switch.esl(f"uuid_buglist {leg}"), "nothing listens to the leg")
 
 

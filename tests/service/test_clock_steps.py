@@ -91,11 +91,11 @@ def test_max_duration_and_ring_timeout_over_a_restart(switch, start, connect, st
     client = connect(service)
     began = time.monotonic()
     talking = client.ok("create_leg", type="sip", to=switch.uri("instant"), max_duration=LIMIT_S)["id"]
-    client.event("leg.connected", leg_id=talking)
+    connected = client.event("leg.connected", leg_id=talking)
     client.ok("create_leg", type="sip", to=switch.uri("ring"), ring_timeout=LIMIT_S)
     service.stop()
     step()
-    again = connect(start(wait=False))
+    again = connect(start(wait=False), f"?since={connected['event_id']}")
     reasons = {}
     for _ in range(2):
         event = again.event("leg.disconnected")

@@ -111,9 +111,9 @@ def start(switch, companion: CompanionProcess, tmp_path: Path) -> Iterator[Calla
         service = Service(config)
         service.start()
         running.append(service)
-        assert service.ctx.nodes.default.wait_ready(10)
+        assert service.ctx.nodes.default.wait_ready(20)
         if link is None:
-            assert line(service).wait_connected(10), line(service).error
+            assert line(service).wait_connected(20), line(service).error
         return service
 
     yield start_service
@@ -216,7 +216,7 @@ def test_a_recording_is_uploaded_from_there(switch, companion, start, connect, s
     assert client.ok("leg_record_stop", id=leg)["file"] == "s3://recordings/east/kept.wav"
     assert store.call("get_object", Bucket="recordings", Key="east/kept.wav")["Body"][:4] == b"RIFF"
     eventually(lambda: not list(companion.uploads.iterdir()), "nothing of it is left")
-    assert not list(companion.recordings.iterdir())
+    eventually(lambda: not list(companion.recordings.iterdir()), "nor of its file")
     with pytest.raises(Invalid, match="s3 bucket does not exist"):
         service.ctx.nodes.default.host.probe(target(store.url, bucket="nobodys"), 5.0)
     assert SECRET_KEY not in companion.log()
@@ -344,7 +344,7 @@ def test_without_it_what_needs_it_is_503_by_name_and_calls_go_on(
     heard(deepgram.connection())
     file = client.ok("leg_record_start", id=leg)["file"]
     outage(companion, service)
-    assert not len(service.ctx.get(Sessions))
+    eventually(lambda: not len(service.ctx.get(Sessions)), "what it heard is over")
     for name, payload in (
         ("leg_play_start", {"id": leg, "url": prompt}),
         ("room_play_start", {"id": "r", "tone": "busy"}),
@@ -385,10 +385,10 @@ def test_without_it_what_needs_it_is_503_by_name_and_calls_go_on(
 def test_one_that_stands_still_and_is_killed_while_it_publishes_does_it_when_it_is_back(
     switch, companion, service, client, monkeypatch
 ):
-    monkeypatch.setattr(remote, "PLACE_S", 0.2)
     _, leg = answered(switch, client)
     _, other = answered(switch, client)
     file = client.ok("leg_record_start", id=leg)["file"]
+    monkeypatch.setattr(remote, "PLACE_S", 0.2)
     companion.freeze()
     assert client.error("leg_record_start", id=other) == (
         503,
@@ -439,7 +439,7 @@ def test_files_outside_its_directories_are_not_for_a_companion_to_touch(companio
     host.remove(str(link / "victim.wav"))
     host.remove(str(companion.recordings / ".." / ".." / "victim.wav"))
     assert victim.read_bytes() == b"kept"
-    assert not line(service).ask("remove", {"path": str(companion.recordings / "none")}, 5, 0)
+    assert not line(service).ask("remove", {"path": str(companion.recordings / "none")}, 20, 0)
 
 
 def test_it_stops_when_it_is_told_to(companion, service):

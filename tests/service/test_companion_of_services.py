@@ -206,12 +206,15 @@ def test_a_service_that_stops_leaves_it_to_the_next_one_at_once(site):
     assert '"service superseded"' not in one.companion.log()
 
 
+@pytest.mark.timeout(400)  # services are begun eight times
 def test_a_companion_that_knows_later_turns_than_redis_and_the_switch_is_caught_up_with(site):
     """Both were begun anew, as on a night of maintenance."""
     one = site()
     for again in (one.owner, one.other):  # its turns count up
         again.stop()
-        eventually(lambda: any(one.has(service) for service in one.services if service.running), "had", 20)
+        eventually(
+            lambda: any(one.has(service) for service in one.services if service.running), "had", LONGEST_S
+        )
         again.start()
         again.listening()
     known = fence.read(one.switch.switch.globals[fence.VARIABLE])

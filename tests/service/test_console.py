@@ -185,7 +185,7 @@ def test_webhooks_in_memory_are_counted_only(start):
 
 def connected(service, *protocols: str):
     ws = websocket.create_connection(
-        f"ws://{address(service)}/v1/vsi", timeout=8, subprotocols=list(protocols) or None
+        f"ws://{address(service)}/v1/vsi", timeout=20, subprotocols=list(protocols) or None
     )
     try:
         return ws.subprotocol

@@ -119,7 +119,7 @@ def test_what_is_answered_has_happened_and_nothing_else(switch, start, connect, 
     filler.free()
     eventually(lambda: readiness(service)[0] == 200, "ready again")
     client.ok("create_room", id="three")
-    told = client.events[-1]["event_id"]
+    told = client.event("room.created", room_id="three")["event_id"]
     crash(service)
     again = connect(start(state={"path": str(small_disk / "state.sqlite3")}), f"?since={told}")
     assert {room["id"] for room in again.ok("list_rooms")} == there | {"three"}

@@ -293,11 +293,17 @@ class SandboxDriver:
         return "abc@elsewhere", "t-1", "f-1"
 
     def callee(self) -> SandboxPeer:
-        outbound = [
-            one
-            for one in self.switch.channels.values()
-            if one.direction == "outbound" and one.name.startswith("sofia")
-        ]
+        outbound: list[Channel] = []
+
+        def called() -> bool:
+            outbound[:] = [
+                one
+                for one in self.switch.channels.values()
+                if one.direction == "outbound" and one.name.startswith("sofia")
+            ]
+            return bool(outbound)
+
+        eventually(called, "somebody is called")
         return SandboxPeer(self.switch, outbound[-1])
 
     def esl(self, command: str) -> str:

@@ -56,5 +56,8 @@ def nothing_left(switch: Driver, service: Any, *legs: str) -> None:
     eventually(lambda: not any(switch.channels(leg) for leg in legs), "no channel")
     eventually(lambda: not (transfers.running or transfers.replaced), "no transfer")
     eventually(lambda: ctx.state.items(KIND) == [], "no item")
-    owners = [owner for owner in ctx.timers._timers if owner.startswith("transfer ") or owner in legs]
-    assert (owners, ctx.legs.departing) == ([], set())
+
+    def owners() -> list[str]:
+        return [owner for owner in ctx.timers._timers if owner.startswith("transfer ") or owner in legs]
+
+    eventually(lambda: (owners(), ctx.legs.departing) == ([], set()), "no timer, nobody departing")
