@@ -265,11 +265,12 @@ def test_a_service_that_has_left_is_named(fresh: Both):
 
 def test_what_is_on_a_switch_that_nobody_has_is_not_said_to_be_nowhere(east, west, monkeypatch):
     client = east.client()
-    monkeypatch.setattr(east.deployment.commands, "unowned", lambda: ["north"])
+    monkeypatch.setattr(east.deployment.commands, "unowned", lambda switch: switch == "north")
     redis = east.deployment.redis
-    redis.command("HSET", redis.key("where"), "leg/x", "north")
+    redis.command("HSET", redis.key("where"), "leg/x", "north", "room/x", "north")
     assert client.error("get_leg", id="x") == (503, "leg x is on switch north, which no service has now")
     assert client.error("get_leg", id="y") == (404, "leg not found")
+    assert client.error("create_room", id="x")[0] == 503  # else there would be two of that name
     assert client.ok("create_room", id="z")
 
 

@@ -108,6 +108,12 @@ class Rooms:
     def find(self, room_id: str) -> Room | None:
         return self._by_id.get(room_id)
 
+    def find_on(self, room_id: str, node: str) -> Room | None:
+        """It unless it is on another switch than this one: of two rooms of one name, which services made
+        without knowing of each other, one is given up, and with it what was done there."""
+        room = self.find(room_id)
+        return room if room is not None and room.node in ("", node) else None
+
     def of_conference(self, conference: str) -> Room | None:
         """The room whose conference this is; None for conferences that are not ours."""
         return self._by_conference.get(conference)

@@ -109,9 +109,10 @@ class Ownership:
         # of what was ours until a moment ago nobody is known yet
         return holder.service if holder is not None and not self._book.ours(holder) else ""
 
-    def unowned(self) -> list[str]:
-        """The switches that nobody had a moment ago."""
-        return [switch for switch in self.switches if not self.owner_of(switch)]
+    def unowned(self, switch: str) -> bool:
+        """Whether a switch without a lease waits for its next owner: whoever had it a moment ago has it no
+        more, unless that is this service, which renews the lease."""
+        return switch in self.switches and switch not in self._turns
 
     @property
     def peers(self) -> Mapping[str, Peer]:

@@ -59,8 +59,8 @@ class Commands:
         self._ctx, self._redis, self.name, self._peers = ctx, redis, name, peers
         self._known: OrderedDict[Name, str] = OrderedDict()
         """Where something was when it was last heard of."""
-        self.unowned: Callable[[], list[str]] = list
-        """Switches that no service has at the moment."""
+        self.unowned: Callable[[str], bool] = lambda switch: False
+        """Whether a switch without a lease is one that a service is to have, and not this one's still."""
         self.asking = Asking(redis, name, serve=self._serve, there=lambda one: peers.find(one) is not None)
         self.forwarded = self.done_for_others = 0
         self._growing = Growing(ctx, redis, have=self._have, switch_of=self._switch_of)
@@ -254,7 +254,7 @@ class Commands:
             return ""
         holder = leases.holder_of(self._redis, switch)
         if holder is None:
-            if switch in self.unowned():
+            if self.unowned(switch):
                 raise Unavailable(f"{name} is on switch {switch}, which no service has now")
             return ""
         if not self._have(holder.service, {"op": "has", "names": [list(name)], "switch": switch}):

@@ -133,6 +133,25 @@ def test_a_switch_is_kept_until_all_that_is_known_of_it_is_in_redis(redis, owner
     eventually(lambda: there() or owner.handed_over == 1, "it does")
 
 
+def test_a_lease_that_has_just_run_out_leaves_its_switch_to_the_next(redis, owner):
+    """What is on it is not said to be nowhere, although its owner was there at the last look: a room of that
+    name would be made a second time."""
+    other = LeaseBook(redis, "b", "2")
+
+    def taken() -> bool:
+        other.turn(SWITCHES, {}, {"weight": 1, "leaving": False, "group": owner._group})
+        return any(other.take({one: 0}) for one in SWITCHES if not owner.owned(one))
+
+    eventually(taken, "it has one that was handed over")
+    (theirs,) = (one for one in SWITCHES if not owner.owned(one))
+    eventually(lambda: owner.owner_of(theirs) == "b", "it is known")
+    owner._greenlet.kill()
+    redis.command("DEL", redis.key("lease", theirs))
+    assert owner.owner_of(theirs) == "b"
+    assert [one for one in SWITCHES if owner.unowned(one)] == [theirs]
+    assert not owner.unowned("of another deployment")
+
+
 def test_one_that_was_killed_may_be_back_when_redis_is_away(redis, owner, monkeypatch):
     """It restarts, and takes the switches of an owner that alone is cut off, which had not seen it yet."""
     assert not owner.in_doubt(owning.now())

@@ -10,8 +10,10 @@ import pytest
 from tests.support.fakes import FakeService, settle, sound_config
 from vsi_esl.errors import SwitchUnavailable
 from vsi_esl.model.playback import Playback
+from vsi_esl.model.room import Room
 from vsi_esl.model.sound_stores import Playbacks
 from vsi_esl.sound.playback import feature, player
+from vsi_esl.switch import memory
 
 
 @pytest.fixture
@@ -69,6 +71,18 @@ def test_one_that_is_being_begun_when_the_connection_is_lost_begins_when_it_is_b
     assert service.types.count("playback.started") == 1 + beside and "playback.error" not in service.types
     assert playback.playing_since and service.switch.heard(f"conference {playback.conference} play")
     assert [one.split()[1] for one in service.switch.heard("uuid_kill")] == first
+
+
+def test_a_room_that_was_given_up_for_one_of_its_name_ends_what_is_played_there(service):
+    """Which is on another switch, and is played nothing."""
+    room = service.room("r", service.leg(), node=service.switch.name)
+    playback = plays(service, room)
+    service.ctx.get(Playbacks).remove(playback)
+    service.ctx.rooms.remove(room)
+    service.switch.channels["a"][f"variable_{memory.ROOM}"] = "r"
+    service.ctx.rooms.add(Room("r", 16000, node="other"))
+    service.reconnects()
+    assert service.wait_for("playback.finished")["reason"] == "stopped"
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["directly", "by a bot"])

@@ -13,12 +13,16 @@ from tests.support.fakes import FakeService, channel, settle, sound_config, with
 from vsi_esl.audio.wav import header
 from vsi_esl.calls import lifecycle
 from vsi_esl.errors import Conflict, Internal, LegGone, SwitchUnavailable
-from vsi_esl.model.leg import RINGING
+from vsi_esl.model.channel import Channel
+from vsi_esl.model.leg import RINGING, Leg
+from vsi_esl.model.legtypes import SIP_INBOUND
 from vsi_esl.model.recording import CLOSING, RUNNING
+from vsi_esl.model.room import Room
 from vsi_esl.model.sound_stores import Recordings
 from vsi_esl.sound.host import feature as host_feature
 from vsi_esl.sound.recording import feature, recorder
 from vsi_esl.sound.recording.failures import Failures
+from vsi_esl.switch import memory
 from vsi_esl.work import clock
 
 RECORD = re.compile(r"uuid_record (\S+) (start|stop|mask|unmask) (\S+)")
@@ -408,6 +412,20 @@ def test_a_recorder_that_is_gone_ends_the_recording_of_its_room(service):
     del service.switch.members[recording.recorder]
     service.reconnects()
     assert service.wait_for("recording.finished")["file"] == recording.file
+
+
+def test_a_room_that_was_given_up_for_one_of_its_name_ends_its_recording(service):
+    """Which is on another switch, and has legs of its own."""
+    room = service.room("r", service.leg())
+    recording = service.starts_room(room)
+    service.ctx.rooms.remove(room)
+    service.switch.channels["a"][f"variable_{memory.ROOM}"] = "r"
+    other = Room("r", 16000, node="other")
+    other.legs["b"] = Leg("b", SIP_INBOUND, clock.now(), channel=Channel("other"))
+    service.ctx.rooms.add(other)
+    service.reconnects()
+    assert service.wait_for("recording.finished")["file"] == recording.file
+    assert recording.recorder in service.switch.heard("uuid_kill")[0]
 
 
 @pytest.mark.parametrize("step", ["originate", "uuid_record"])

@@ -359,7 +359,8 @@ def readopt(ctx: Context, node: Node, snapshot: Snapshot) -> None:
 
 def _restore(ctx: Context, playback: Playback) -> None:
     ctx.get(Playbacks).add(playback)
-    owner = ctx.legs.find(playback.leg_id) if playback.leg_id else ctx.rooms.find(playback.room_id)
+    leg, room = ctx.legs.find(playback.leg_id), ctx.rooms.find_on(playback.room_id, playback.node)
+    owner = leg if playback.leg_id else room
     if playback.path:
         ctx.host(playback).hold(Clip(playback.path, playback.file_ms, playback.total_ms, playback.loop))
         if owner is None:

@@ -378,7 +378,7 @@ def _readopt_leg(ctx: Context, recording: Recording) -> None:
 
 
 def _readopt_room(ctx: Context, recording: Recording, snapshot: Snapshot) -> None:
-    room = ctx.rooms.find(recording.room_id)
+    room = ctx.rooms.find_on(recording.room_id, recording.node)
     if recording.recorder not in snapshot.memberships:
         _closing(ctx, recording, 0.0)
         ctx.workers.submit(recording.id, _close, ctx, recording)
