@@ -95,15 +95,14 @@ def in_order(history: History) -> Iterator[Problem]:
 def by_turns(history: History) -> Iterator[Problem]:
     """Who joins a room leaves it before he joins another, and so on."""
     asked = _removals(history)
-    # without Redis two services may make a room of one name, each its own
-    pairs = {one: PAIRS[one] for one in PAIRS if one != "room.created" or not list(history.of("several"))}
+    pairs = _pairs(history)
     for who in listeners(history):
         is_open: dict[tuple[str, str], Event] = {}
         for _, event in history.events(who):
             for begins, (ends, members) in pairs.items():
                 if event["type"] not in (begins, ends):
                     continue
-                subject = next((str(event[name]) for name in members if event.get(name)), "")
+                subject = _of(event, members) or _recorded(is_open, event)
                 before = is_open.get((begins, subject))
                 if event["type"] == begins:
                     if before is not None:
@@ -121,6 +120,28 @@ def by_turns(history: History) -> Iterator[Problem]:
         for (begins, subject), _ in is_open.items():
             if begins not in MAY_STAY:
                 yield Problem("never over", subject, f"{who}: {begins} without {PAIRS[begins][0]}")
+
+
+def _pairs(history: History) -> dict[str, tuple[str, tuple[str, ...]]]:
+    pairs: dict[str, tuple[str, tuple[str, ...]]] = dict(PAIRS)
+    if list(history.of("several")):  # without Redis two of them may make a room of one name, each its own
+        del pairs["room.created"]
+        pairs["recording.started"] = ("recording.finished", ("leg_id", "file"))
+    return pairs
+
+
+def _of(event: Event, members: Sequence[str]) -> str:
+    return next((str(event[name]) for name in members if event.get(name)), "")
+
+
+def _recorded(is_open: dict[tuple[str, str], Event], event: Event) -> str:
+    """Of a recording that has no file in the end: the first one that is open in its room."""
+    found = (
+        key
+        for (_, key), one in is_open.items()
+        if one["type"] == "recording.started" and one.get("room_id") == event.get("room_id")
+    )
+    return next(found, "")
 
 
 def _removals(history: History) -> set[tuple[str, str]]:
@@ -295,7 +316,7 @@ def commands_were_kept(history: History) -> Iterator[Problem]:
             and question["command"] == "create_leg"
             and note["data"]["id"] not in known
         ):
-            yield Problem("answered and forgotten", note["data"]["id"], "create_leg was answered with its id")
+            yield Problem(FORGOTTEN, note["data"]["id"], "create_leg was answered with its id")
 
 
 def records_are_complete(history: History) -> Iterator[Problem]:
@@ -448,10 +469,17 @@ def check(history: History, rules: Sequence[Rule] = RULES) -> list[Problem]:
     """Everything that is wrong with a run."""
     found = [problem for rule in rules for problem in rule(history)]
     several = found and list(history.of("several"))
-    excused = {*_contested(history), *history.unshipped} if several else set()
-    return [one for one in found if one.subject not in excused or one.rule in NO_EXCUSE]
+    contested = set(_contested(history)) if several else set()
+    unknown = history.unshipped if several else set()
+    return [
+        one
+        for one in found
+        if one.rule in NO_EXCUSE
+        or (one.subject not in contested and not (one.rule == FORGOTTEN and one.subject in unknown))
+    ]
 
 
+FORGOTTEN = "answered and forgotten"
 NO_EXCUSE = ("two owners", "nobody's", "a channel is left", "legs are left", "rooms are left")
 
 
@@ -469,7 +497,7 @@ def _contested(history: History) -> Iterator[str]:
         for t, event in history.events(who):
             within = any(first <= t <= last for _, first, last in spans)
             if event.get("leg_id") in legs or (within and not event.get("leg_id")):
-                yield from filter(None, (event.get("playback_id"), event["event_id"]))
+                yield from filter(None, (event.get("playback_id"), event.get("file"), event["event_id"]))
             if within and event.get("room_id"):
                 yield event["room_id"]
 

@@ -35,7 +35,7 @@ Event = dict[str, Any]
 CONTESTED_S = 8.0
 """How long it can take, from a lease that runs out to a switch whose calls the next owner knows."""
 UNSHIPPED_S = 0.1
-"""State is sent 20 ms behind what happens, and what happens is told some ms behind that."""
+"""What was answered is told and known to others some ms behind that, on a machine that has time."""
 LEG, TETHER = "sofia/", "sofia/vsi_tether/"
 """How the names of the channels begin that are calls, but for those between switches; all others are the
 service's own devices."""
@@ -145,9 +145,9 @@ class History:
 
     @cached_property
     def unshipped(self) -> set[str]:
-        """Legs that began in the moment before a service was killed or stood still: another one that took the
-        switch does not know what was not in Redis yet (docs/services.md). The call of one that was being
-        dialled appears behind that."""
+        """Legs that began in the moment before a service was killed or stood still: that `create_leg` was
+        answered may be known to nobody else (docs/services.md). What was told of them is. The call of one
+        that was being dialled appears behind that."""
         moments = [
             note["t"]
             for note in self.of("fault")

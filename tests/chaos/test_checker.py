@@ -341,6 +341,47 @@ def test_two_services_may_each_have_a_room_of_one_name_and_legs_of_their_own_in_
     assert problems(notes) == set()
 
 
+def test_two_rooms_of_one_name_are_recorded_each_once():
+    """As two services may make them while Redis is away."""
+    notes = good()
+    about = {"room_id": "r", "app_id": "other"}
+    first, second = ({**about, "file": f"/rec/{one}.wav"} for one in "bc")
+    more_events = [
+        ("recording.started", first),
+        ("recording.started", second),
+        ("recording.finished", first),
+        ("recording.finished", {**second, "file": ""}),
+    ]
+    for number, (kind, members) in enumerate(more_events):
+        for who in (*WHOLE, "hook"):
+            joined = next(one for one in notes if _is(one, who, "leg.joined_room", "leg1"))
+            event = {"type": kind, "event_id": f"x{number}", **members}
+            notes.append(
+                {"t": joined["t"] + 0.001 * (number + 1), "who": who, "what": "event", "event": event}
+            )
+    notes += [{"t": notes[0]["t"], "who": "director", "what": "file", "path": first["file"], "bytes": 9000}]
+    assert problems(notes) == {"not by turns"}
+    notes.append({"t": 100.0, "who": "director", "what": "several"})
+    assert problems(notes) == set()
+
+
+def test_what_was_told_in_the_last_moment_of_a_service_is_right_all_the_same():
+    notes = good()
+    created = next(one for one in notes if one["what"] == "channel" and one["uuid"] == "leg11")
+    fault = {
+        "t": created["t"] + 0.05,
+        "who": "director",
+        "what": "fault",
+        "fault": "kill service0 for 1 s",
+        "on": [],
+    }
+    notes += [fault, {"t": 100.0, "who": "director", "what": "several"}]
+    assert problems(notes) == set()
+    for one in WHOLE:
+        without(one, "leg.disconnected", "leg11")(notes)
+    assert "never ended" in problems(notes)
+
+
 def test_trouble_excuses_an_end_that_is_told_late():
     notes = good()
     late("leg.disconnected", 60.0, leg="leg11")(notes)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import gevent
 import orjson
 import pytest
+import redis
 
 from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
 from tests.support.http import HttpClient
@@ -224,6 +226,52 @@ def test_the_switch_of_a_service_that_is_killed_is_the_others_with_all_its_calls
     assert len([one for one in taker.events if one["type"] == "leg.disconnected"]) == 1
 
 
+def killed_when_told(site: Site, service: OneOfSeveral, kind: str, leg: str) -> gevent.Greenlet:
+    """Kill it as soon as the stream has this event of a leg."""
+    follower = redis.Redis(port=site.redis.port, protocol=2)
+    newest = follower.xrevrange("vsi:events", count=1)
+    last = newest[0][0] if newest else "0"
+
+    def watch(last: bytes | str) -> None:
+        while True:
+            for _, entries in follower.xread({"vsi:events": last}, block=int(LONGEST_S * 1000)):
+                for _, entry in entries:
+                    event = orjson.loads(entry[b"f"])
+                    if (event["type"], event.get("leg_id")) == (kind, leg):
+                        service.signal(signal.SIGKILL)
+                        follower.close()
+                        return
+                last = entries[-1][0]
+
+    return gevent.spawn(watch, last)
+
+
+@pytest.mark.parametrize("last", ["leg.joined_room", "leg.left_room"])
+def test_what_a_service_told_in_its_last_moment_is_known_to_the_next(site, last):
+    """And is not told once more, as it was when the state came 20 ms behind."""
+    name, driver = site.of(site.b)
+    client, other = site.client(site.b), site.client(site.a)
+    leg = driver.call().leg
+    client.event("leg.ringing", leg_id=leg)
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    command, turns = "add_leg_to_room", ["leg.joined_room"]
+    if last == "leg.left_room":
+        client.ok("add_leg_to_room", room_id="moment", leg_id=leg)
+        other.event("leg.joined_room", leg_id=leg)
+        command, turns = "remove_leg_from_room", ["leg.joined_room", last]
+    shipped(site.b)
+    killing = killed_when_told(site, site.b, last, leg)
+    client.send(command, room_id="moment", leg_id=leg)
+    killing.get(timeout=LONGEST_S)
+    site.b.gone()
+    within(LONGEST_S, lambda: name in site.a.owned(), "the other has it")
+    other.ok("mute_leg", id=leg)
+    other.event("leg.muted", leg_id=leg)  # behind all that was found when the calls were adopted
+    assert turns_of(other.events, leg) == turns
+    assert other.ok("get_leg", id=leg).get("room_id") == ("moment" if last == "leg.joined_room" else None)
+
+
 def test_one_that_stood_still_lets_go_of_what_another_has_by_now(site, told):
     name, driver = site.of(site.b)
     client, other = site.client(site.b), site.client(site.a)
@@ -380,7 +428,7 @@ def turns_of(events: list[dict[str, Any]], leg: str) -> list[str]:
 
 def test_two_rooms_of_one_name_come_together_at_one_service(site):
     """Made while Redis was away, each at its own service. One is the room from then on; who is in the other
-    one leaves it, and nobody joins what it has not left."""
+    one leaves it, whose recording ends, and nobody joins what it has not left."""
     clients = [site.client(one) for one in site.services]
     names = [site.of(one)[0] for one in site.services]
     site.redis.stop()
@@ -390,6 +438,7 @@ def test_two_rooms_of_one_name_come_together_at_one_service(site):
         calls_in_room(site.switches[name], client, "twin", 1)[0]
         for name, client in zip(names, clients, strict=True)
     ]
+    files = [client.ok("room_record_start", id="twin")["file"] for client in clients]
     site.redis.start()
     legs = [leg for leg, _ in pairs]
     for one, client in zip(site.services, clients, strict=True):
@@ -403,6 +452,7 @@ def test_two_rooms_of_one_name_come_together_at_one_service(site):
     in_room = told.ok("get_room", id="twin")["participants"]
     assert [one["id"] for one in in_room] == legs[:1]
     told.event("leg.left_room", leg_id=legs[1])
+    told.event("recording.finished", room_id="twin", file=files[1])
     assert [told.ok("get_leg", id=leg).get("room_id") for leg in legs] == ["twin", None]
     told.ok("add_leg_to_room", room_id="aside", leg_id=legs[1])
     # each of its switches goes to the other one and back
@@ -423,3 +473,9 @@ def test_two_rooms_of_one_name_come_together_at_one_service(site):
     events = [event for client in clients for event in client.events]
     assert turns_of(events, legs[0]) == ["leg.joined_room"]
     assert turns_of(events, legs[1]) == ["leg.joined_room", "leg.left_room", "leg.joined_room"]
+    kept = {one["event_id"]: one for one in events if one.get("room_id") == "twin" and "file" in one}
+    assert Counter((one["type"], one["file"]) for one in kept.values()) == {
+        ("recording.started", files[0]): 1,
+        ("recording.started", files[1]): 1,
+        ("recording.finished", files[1]): 1,
+    }

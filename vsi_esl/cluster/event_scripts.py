@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from .state_scripts import WRITE_ROWS
+
 # An entry is `CURSOR-MILLISECONDS`: cursors are counted by the deployment, without holes. Its members are the
 # origin (who published it), its number there, its app_id and the event as clients see it; without the latter
 # it stands for so many lost ones, as its app_id says.
-ADD_EVENTS = """
+ADD_EVENTS = (
+    WRITE_ROWS
+    + """
 local last = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '-1')
 if last ~= tonumber(ARGV[2]) then return {0, last, 0, 0} end
 local cursor = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[3]))
@@ -19,8 +23,20 @@ for i = 1, places do
 end
 if #old > 4 then return old end
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[4], ARGV[4], ARGV[5] .. behind) end
+local done = {1, 0, 0, 0}
+local at = 8 + places
+for i = 1, tonumber(ARGV[7 + places]) do
+  local key = 3 + 2 * places + 3 * i
+  local final = at + 2 + 2 * tonumber(ARGV[at + 2])
+  if stale(KEYS[key + 1], ARGV[at]) then
+    done[#done + 1] = i
+  else
+    write_rows(KEYS[key], KEYS[key + 2], ARGV[at], ARGV[at + 1], at + 3, final)
+  end
+  at = final + 1
+end
 local refused, bytes = 0, 0
-for i = 7 + places, #ARGV, 5 do
+for i = at, #ARGV, 5 do
   last = tonumber(ARGV[i])
   local place = tonumber(ARGV[i + 2])
   if place == 0 then
@@ -40,16 +56,23 @@ end
 redis.call('SET', KEYS[2], string.format('%d', cursor))
 redis.call('HSET', KEYS[3], ARGV[1], string.format('%d', last))
 if bytes > 0 then redis.call('INCRBY', KEYS[5], bytes) end
-return {1, last, cursor, refused}
+done[2], done[3], done[4] = last, cursor, refused
+return done
 """
+)
 """KEYS: the stream, its cursor, the last number of each origin, what was told apart, the stream's bytes;
-and of each place that events are of, the fence of the switch and the outbox of its webhooks. ARGV: the
-origin; its last number there as it knows it; the highest cursor that it has read; what it tells apart, or
-nothing: the field, and its value; how many places, and the fence of each, or nothing; and of each event its
-number, app_id, which of the places, its webhook or nothing (its id, and in another line who gets it), and
-itself. With 0 for the place it is passed over.
+of each place that events are of, the fence of the switch and the outbox of its webhooks; of each switch whose
+rows go along, its state, its fence, and where things are. ARGV: the origin; its last number there as it knows
+it; the highest cursor that it has read; what it tells apart, or nothing: the field, and its value; how many
+places, and the fence of each, or nothing; how many switches have rows, and of each its fence, its name, how
+many changes, and these (see `state_scripts`); and of each event its number, app_id, which of the places, its
+webhook or nothing (its id, and in another line who gets it), and itself. With 0 for the place it is passed
+over.
 
-Answers whether it was done (1), the origin's last number, the cursor, and how many events were passed over.
+Answers whether it was done (1), the origin's last number, the cursor, how many events were passed over, and
+which switches' rows were not taken, each as it was counted, since they are another's by now. So rows are
+there from the moment on in which what was told with them is, and not before.
+
 Not done (0) is it when the numbers differ: an answer was lost, or the server has lost something. So nothing
 is added twice, and an event that is in the stream is in the outbox as well. Nor is it (2) when places are
 another service's by now, which are named then, each as it was counted: whoever knows that has to decide what

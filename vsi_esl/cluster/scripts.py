@@ -11,17 +11,12 @@ from functools import cache
 
 from .command_scripts import COMMAND_SCRIPTS
 from .event_scripts import EVENT_SCRIPTS
-
-CHECK_FENCE = """
--- a service whose fence is below the highest that was ever given has lost the switch
-local function stale(key, fence)
-  return tonumber(redis.call('GET', key) or '0') > tonumber(fence)
-end
-"""
+from .state_scripts import STATE_SCRIPTS
 
 SCRIPTS: dict[str, str] = {
     **EVENT_SCRIPTS,
     **COMMAND_SCRIPTS,
+    **STATE_SCRIPTS,
     # KEYS: the service's key, that of all services; ARGV: its name, id, what it tells, milliseconds.
     # 0 when another with this name is there.
     "heartbeat": """
@@ -107,41 +102,6 @@ return {note, 1}
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 if known and known ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
-return 1
-""",
-    # KEYS: the switch's state, its fence, where things are; ARGV: fence, the switch, then of each change
-    # its field and its value (empty: delete). A first field "*" stands for all that there was.
-    # 0 when the switch is another's by now.
-    "write state": CHECK_FENCE
-    + """
-if stale(KEYS[2], ARGV[1]) then return 0 end
-local function place(field)
-  local kind, id = string.match(field, '^(%a+)|(.*)$')
-  if kind == 'legs' then return 'leg/' .. id end
-  if kind == 'rooms' then return 'room/' .. id end
-end
-local function leave(field)
-  local name = place(field)
-  if name and redis.call('HGET', KEYS[3], name) == ARGV[2] then redis.call('HDEL', KEYS[3], name) end
-end
-local first = 3
-if ARGV[3] == '*' then
-  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do leave(field) end
-  redis.call('DEL', KEYS[1])
-  first = 5
-end
-for i = first, #ARGV, 2 do
-  local field, value = ARGV[i], ARGV[i + 1]
-  if value == '' then
-    redis.call('HDEL', KEYS[1], field)
-    leave(field)
-  else
-    redis.call('HSET', KEYS[1], field, value)
-    local name = place(field)
-    if name then redis.call('HSET', KEYS[3], name, ARGV[2]) end
-  end
-end
-redis.call('HSET', KEYS[1], '#fence', ARGV[1])
 return 1
 """,
 }

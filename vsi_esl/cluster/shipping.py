@@ -1,4 +1,8 @@
-"""The state of our switches on its way to Redis: behind, in order for each row, and never waited for.
+"""The state of our switches on its way to Redis: in order for each row, and never waited for.
+
+What changes is mostly told as well. Then it goes along with the events, in the step in which they are added
+to the stream (`along`): who takes the switch of a service that was killed knows what clients were told, and
+tells what they were not. What is not told goes by itself, a moment later, and not ahead of events that wait.
 
 SQLite has all of it (`storage.state`), which is what waits while Redis is away: of each row the last change,
 so that it is bounded by what there is. Each batch carries the fence of our turn, and is refused when the
@@ -8,22 +12,27 @@ switch is another service's by now.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import gevent
 import orjson
 import structlog
 from gevent.event import Event as Signal
+from gevent.lock import BoundedSemaphore
 
 from .. import lasting
 from ..storage.state import KEYS, StateStore
+from .along import Along
 from .connection import RedisConnection, RedisRefused, RedisUnavailable
 
 log = structlog.get_logger(__name__)
 
 GATHER_S = 0.02
 """How long changes are gathered before they are sent together."""
+HOLDS = 50
+"""How often changes are held for so long because events wait: those are seen to be too many, or stuck."""
 RETRY_S = 0.2
 BATCH = 200
 """Most changes in one script: meanwhile Redis does nothing else."""
@@ -42,7 +51,7 @@ class Shipping:
     """Ships the rows that `place` finds a switch for, of the switches that are ours. `refused` is told of one
     that is another's.
 
-    `shipped` counts rows, `batches` the scripts, `turned_down` the batches that came too late.
+    `shipped` counts rows, `batches` the scripts of its own, `turned_down` the batches that came too late.
     """
 
     def __init__(
@@ -62,7 +71,11 @@ class Shipping:
         self._work, self._idle = Signal(), Signal()
         self._idle.set()
         self._server = ""
-        self._sending = ""
+        self._sending: set[str] = set()
+        self._turn = BoundedSemaphore(1)
+        """Whoever sends rows has it: an older one must not come behind a newer one by another connection."""
+        self.all_told: Callable[[], bool] = lambda: True
+        """Whether all that was published is in the stream."""
         self._greenlet: gevent.Greenlet | None = None
         self.shipped = self.batches = self.turned_down = 0
         for table, key, row in state.everything():
@@ -91,7 +104,7 @@ class Shipping:
 
     def all_sent(self, switch: str) -> bool:
         """Whether nothing of this switch waits, or is on its way."""
-        return switch not in self._waiting and switch not in self._whole and self._sending != switch
+        return not any(switch in those for those in (self._waiting, self._whole, self._sending))
 
     def flush_one(self, switch: str, limit: float) -> bool:
         """Wait until that is so, whatever comes of other switches meanwhile; for so many seconds at most, and
@@ -197,9 +210,14 @@ class Shipping:
         while True:
             self._work.wait()
             gevent.sleep(GATHER_S)
+            self._hold()
             self._work.clear()
             try:
-                self._ship()
+                with self._turn:
+                    try:
+                        self._ship()
+                    finally:
+                        self._sending = set()
             except RedisUnavailable:
                 self._work.set()
                 gevent.sleep(RETRY_S)
@@ -207,9 +225,51 @@ class Shipping:
                 log.exception("state not shipped to Redis")
                 self._work.set()
                 gevent.sleep(RETRY_S)
-            self._sending = ""
             if not (self._waiting or self._whole):
                 self._idle.set()
+
+    def _hold(self) -> None:
+        """Let events go first that wait: known before they are told, they would never be if we died then."""
+        for _ in range(HOLDS):
+            if self.all_told() or not self._redis.available:
+                break
+            gevent.sleep(GATHER_S)
+
+    @contextmanager
+    def along(self) -> Iterator[Along]:
+        """What waits, for who adds to the stream what was told of it. Nothing while more waits than goes in
+        one script, or something is on its way; and what was not sent waits on."""
+        if self._whole or not 0 < len(self) <= BATCH or not self._turn.acquire(blocking=False):
+            yield Along()
+            return
+        taken, self._waiting = self._waiting, {}
+        rows = Along({switch: (self._fences[switch], changes) for switch, changes in taken.items()})
+        self._sending = set(taken)
+        try:
+            yield rows
+        finally:
+            self._sending = set()
+            self._turn.release()
+            if rows.turned_down is None:
+                self._keep(taken)
+            else:
+                self.shipped += sum(map(len, taken.values()))
+                for switch in rows.turned_down:
+                    self.shipped -= len(taken[switch])
+                    self._give_up(switch)
+
+    def _keep(self, changes: Mapping[str, dict[str, str]]) -> None:
+        """What was not sent waits on, but for what has changed since."""
+        for switch, fields in changes.items():
+            if switch in self._fences:
+                self._waiting[switch] = fields | self._waiting.get(switch, {})
+        self._wake()
+
+    def _give_up(self, switch: str) -> None:
+        """Redis knows a later turn at it."""
+        self.turned_down += 1
+        self.disown(switch)
+        self._refused(switch)
 
     def check_server(self) -> None:
         """Redis is there (again). Another server may lack what the one before had not passed on yet."""
@@ -222,7 +282,7 @@ class Shipping:
         for switch in list(self._whole):
             self._whole.discard(switch)
             self._waiting.pop(switch, None)
-            self._sending = switch
+            self._sending = {switch}
             try:
                 self._ship_whole(switch)
             except BaseException:  # whatever it is, nothing is lost of it
@@ -231,14 +291,13 @@ class Shipping:
                 raise
         for switch in list(self._waiting):
             changes = self._waiting.pop(switch, {})
-            self._sending = switch
+            self._sending = {switch}
             while changes:
                 some = dict(list(changes.items())[:BATCH])
                 try:
                     kept = self._send(switch, some)
                 except BaseException:
-                    if switch in self._fences:
-                        self._waiting[switch] = changes | self._waiting.get(switch, {})
+                    self._keep({switch: changes})
                     raise
                 if not kept:
                     break
@@ -273,9 +332,7 @@ class Shipping:
         except RedisRefused:
             return False  # logged; a row that Redis does not take must not hold up the others
         if not kept:
-            self.turned_down += 1
-            self.disown(switch)
-            self._refused(switch)
+            self._give_up(switch)
             return False
         self.shipped += len(changes)
         return True

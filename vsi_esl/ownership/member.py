@@ -37,7 +37,7 @@ class Member:
         units = units_of(node.share for node in ctx.nodes)
         self.ownership = Ownership(redis, book, ctx.config.service.weight, units, taking)
         self.ownership.growing.allowed = ctx.config.service.grow_groups
-        self._shipping = taking.shipping = Shipping(ctx.state, redis, taking.place, self._refused)
+        self.shipping = taking.shipping = Shipping(ctx.state, redis, taking.place, self._refused)
         self._taking = taking
         redis.on_change(self.ownership.redis_changed)
         redis.on_change(self._redis_changed)
@@ -45,7 +45,7 @@ class Member:
             node.last_error = "this service does not have it"
         ctx.provide(redis)
         ctx.metrics.show(lambda: showing.series(self.ownership))
-        ctx.metrics.show(lambda: series.of_shipping(self._shipping))
+        ctx.metrics.show(lambda: series.of_shipping(self.shipping))
 
     def restore(self) -> None:
         """Once the features are there: what is no switch's."""
@@ -53,7 +53,7 @@ class Member:
 
     def start(self) -> None:
         """Take part."""
-        self._shipping.start()
+        self.shipping.start()
         self.ownership.start()
 
     def leave(self) -> None:
@@ -62,13 +62,13 @@ class Member:
 
     def hand_over(self, limit: float) -> None:
         """Nothing is done on the switches any more: whoever takes them finds all that is known of them."""
-        if not self._shipping.stop(min(limit, SHIP_S)):
-            log.warning("not all that is known of the switches is in Redis", rows=len(self._shipping))
+        if not self.shipping.stop(min(limit, SHIP_S)):
+            log.warning("not all that is known of the switches is in Redis", rows=len(self.shipping))
         self.ownership.stop()
 
     def _redis_changed(self, available: bool) -> None:
         if available:
-            self._shipping.check_server()
+            self.shipping.check_server()
 
     def _refused(self, switch: str) -> None:
         self.ownership.refused(switch)

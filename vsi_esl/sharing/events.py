@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import gevent
 import structlog
 from gevent.event import Event as Signal
 
 from .. import lasting
+from ..cluster.along import Along
 from ..cluster.connection import RedisConnection, RedisUnavailable
 from ..config.web import ReplaySettings
 from ..delivery.blocks import StoredEvent
@@ -28,6 +30,7 @@ from ..delivery.history import NOTE_BITS, History
 from ..errors import VsiError
 from ..events.base import Event
 from . import entries
+from .adding import Adding
 from .apart import Apart
 from .entries import Entry, Keys, Mark
 from .handed import Facts, HandedOn
@@ -95,6 +98,8 @@ class SharedEvents:
         """The same as Redis had it last, -1 for none; None when that is to be asked."""
         self.webhooks: dict[int, bytes] = {}
         """Of our own events that are not in the stream yet: who gets them (see `outboxes`)."""
+        self.along: Callable[[], AbstractContextManager[Along]] = lambda: nullcontext(Along())
+        """The rows of the state that go along with events that are handed on (see `cluster.shipping`)."""
         self.mirrored: Callable[[StoredEvent, bytes], None] = lambda one, head: None
         """Told of each event whose webhook is in Redis from now on."""
         self._apart = Apart(history.epoch)
@@ -226,33 +231,28 @@ class SharedEvents:
         if self.apart:
             self._be_sure()
         page = self.history.after(self.sent)
-        if page is None and not self._apart.unmarked(self.told):
-            return False
+        if page is None:
+            self.sent = self.history.newest  # numbers that a crash has left are nobody's
+            if not self._apart.unmarked(self.told):
+                return False
         events = [] if page is None else page.events
         self.withdrawing.sort(events, self.told)
         lost = 0 if page is None else page.lost
         field, value = self._apart.to_mark(self.told, self.read)
-        marks: dict[str, int] = {"": 1}
-        args: list[str | bytes | int] = []
+        adding = Adding(self.redis, self.keys)
         if lost:
-            first = events[0].cursor if events else page.last + 1 if page is not None else 0
-            args += [first - 1, lost, 1, "", b""]
+            adding.lost(events[0].cursor - 1 if events else page.last if page is not None else -1, lost)
             self.lost += lost
         for one in events:
-            place = self._place_of(one, marks)
-            args += [one.cursor, one.app_id, place, self.webhooks.get(one.cursor, ""), one.frame]
-        switches = [mark.rpartition(" ") for mark in marks]
-        keys = [self.keys.stream, self.keys.cursor, self.keys.origins, self.keys.apart, self.keys.bytes]
-        for switch, _, _ in switches:
-            keys += [self.redis.key("fence", switch), self.keys.outbox(switch)]
+            adding.event(one, self.withdrawing.mark_of(one), self.webhooks.get(one.cursor, b""))
         acked = -1 if self._acked is None else self._acked
         head: list[str | int] = [self.history.epoch, acked, self._seen, field, value]
-        answer = self.redis.run(
-            "add events", keys, [*head, len(switches), *(fence for _, _, fence in switches), *args]
-        )
-        done, last, cursor, refused, *old = map(int, answer)
+        # what has changed by now is of what was published last
+        up_to_now = page is not None and page.last == self.history.newest
+        with self.along() if up_to_now else nullcontext(Along()) as rows:
+            done, last, cursor, refused, old = adding.run(head, rows)
         if done == OVER:
-            self.withdrawing.over({mark for mark, place in marks.items() if place in old}, events, self.told)
+            self.withdrawing.over(old, events, self.told)
             return True
         if not done:
             self._compare()
@@ -269,13 +269,6 @@ class SharedEvents:
         if value:
             self._apart.marked()
         return bool(events)
-
-    def _place_of(self, one: StoredEvent, marks: dict[str, int]) -> int:
-        """Which of the places an event is of; 0 when it is to be passed over."""
-        if self.withdrawing.refuses(one):
-            return 0
-        mark = "" if one.cursor in self.withdrawing.whole else one.mark
-        return marks.setdefault(mark, len(marks) + 1)
 
     # -- while Redis is away -------------------------------------------------------------------------------
 

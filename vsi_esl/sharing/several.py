@@ -46,6 +46,9 @@ class Several:
         withdrawing.doubtful = ownership.in_doubt
         withdrawing.lost = lambda mark: ownership.doubts.was_lost(*_turn_of(mark))
         withdrawing.losses = lambda: ownership.lost
+        shipping = self.member.shipping
+        shipping.all_told = lambda: not self.deployment.events.waiting
+        self.deployment.events.along = shipping.along
         self.deployment.commands.unowned = ownership.unowned
 
     def restore(self) -> None:

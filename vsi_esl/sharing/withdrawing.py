@@ -94,6 +94,12 @@ class Withdrawing:
             return True
         return one.mark in self._over and one.cursor not in self.whole
 
+    def mark_of(self, one: StoredEvent) -> str | None:
+        """Whose an event is for the stream; None when it is to be passed over."""
+        if self.refuses(one):
+            return None
+        return "" if one.cursor in self.whole else one.mark
+
     def be_sure(self, since: float, position: Callable[[], int]) -> None:
         """Wait until it is known whether our switches are ours, Redis having been silent since then; and take
         back what has to be, of our events behind a position."""

@@ -207,6 +207,19 @@ def test_a_server_that_lost_everything_has_it_again_and_nobody_hears_it_twice(re
     eventually(lambda: a.redis.command("XLEN", a.events.keys.stream) == 23)
 
 
+def test_numbers_that_a_crash_has_left_are_not_waited_for(a, start):
+    """A hand-over would wait for them, and /metrics show them as events, until the next one is told."""
+    a.publish(5)
+    eventually(lambda: a.events.sent == 5)
+    a.kill()
+    again = start("a", facts=a.facts).ready()
+    assert again.history.newest > 5
+    eventually(lambda: not again.events.waiting)
+    there = again.client()
+    again.publish()
+    assert there.has(1) == [("a", 1)] and there.dropped == 0
+
+
 def mended_without_start(*sides: Side) -> None:
     eventually(lambda: not any(one.events.apart or one.events.waiting for one in sides))
 
