@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.support.redisserver",
     "tests.support.saying",
     "tests.support.clustered",
+    "tests.support.services",
 ]
 
 

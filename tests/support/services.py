@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gevent
 import orjson
+import pytest
 import yaml
 
 from .drivers import Driver
@@ -43,6 +45,21 @@ REAL_TIMES = "VSI_TEST_REAL_TIMES" in os.environ
 """Services at a real switch have the times that they have elsewhere, by this variable."""
 START_S = 60
 STOP_S = 20
+STARTED: weakref.WeakSet[OneOfSeveral] = weakref.WeakSet()
+LATELY = 150
+"""Lines of a log that are shown of a test that failed."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show of a test that failed how the log of each service that there is ends: nothing else tells of it."""
+    report = yield
+    if report.failed:
+        for one in STARTED:
+            title = f"the service {one.name} ({'running' if one.running else 'gone'}) said at last"
+            lines = map(orjson.dumps, one.said[-LATELY:])
+            report.sections.append((title, b"\n".join(lines).decode()))
+    return report
 
 
 class OneOfSeveral:
@@ -101,6 +118,7 @@ class OneOfSeveral:
         self.said: list[dict[str, Any]] = []
         """Lines of its log."""
         self.address = ""
+        STARTED.add(self)
         self.start()
 
     def start(self) -> None:
