@@ -92,8 +92,9 @@ class SwitchNode(Sending):
         self._backoff = (backoff_min, backoff_max)
         self._events: EslClient | None = None
         self._lost, self._ready = Signal(), Signal()
-        self._resyncing = self._in_use = False
-        """`_in_use`: it has been ready, and `on_lost` has not been told since."""
+        self._resyncing = self._in_use = self._held_back = False
+        """`_in_use`: it has been ready, and `on_lost` has not been told since. `_held_back`: events wait for
+        the calls to be re-adopted."""
         self._heartbeat = DEFAULT_HEARTBEAT_S
         self._supervisor: gevent.Greenlet | None = None
         self._bond_check: gevent.Greenlet | None = None
@@ -263,13 +264,14 @@ class SwitchNode(Sending):
         events = self._events
         if events is None:
             raise NotConnectedError(self.last_error)
-        self._resyncing = True
+        self._resyncing = self._held_back = True
         self._refresh_due = ""
         events.pause()
         self._learn()
         bond.ensure(self.command, self.bond)
         with gevent.Timeout(RESYNC_TIMEOUT_S, SwitchUnavailable("re-adoption of the calls took too long")):
             finish = self._resync()
+            self._held_back = False
             events.resume()
             if finish is not None:
                 finish()
@@ -296,7 +298,8 @@ class SwitchNode(Sending):
         connections = [one for one in (self._commands, *lanes, self._events) if one is not None]
         pulses = [Pulse(one, SETUP_TIMEOUT_S if one in lanes else PATIENCE_S) for one in connections]
         bond_at = time.monotonic()
-        late = 0
+        late = silent = 0
+        event_at = 0.0
         while not self._lost.wait(TICK_S):
             for pulse in pulses:
                 pulse.tick()
@@ -315,9 +318,11 @@ class SwitchNode(Sending):
             if now - bond_at > self._heartbeat / 4 and not self._bond_check:
                 bond_at = now
                 self._bond_check = gevent.spawn(self._renew_bond)
-            silent = now - self._events.last_event_at if self._events else 0.0
-            if silent > SILENT_HEARTBEATS * self._heartbeat:
-                raise NotConnectedError(f"the switch has been silent for {silent:.0f} s")
+            latest = self._events.last_event_at if self._events else 0.0
+            # counted in ticks, as by a `Pulse`: what came while we stood still is read before the next one
+            silent, event_at = (silent + 1 if latest == event_at else 0), latest
+            if silent * TICK_S > SILENT_HEARTBEATS * self._heartbeat:
+                raise NotConnectedError(f"the switch has been silent for {silent * TICK_S:.0f} s")
 
     def _wait_for_life(self, pulses: list[Pulse], seconds: float) -> None:
         """The switch stands still: take no commands until everything it was sent is answered.
@@ -343,7 +348,7 @@ class SwitchNode(Sending):
         self._closed(NotConnectedError(why))
 
     def _go_on(self, events: EslClient) -> None:
-        if not self._resyncing:  # that goes on with them by itself
+        if not self._held_back:  # by the re-adoption, which goes on with them by itself
             events.resume()
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -379,7 +384,7 @@ class SwitchNode(Sending):
 
     def _disconnect(self, goodbye: bool = False) -> None:
         self._ready.clear()
-        self._resyncing = False
+        self._resyncing = self._held_back = False
         self._lost.set()
         self._unsure.drop()
         for client in (self._events, *(self._lanes or ()), self._commands):

@@ -25,6 +25,8 @@ class Peer:
         self.refuses: Exception | None = None
         self.alive = True
         self.answers: dict[str, str | Exception] = {}
+        self.event_at = 0.0
+        """When the last event came; 0 when they always do."""
 
     def connection(self, *address, **options):
         return Connection(self, **options)
@@ -51,7 +53,7 @@ class Connection:
 
     @property
     def last_event_at(self) -> float:
-        return node_module.time.monotonic()
+        return self.peer.event_at or node_module.time.monotonic()
 
     def connect(self) -> None:
         if self.peer.refuses is not None:
@@ -437,6 +439,26 @@ def test_a_heartbeat_without_a_sensible_interval_changes_nothing(peer, make, int
     assert node._heartbeat == node_module.DEFAULT_HEARTBEAT_S
 
 
+def test_a_switch_that_is_silent_is_connected_to_anew(peer, make):
+    node = make()
+    assert node.wait_ready(5)
+    node._heartbeat = 0.01
+    peer.event_at = 1.0
+    until(lambda: node.reconnects > 0, "it is given up")
+    assert node.last_error.startswith("the switch has been silent for")
+
+
+def test_one_is_not_silent_for_as_long_as_we_stood_still_ourselves(peer, make):
+    node = make()
+    assert node.wait_ready(5)
+    node._heartbeat = 0.1
+    peer.event_at = node_module.time.monotonic() - 1000
+    for _ in range(20):
+        settle()
+        peer.event_at += 1  # what came meanwhile is read
+    assert node.ready and node.reconnects == 0
+
+
 # -- of a switch that other services may have -------------------------------------------------------------
 
 
@@ -482,6 +504,27 @@ def test_events_wait_until_it_is_sure_and_one_that_fails_costs_no_other(peer, ma
     assert seen == ["b", "c"] and len(log.named("event handler failed")) == 1
     peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID="d")
     assert seen == ["b", "c", "d"]
+
+
+def test_events_that_wait_while_a_re_adoption_comes_to_its_end_do_not_hold_up_those_behind_them(peer, make):
+    seen, asked, may_end = [], Signal(), Signal()
+
+    def finish() -> None:
+        guard.sure = False
+        peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID="a")
+        asked.set()
+        may_end.wait(5)
+
+    node = make(on_event=lambda event: seen.append(event["Unique-ID"]), resync=lambda: finish)
+    node.guard = guard = Guarded()
+    assert asked.wait(5)
+    guard.may_answer.set()
+    until(lambda: seen == ["a"], "it is sure")
+    settle()
+    may_end.set()
+    assert node.wait_ready(5)
+    peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID="b")
+    assert seen == ["a", "b"]
 
 
 @pytest.mark.parametrize("error", [SwitchUnavailable("another service has it"), ValueError("a fault")])
