@@ -54,6 +54,7 @@ def test_a_codec_that_is_not_configured_is_refused_though_it_is_offered(switch, 
         assert client.error(command, id=leg, codec="G722") == expected
     client.ok("answer_leg", id=leg)
     client.event("leg.connected", leg_id=leg)
+    peer.wait("200")
     assert peer.codec == "PCMU"
 
 

@@ -20,7 +20,7 @@ def astray(switch, monkeypatch):
     """Have the next internal channels go astray."""
     if switch.name != "sandbox":
         pytest.skip("a real switch loses them when it likes; see tests/freeswitch")
-    monkeypatch.setattr(internal, "ARRIVAL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(internal, "ARRIVAL_TIMEOUT_S", 1.0)
     return switch.switch.astray
 
 

@@ -155,7 +155,10 @@ def test_what_cannot_be_begun(switch, start, connect):
     assert scrape.value("vsi_esl_live_sessions_refused_total") == 1
     assert scrape.value("vsi_esl_media_workers") == 1
     held.close()
-    assert Scrape(service).value("vsi_esl_live_sessions_ended_total", kind="test", reason="closed") == 1
+    ended = {"kind": "test", "reason": "closed"}
+    eventually(
+        lambda: Scrape(service).value("vsi_esl_live_sessions_ended_total", **ended) == 1, "it is counted"
+    )
 
 
 def test_the_service_is_stopped(switch, start, connect):
@@ -167,7 +170,7 @@ def test_the_service_is_stopped(switch, start, connect):
     worker = service.ctx.get(Sessions).pool.workers[0]
     service.stop()
     assert [end.reason for end in held.ends] == ["closed"]
-    assert not Path(f"/proc/{worker.pid}").exists()
+    eventually(lambda: not Path(f"/proc/{worker.pid}").exists(), "its worker is gone")
     eventually(lambda: nothing_left(switch, leg), "nothing is left")
     assert switch.esl(f"uuid_exists {leg}").strip() == "true"
 
@@ -178,8 +181,13 @@ def test_many_one_after_the_other_leave_nothing(switch, service, client):
     sessions = service.ctx.get(Sessions)
     Held(service, leg_id=leg, hears=Hears.LEG, speaks=Speaks.TO_LEG).attached().close()
     eventually(lambda: nothing_left(switch, leg), "nothing is left")
+    eventually(lambda: not len(sessions) and not sessions.pool.workers[0].sessions, "it is over")
     worker = sessions.pool.workers[0].pid
-    before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in (os.getpid(), worker)]
+
+    def descriptors() -> list[int]:
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in (os.getpid(), worker)]
+
+    before = descriptors()
     for number in range(CYCLES):
         speaks = Speaks.TO_LEG if number % 2 else Speaks.TO_NOBODY
         held = Held(service, leg_id=leg, hears=Hears.LEG, speaks=speaks)
@@ -190,9 +198,9 @@ def test_many_one_after_the_other_leave_nothing(switch, service, client):
         assert held.close().reason == "closed"
     eventually(lambda: nothing_left(switch, leg), "nothing is left")
     eventually(lambda: not service.ctx.state.items("live"), "all forks are forgotten")
-    after = [len(os.listdir(f"/proc/{pid}/fd")) for pid in (os.getpid(), worker)]
-    assert after == before
-    assert not len(sessions) and not sessions.pool.workers[0].sessions and not sessions.pool.restarts
+    eventually(lambda: not len(sessions) and not sessions.pool.workers[0].sessions, "all are over")
+    assert not sessions.pool.restarts
+    eventually(lambda: descriptors() == before, f"as many descriptors as before: {before}")
     bond = service.ctx.nodes.default.bond  # there when a leg has been in a room
     assert set(switch.channels()) - {bond} == {leg}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.support.calls import answered
 from tests.support.drivers import eventually
+from tests.support.held import held
 from tests.support.service import Scrape
 
 
@@ -34,10 +35,12 @@ def test_a_call_is_counted(switch, client, service):
 
 
 def test_a_lost_switch_is_seen(switch, client, service):
-    switch.drop_connections()
-    eventually(lambda: not service.ctx.nodes.default.ready, "lost")
-    assert Scrape(service).value("vsi_esl_switch_up") == 0
-    eventually(lambda: service.ctx.nodes.default.ready, "back")
+    node = service.ctx.nodes.default
+    with held(node, "_connect", before=True):
+        switch.drop_connections()
+        eventually(lambda: not node.ready, "lost")
+        assert Scrape(service).value("vsi_esl_switch_up") == 0
+    eventually(lambda: node.ready, "back")
     again = Scrape(service)
     assert again.value("vsi_esl_switch_up") == 1
     assert again.value("vsi_esl_switch_reconnects_total") >= 1

@@ -489,6 +489,7 @@ def test_a_client_ends_the_call_that_is_dialled(switch, start, connect):
     new = dialled(peer, client, leg, switch.uri("ring"))
     client.ok("delete_leg", id=new)
     assert outcome(client.event("leg.transfer_failed", leg_id=leg)) == (500, "Server Error", None)
+    client.rewind()
     assert client.event("leg.disconnected", leg_id=new)["cdr"]["reason"] == "api_hangup"
 
 

@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from tests.support.drivers import eventually
+from tests.support.held import held
 from tests.support.http import HttpClient
 from vsi_esl.protocol import registry
 from vsi_esl.protocol.names import CONNECTION_COMMANDS, known_commands
@@ -41,9 +43,11 @@ def test_commands_to_come(http, client, name):
 
 
 def test_no_switch(switch, http, service, client):
-    switch.drop_connections()
-    client._wait(lambda: not service.ctx.nodes.default.ready or None, "the loss", 5)
-    answer = http("POST", "/v1/legs", {"type": "sip", "to": "sip:a@127.0.0.1"})
+    node = service.ctx.nodes.default
+    with held(node, "_connect", before=True):
+        switch.drop_connections()
+        eventually(lambda: not node.ready, "it is lost")
+        answer = http("POST", "/v1/legs", {"type": "sip", "to": "sip:a@127.0.0.1"})
     assert answer.status == 503
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import wave
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -174,7 +175,7 @@ def test_s3_down_at_the_end_loses_nothing(switch, connect, start, server):
     eventually(lambda: len(service.ctx.get(Recordings)) == 0, "and is done with")
     assert os.path.exists(file), "what was reported stays"
     assert len(client.seen("recording.finished")) == 1
-    assert service.ctx.state.items("recording") == []
+    eventually(lambda: service.ctx.state.items("recording") == [], "and forgotten")
 
 
 def test_a_restart_during_the_upload(switch, connect, start, server):
@@ -208,6 +209,7 @@ def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server,
     environ = environ_of(switch, tmp_path) | keys
     first = start_process(environ)
     client = first.client
+    began = time.monotonic()
     plain, other = answered(switch, client)
     peer, leg = answered(switch, client)
     file = record(client, leg)
@@ -218,6 +220,7 @@ def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server,
     told = client.event("leg.disconnected", leg_id=other)
     peer.hang_up()
     eventually(lambda: os.path.exists(file), "the recording is published, its upload goes on")
+    longest = time.monotonic() - began + 0.1
     first.end(end)
     assert not client.seen("leg.disconnected", leg_id=leg)
     server.start()
@@ -227,7 +230,7 @@ def test_the_end_of_a_call_is_not_lost_with_its_upload(switch, tmp_path, server,
     ended = client.event("leg.disconnected", 30, leg_id=leg)
     assert ended["cdr"]["reason"] == "remote_bye"
     assert ended.keys() == told.keys()
-    assert ended["cdr"]["duration_total"] < told["cdr"]["duration_total"] + 2
+    assert ended["cdr"]["duration_total"] <= longest
     assert client.types(leg_id=leg) == ["recording.finished", "leg.disconnected"]
     second.end(end)
     third = start_process(environ, since=ended["event_id"])

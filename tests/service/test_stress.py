@@ -85,7 +85,7 @@ def test_everything_at_once(switch, service, connect, caplog):
         check_leg([event for event in watcher.events if event.get("leg_id") == leg])
     assert watcher.ok("list_legs") == []
     assert all(room["participants"] == [] for room in watcher.ok("list_rooms"))
-    assert len(service.ctx.workers) == 0
+    eventually(lambda: len(service.ctx.workers) == 0, "no worker is left")
     # those of the switch itself are for when it is lost, or has just been connected
     eventually(lambda: not service.ctx.timers._timers.keys() - {"default"}, "no timer is left")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -292,7 +292,7 @@ def test_what_somebody_says_is_understood_on_this_machine(switch, client, servic
     peer, leg = answered(switch, client, codecs=["PCMU"])
     client.ok("leg_stt_start", id=leg, provider="local", partial=True)
     (session,) = service.ctx.get(Sessions)
-    assert session.attached.wait(10)
+    assert session.attached.wait(20)
     gevent.sleep(0.5)  # as people wait before they speak
     peer.say(samples, rate)
     found: list[str] = []

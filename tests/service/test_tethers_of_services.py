@@ -132,7 +132,10 @@ def test_one_that_is_out_of_reach_holds_up_nothing(site):
         later.ok("mute_leg", id=home)
         # of what cannot be asked the state tells
         assert later.ok("get_leg", id=here)["room_id"] == "r"
-        assert other.readyz()["cluster"]["owners"] == dict.fromkeys(BOTH, other.name)
+        both_its_own = dict.fromkeys(BOTH, other.name)
+        eventually(
+            lambda: other.readyz()["cluster"]["owners"] == both_its_own, "it is to have both", LONGEST_S
+        )
     finally:
         one.switches["west"].thaw()
     eventually(lambda: other.owned() == BOTH, "the other has both", LONGEST_S)

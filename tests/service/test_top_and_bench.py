@@ -9,6 +9,7 @@ import signal
 import gevent
 
 from tests.support.drivers import eventually
+from tests.support.ports import free_port
 from tests.support.service import address
 from tests.support.terminal import Terminal
 from vsi_esl.access.tokens import line_of, new_token
@@ -19,8 +20,8 @@ def url(service) -> str:
 
 
 def test_top_on_a_terminal_through_a_restart_of_the_service(start, switch):
-    service = start()
-    port = service.http.server.server_port
+    port = free_port()  # nobody else's while the service is away
+    service = start(http={"addr": f"127.0.0.1:{port}"})
     terminal = Terminal("top", "--url", url(service), "--interval", "0.2")
     try:
         terminal.until("0 legs")

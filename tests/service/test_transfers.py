@@ -140,18 +140,18 @@ def test_reports_may_come_before_the_answer(switch, client, service):
 
 
 def test_a_transfer_of_which_nothing_is_heard(switch, start, connect):
-    service = start(transfers={"timeout": 0.4})
+    service = start(transfers={"timeout": 1.5})
     client = connect(service)
     peer, leg = answered(switch, client)
     transfer(client, leg)
     referred(peer)
     peer.notify("SIP/2.0 100 Trying")
-    assert failed(client, leg) == {"error": "no result within 0.4 s"}
+    assert failed(client, leg) == {"error": "no result within 1.5 s"}
     assert client.ok("get_leg", id=leg)["state"] == "connected"
     once(client, leg, "initiated", "progress", "failed")
     transfer(client, leg)
     referred(peer, 2)
-    assert failed(client, leg) == {"error": "no result within 0.4 s"}
+    assert failed(client, leg) == {"error": "no result within 1.5 s"}
     peer.notify("SIP/2.0 200 OK", OVER)  # too late, and it ends the dialog all the same
     assert ends(client, leg) == "remote_bye"
     once(client, leg, "initiated", "progress", "failed", "initiated", "failed", "disconnected")
@@ -247,7 +247,7 @@ def test_a_peer_that_held_and_was_moved_is_still_named_after_a_restart(switch, s
 
 @pytest.mark.parametrize("verdict", ["completed", "failed", "timeout", "leg gone"])
 def test_the_replaced_legs_bye_waits_for_the_verdict(switch, start, connect, verdict):
-    service = start(transfers={"timeout": 1.0 if verdict == "timeout" else 60.0})
+    service = start(transfers={"timeout": 3.0 if verdict == "timeout" else 60.0})
     client = connect(service)
     peer, leg = answered(switch, client)
     other_peer, other = in_room(switch, client, "talk")
@@ -586,7 +586,7 @@ def test_without_a_switch_nothing_is_begun(switch, client, service):
     assert told(client, leg) == []
     assert not service.ctx.get(Transfers).running
     service.ctx.nodes.default.start()
-    assert service.ctx.nodes.default.wait_ready(10)
+    assert service.ctx.nodes.default.wait_ready(20)
     transfer(client, leg)
 
 

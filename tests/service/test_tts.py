@@ -111,7 +111,7 @@ def test_it_is_told_when_all_was_heard(switch, client, service):
         "playback not found",
     )
     eventually(lambda: not switch.channels("lv-"), "its channels are gone")
-    assert not service.ctx.state.items(speaker.KIND)
+    eventually(lambda: not service.ctx.state.items(speaker.KIND), "and it is forgotten")
 
 
 def test_it_is_heard_before_all_of_it_is_synthesised(switch, client, service, tts):
@@ -311,7 +311,7 @@ def test_a_restart_of_the_service_ends_it_once(switch, connect, start, tts):
     finished = client.event("tts.finished", tts_id=tts_id)
     assert (finished["leg_id"], finished["reason"], finished["played_ms"]) == (leg, "stopped", 0)
     assert told(client, tts_id) == ["tts.finished"]
-    assert not second.ctx.state.items(speaker.KIND)
+    eventually(lambda: not second.ctx.state.items(speaker.KIND), "it is forgotten")
     eventually(lambda: not switch.channels("lv-"), "nothing of it is left on the switch")
     assert client.ok("get_leg", id=leg)["state"] == "connected"
 

@@ -231,7 +231,7 @@ def test_a_new_process_knows_the_legs_of_a_switch_that_is_away(east, west, start
     assert [one["id"] for one in client.ok("list_rooms")] == ["a", "b"]
     sweep.look(service.ctx, nodes(service)[0])
     west.thaw()
-    assert nodes(service)[1].wait_ready(10)
+    assert nodes(service)[1].wait_ready(20)
     assert where(client) == {here: "a", there: "b"}
     assert [one.leg_id for one in service.ctx.get(Playbacks)] == [there]
     assert [one.room_id for one in service.ctx.get(Recordings)] == ["b"]
@@ -270,10 +270,12 @@ def test_files_are_handled_where_their_switch_is(east, west, start, tmp_path):
     sounding(service, client, "b", leg)
     playing = service.ctx.get(Playbacks).of(of_leg(leg))
     client.ok("leg_play_stop", id=leg, playback_id=playing[0].id)
+    client.event("playback.finished", leg_id=leg)
     file = client.ok("room_record_stop", id="b")["file"]
     assert Path(file).parent == tmp_path / "recordings"
+    all_of_it = {"hold", "place", "publish", "release", "tone_clip"}
+    eventually(lambda: all_of_it <= set(other.host.asked), f"{all_of_it} are asked of its own")
     assert node.host.asked == []
-    assert {"hold", "place", "publish", "release", "tone_clip"} <= set(other.host.asked)
 
 
 def test_each_switch_is_shown_by_itself(east, west, start):

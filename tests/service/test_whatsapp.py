@@ -218,10 +218,11 @@ def test_an_offer_that_is_none_of_webrtc_is_refused(switch, client, offer):
 
 def test_no_media_within_the_time_for_it_ends_the_leg(switch, client, monkeypatch):
     """The switch keeps whoever has it answer waiting: nobody else may wait then."""
-    monkeypatch.setattr(placement, "SECURE_MEDIA_TIMEOUT_S", 1.0)
     peer, event = arrive(switch, client, silent=True)
-    client.ok("answer_leg", id=event["leg_id"])
-    peer.wait("200")
+    with monkeypatch.context() as patch:
+        patch.setattr(placement, "SECURE_MEDIA_TIMEOUT_S", 1.0)
+        client.ok("answer_leg", id=event["leg_id"])
+        peer.wait("200")
     other = call(client)
     client.event("leg.connected", leg_id=other)
     assert ended(client, event["leg_id"]) == "ice_failed"
