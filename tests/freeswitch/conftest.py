@@ -97,12 +97,12 @@ class ServiceProcess:
         if process is not None:
             with ended_on_error(process):
                 process.send_signal(number)
-                process.wait(timeout=15)
+                process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
 def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSwitch]:
-    switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), park_limit=2)
+    switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), park_limit=5)
     switch.start()
     try:
         switch.make_first_conference()

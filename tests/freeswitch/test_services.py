@@ -14,7 +14,15 @@ from tests.support.hearing import in_room
 from tests.support.redisserver import RedisServer
 from tests.support.services import OneOfSeveral
 from tests.support.sipua import UserAgent
+from tests.support.vsi import VsiClient
 from tests.support.waiting import eventually
+
+LONGEST_S = 60.0
+
+
+def views(client: VsiClient) -> dict[str, str]:
+    """Leg -> its room, as a client is shown them."""
+    return {leg["id"]: leg.get("room_id", "") for leg in client.ok("list_legs")}
 
 
 @pytest.fixture
@@ -38,23 +46,25 @@ def test_calls_of_two_switches_by_two_services_of_which_one_is_killed(
     try:
         for one in services:
             one.listening()
-        eventually(lambda: all(len(one.owned()) == 1 for one in services), "each has one switch", 30)
+        eventually(lambda: all(len(one.owned()) == 1 for one in services), "each has one switch", LONGEST_S)
         clients = [one.connect() for one in services]
         client, other = clients
         here, first = in_room(client, agent, 440)
         there, last = in_room(client, caller, 700, room="elsewhere")
         for one in clients:
-            assert {leg["id"] for leg in one.ok("list_legs")} == {first, last}
+            eventually(lambda one=one: views(one).keys() == {first, last}, "the calls of both")
             assert one.ok("leg_play_start", id=first, tone="busy")["status"] == "playing"
             one.ok("leg_play_start", id=last, tone="busy")
+        for one in clients:
+            eventually(lambda one=one: one.types().count("playback.started") == 4, "all is told")
         assert {one["event_id"] for one in client.events} == {one["event_id"] for one in other.events}
         assert client.error("add_leg_to_room", room_id="r", leg_id=last)[0] == 501
         seen = client.events[-1]["event_id"]
         services[0].kill()
-        eventually(lambda: services[1].owned() == {"east", "west"}, "the other has both", 30)
+        eventually(lambda: services[1].owned() == {"east", "west"}, "the other has both", LONGEST_S)
         again = services[1].connect(since=seen)
         clients.append(again)
-        assert {leg["id"]: leg["room_id"] for leg in again.ok("list_legs")} == {first: "r", last: "elsewhere"}
+        eventually(lambda: views(again) == {first: "r", last: "elsewhere"}, "the calls of both")
         assert not here.ended and not there.ended
         for leg in (first, last):
             again.ok("delete_leg", id=leg)

@@ -63,6 +63,7 @@ def test_callers_over_a_connection(client, reached, transport):
     leg = client.event("leg.ringing")["leg_id"]
     client.ok("answer_leg", id=leg)
     client.event("leg.connected", leg_id=leg)
+    call.wait("200")
     assert f";transport={transport}>" in call.message("200").get("contact")
     client.ok("hold_leg", id=leg)
     client.event("leg.hold", leg_id=leg)
@@ -138,6 +139,7 @@ def test_a_caller_offers_amr(switch, tmp_path, connect, agent):
         assert first == {"name": "AMR-WB", "payload_type": 112, "clock_rate": 16000, "priority": 1}
         client.ok("answer_leg", id=ringing["leg_id"])
         client.event("leg.connected")
+        call.wait("200")
         assert call.codec == "AMR-WB"
         call.bye()
     finally:

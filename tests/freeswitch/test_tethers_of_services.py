@@ -171,7 +171,9 @@ def test_a_leg_joins_a_room_of_another_group_for_which_one_service_has_both(swit
     )
     hears(a, 700, False)
     eventually(lambda: [len(one.owned()) for one in both] == [1, 1], "they part", LONGEST_S)
-    assert [one.readyz()["cluster"]["grown_groups"] for one in both] == [[], []]
+    eventually(
+        lambda: [one.readyz()["cluster"]["grown_groups"] for one in both] == [[], []], "both know", LONGEST_S
+    )
     assert told.ok("get_leg", id=here)["room_id"] == "mine" and told.ok("get_leg", id=there)["room_id"] == "r"
     for call in (a, b, c):
         call.bye()

@@ -153,7 +153,7 @@ def service(
     service_there: ServiceProcess, switch: PrivateSwitch, companion: CompanionProcess
 ) -> Iterator[ServiceProcess]:
     """It, with its companion connected, and no calls when the test is over."""
-    eventually(lambda: there_is(service_there), "the companion is connected", 30)
+    eventually(lambda: there_is(service_there), "the companion is connected", 60)
     yield service_there
     switch.api("hupall")
     eventually(lambda: HttpClient(service_there.address)("GET", "/v1/legs").body == [], "the calls are over")
@@ -315,7 +315,7 @@ def test_an_agent(bad_line, companion, service, client, agent, providers):
 
 def test_who_has_answered(bad_line, companion, service, client, agent):
     request = {"type": "sip", "to": f"sip:answer@{agent.at}", "codecs": ["PCMU"]}
-    patient = {"initial_silence_timeout": 4000, "total_analysis_time": 8000}
+    patient = {"initial_silence_timeout": 15_000, "total_analysis_time": 25_000}
     leg = client.ok("create_leg", **request, amd=patient)["id"]
     client.event("leg.connected", leg_id=leg)
     callee = agent.incoming()
@@ -379,6 +379,7 @@ def test_killed_in_the_middle_of_an_upload_it_goes_on_with_it(
         assert reply["type"] != "error", reply
         assert reply["data"]["file"] == "s3://recordings/kept.wav"
         assert "uploads taken up again" in companion.log()
+        client.event("recording.finished", leg_id=leg)
         assert len(client.seen("recording.finished")) == 1
     call.bye()
 

@@ -32,8 +32,8 @@ def services(
         made.append(OneOfSeveral(name, tmp_path, redis_server, {"one": at}, hurried=HURRIED))
     for one in made:
         one.listening()
-    eventually(lambda: any(one.owned() for one in made), "one has it", LONGEST_S)
-    made.sort(key=lambda one: not one.owned())
+    # of one unit the first by name has it, as soon as both are there
+    eventually(lambda: made[0].owned() == {"one"} and not made[1].owned(), "the first has it", LONGEST_S)
     yield made[0], made[1]
     for one in made:
         one.close()

@@ -99,7 +99,7 @@ def test_a_browser_that_is_killed(client, switch):
     finally:
         chromium.stop()
     assert end["cdr"]["reason"] == "ice_failure"
-    assert switch.api(f"uuid_exists {leg}") == "false"
+    eventually(lambda: switch.api(f"uuid_exists {leg}") == "false", "the switch has no channel of it")
 
 
 def test_a_browser_with_another_certificate(client, chromium, switch):

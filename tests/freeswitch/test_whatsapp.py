@@ -48,8 +48,12 @@ def meta(switch: PrivateSwitch, directory: Path) -> Iterator[MetaPeer]:
 
 
 @pytest.fixture
-def service(switch: PrivateSwitch, meta: MetaPeer, tmp_path: Path) -> Iterator[ServiceProcess]:
-    process = ServiceProcess(switch, tmp_path, VSI_ESL_WHATSAPP_TARGET=meta.target, VSI_ESL_RTP_TIMEOUT="2s")
+def service(
+    request: pytest.FixtureRequest, switch: PrivateSwitch, meta: MetaPeer, tmp_path: Path
+) -> Iterator[ServiceProcess]:
+    """With as long a time without media as its parameter says."""
+    more = {"VSI_ESL_WHATSAPP_TARGET": meta.target, "VSI_ESL_RTP_TIMEOUT": getattr(request, "param", "20s")}
+    process = ServiceProcess(switch, tmp_path, **more)
     process.start()
     yield process
     process.end()
@@ -86,7 +90,7 @@ def reason(client: VsiClient, leg: str) -> str:
 def both_ways(client: VsiClient, web: WebServer, peer: MetaCall, leg: str) -> None:
     """What is played to the leg comes back from the gateway, and is what the leg says in a recording."""
     # what is sent before the other side is ready is sent again after 1, 2 and 4 s
-    eventually(lambda: peer.media.secure, f"DTLS is through {peer.media.failed}", 12)
+    eventually(lambda: peer.media.secure, f"DTLS is through {peer.media.failed}")
     url = web.put("/tone.wav", tone(HZ, 20))
     client.ok("leg_play_start", id=leg, url=url)
     eventually(lambda: peer.media.received > 20, "RTP comes")
@@ -132,7 +136,7 @@ def test_a_gateway_with_ice_lite_that_is_called_gets_no_media(client, meta, setu
     peer, leg = call(client, meta, Users.LITE)
     eventually(lambda: peer.media.checks > 0, "the switch checks the way")
     if setup == "active":
-        eventually(lambda: peer.media.secure, "DTLS is through", 12)
+        eventually(lambda: peer.media.secure, "DTLS is through")
     checks = peer.media.checks
     eventually(lambda: peer.media.checks > checks + 1, "it goes on with that")
     assert (peer.media.secure, peer.media.received) == (setup == "active", 0)
@@ -146,7 +150,7 @@ def test_media_of_a_gateway_with_ice_lite_lasts(client, meta, web):
     url = web.put("/tone.wav", tone(HZ, 20))
     client.ok("leg_play_start", id=leg, url=url)
     checks = peer.media.checks
-    eventually(lambda: peer.media.checks > checks + 3, "four more checks, a second apart", 8)
+    eventually(lambda: peer.media.checks > checks + 3, "four more checks, a second apart")
     received = peer.media.received
     eventually(lambda: peer.media.received > received + 25, "RTP goes on")
     peer.dtmf("5")
@@ -167,7 +171,7 @@ def test_a_handshake_that_is_begun_too_early_takes_a_second_longer(client, meta,
 
     monkeypatch.setattr(DtlsMedia, "_stun", begin_first)
     peer, leg = call(client, meta)
-    eventually(lambda: peer.media.secure, f"DTLS is through {peer.media.failed}", 12)
+    eventually(lambda: peer.media.secure, f"DTLS is through {peer.media.failed}")
     assert early == [peer.media] and peer.media.repeated
     client.ok("delete_leg", id=leg)
 
@@ -187,9 +191,10 @@ def test_another_offer_within_the_call(client, meta, web, switch, way, method):
     assert client.ok("get_leg", id=leg)["state"] == "connected"
 
 
+@pytest.mark.parametrize("service", ["2s"], indirect=True)
 def test_a_gateway_that_vanishes(client, meta):
     peer, leg = arrive(client, meta)
-    eventually(lambda: peer.media.secure, "DTLS is through", 12)
+    eventually(lambda: peer.media.secure, "DTLS is through")
     peer.media.silent = True
     assert reason(client, leg) == "ice_disconnected"
 
