@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import sip, speech
 from .calls import STEP_S
 from .channels import CODECS, Channel, FarEnd, sdp
-from .samples import Voice, tick_now
+from .samples import FRAME_S, Voice, tick_now
 
 if TYPE_CHECKING:
     from .server import SandboxSwitch
@@ -279,7 +279,11 @@ class FarEnds:
             channel.timers.later(voice.seconds_left, self._fall_silent, channel, voice)
 
     def _fall_silent(self, channel: Channel, voice: Voice) -> None:
-        if channel.far.voice is voice:
+        if channel.far.voice is not voice:
+            return
+        if self._switch.live.owes(voice.last_tick):
+            channel.timers.later(FRAME_S, self._fall_silent, channel, voice)
+        else:
             self.say(channel, None)
 
     def hang_up(self, channel: Channel) -> None:

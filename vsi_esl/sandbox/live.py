@@ -36,6 +36,8 @@ class Live:
         self._switch = switch
         self._listeners: dict[Listener, None] = {}
         self._clock: gevent.Greenlet | None = None
+        self._last = 0
+        """The frame that was passed last."""
         self.sounds = Sounds(switch)
 
     @property
@@ -53,6 +55,10 @@ class Live:
         """No frame any more. May be repeated."""
         self._listeners.pop(listener, None)
 
+    def owes(self, tick: int) -> bool:
+        """Whether somebody is still to get this frame: on a machine that cannot keep up it is late."""
+        return self._clock is not None and self._switch.moving.is_set() and self._last < tick
+
     def halt(self) -> None:
         """Nobody listens any more."""
         self._listeners.clear()
@@ -61,20 +67,20 @@ class Live:
             self._clock = None
 
     def _run(self) -> None:
-        last = tick_now()
+        self._last = tick_now()
         while self._listeners:
             # the loop's own time is that of its last turn
             gevent.get_hub().loop.update_now()
-            gevent.sleep(max(0.0, (last + 1) * FRAME_S - time.monotonic()))
+            gevent.sleep(max(0.0, (self._last + 1) * FRAME_S - time.monotonic()))
             if not self._switch.moving.is_set():
                 self._switch.moving.wait()
-                last = tick_now()
+                self._last = tick_now()
             now = tick_now()
-            last = max(last, now - MOST_BEHIND)
-            if last < now:
+            self._last = max(self._last, now - MOST_BEHIND)
+            if self._last < now:
                 # one at a time, so that others have their turn on a machine that cannot keep up
-                last += 1
-                self._pass(last, now - last)
+                self._last += 1
+                self._pass(self._last, now - self._last)
         self._clock = None
 
     def _pass(self, tick: int, behind: int) -> None:

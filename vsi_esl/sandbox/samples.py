@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from math import gcd
+from math import ceil, gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +109,11 @@ class Voice:
         """Until it is over."""
         gone = 0 if self.began is None else max(0, tick_now() - self.began)
         return max(0.0, len(self.samples) / self.rate - gone * FRAME_S)
+
+    @property
+    def last_tick(self) -> int:
+        """The frame with the end of it, once it has begun."""
+        return (self.began or 0) + ceil(len(self.samples) / self.rate * FRAMES_PER_SECOND) - 1
 
     def followed_by(self, other: Voice) -> Voice:
         """This one as far as it has come, and then the other."""

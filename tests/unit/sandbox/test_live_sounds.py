@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gevent import monkey
 
 from tests.support.audiosink import fork_server, level, unicast_end
 from tests.support.drivers import SandboxDriver, SandboxPeer, eventually
@@ -17,6 +18,9 @@ from tests.support.rawclient import RawClient, connected
 from tests.support.rawpairs import pair, unicast
 from vsi_esl.sandbox import demo, demo_caller, samples, speech
 from vsi_esl.sandbox.live import Ear
+
+stand_still = monkey.get_original("time", "sleep")
+"""Holds up the loop as well, as a busy machine does."""
 
 EVENTS = "CHANNEL_DESTROY CHANNEL_ANSWER CUSTOM conference::maintenance"
 
@@ -153,6 +157,16 @@ def test_samples_follow_each_other():
         first, second = np.flatnonzero(said > 4900), np.flatnonzero(said < -4900)
         assert (len(first), len(second)) == (pytest.approx(2400, abs=40), pytest.approx(2400, abs=40))
         assert 0 < second[0] - first[-1] < 40
+
+
+def test_what_is_said_is_heard_to_its_end_though_the_machine_stood_still_meanwhile():
+    with connected(*EVENTS.split()) as (switch, client), fork_server() as server:
+        leg = incoming(client, codecs=["PCMU"])
+        client.api(f"uuid_audio_fork {leg} start {server.url()} mono 8000 b")
+        server.connection().wait_for(1)
+        peer(switch, leg).say(np.full(4000, 5000, np.int16), 8000)
+        stand_still(0.7)
+        eventually(lambda: (server.connection().samples() > 4900).sum() > 3960, "all of it")
 
 
 @pytest.mark.parametrize("codec", ["PCMU", "G722", "OPUS"])
