@@ -13,6 +13,7 @@ from tests.support.redisserver import RedisServer
 from tests.support.sharing import eventually
 from tests.support.vsi import VsiClient
 from vsi_esl.access.tokens import digest_of
+from vsi_esl.events.legs import LegMuted
 
 
 @pytest.fixture
@@ -104,6 +105,21 @@ def test_a_tenant_sees_its_own_calls_of_all_services(site: Callable[..., Site]):
     tenant.event("room.created", room_id="last")
     assert {event["app_id"] for event in tenant.events} == {"x"}
     assert {event["app_id"] for event in everyone.events} == {"x", "y"}
+
+
+def test_what_is_told_of_a_leg_just_after_its_switch_was_lost_is_the_next_ones_to_tell(east, west):
+    """Between the loss and the moment in which the legs are forgotten a second look at the calls may tell."""
+    client, other = east.client(), west.client()
+    _, leg = east.call(client)
+    other.event("leg.ringing", leg_id=leg)
+    deployment, redis = east.deployment, east.deployment.redis
+    fence = deployment.fence_of("east")
+    assert fence is not None
+    deployment.fence_of = lambda switch: None
+    redis.command("SET", redis.key("fence", "east"), fence + 1)
+    east.service.ctx.emit(LegMuted.of(east.service.ctx.legs.get(leg)))
+    eventually(lambda: deployment.events.refused == 1)
+    assert not other.seen("leg.muted")
 
 
 def test_its_series_say_how_far_it_is(east, west):

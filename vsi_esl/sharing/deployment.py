@@ -53,6 +53,8 @@ class Deployment:
         self.has: Callable[[str], bool] = lambda switch: True
         """Whether this service has a switch of its settings."""
         self._ctx = ctx
+        self._fences: dict[str, int] = {}
+        """Of each switch that with which this service had it last."""
         self._places: OrderedDict[str, str] = OrderedDict()
         self.events = SharedEvents(
             redis,
@@ -174,9 +176,14 @@ class Deployment:
         return Peer(self.name, ctx.history.epoch, loads)
 
     def _mark(self, event: Event) -> str:
-        """The switch that an event is about, and the fence with which it is ours."""
+        """The switch that an event is about, and the fence with which it is ours; of a leg that with which it
+        was, until the leg is forgotten."""
         switch = self._switch_of(event)
         fence = self.fence_of(switch) if switch else None
+        if fence is not None:
+            self._fences[switch] = fence
+        elif getattr(event, "leg_id", None):  # a room that is nowhere by now is nobody else's
+            fence = self._fences.get(switch)
         return "" if fence is None else f"{switch} {fence}"
 
     def _switch_of(self, event: Event) -> str:
