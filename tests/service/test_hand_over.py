@@ -16,6 +16,7 @@ from vsi_esl.cdr.feature import CallRecords
 from vsi_esl.cluster.connection import RedisUnavailable
 from vsi_esl.model.sound_stores import Bridges, Playbacks, Recordings
 from vsi_esl.ownership import owning
+from vsi_esl.storage.state import NODE
 
 
 @pytest.fixture
@@ -80,6 +81,31 @@ def test_all_that_is_on_it_goes_and_comes_back(one, monkeypatch):
     client.ok("delete_room", id="b")
     client.event("leg.disconnected", leg_id=legs[2])
     client.ok("unmute_leg", id=legs[0])
+
+
+def test_what_was_known_of_a_switch_that_is_not_ours_is_no_reason_to_leave_a_room_out(one, monkeypatch):
+    """A service that was killed knows where a room was then. It has moved to the switch that comes first."""
+    monkeypatch.setattr(owning, "STEADY_S", 3.0)
+    ctx, client = one.service.ctx, one.client()
+    shipping = ctx.cluster._hands.shipping
+    _, leg = one.call(client)
+    client.ok("answer_leg", id=leg)
+    client.event("leg.connected", leg_id=leg)
+    client.ok("create_room", id="blue", sample_rate=8000)
+    client.ok("add_leg_to_room", room_id="blue", leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
+    client.ok("remove_leg_from_room", room_id="blue", leg_id=leg)
+    client.event("leg.left_room", leg_id=leg)
+    hand_over(one)
+    key = ("rooms", ("blue",))
+    row = list(shipping.read("east")[1][key])
+    row[NODE["rooms"]] = "west"
+    ctx.state.replace((), [("rooms", tuple(row))])
+    shipping.adopted("west", [key])
+    eventually(lambda: ctx.nodes.default.ready, "it has come back", 20)
+    assert client.ok("get_room", id="blue")["sample_rate"] == 8000
+    client.ok("add_leg_to_room", room_id="blue", leg_id=leg)
+    client.event("leg.joined_room", leg_id=leg)
 
 
 def test_a_recording_that_goes_with_it_is_finished_by_whoever_has_it_then(one):

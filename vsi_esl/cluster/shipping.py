@@ -129,6 +129,10 @@ class Shipping:
         self._waiting.pop(switch, None)
         self._whole.discard(switch)
 
+    def owns(self, switch: str) -> bool:
+        """Whether it is ours."""
+        return switch in self._fences
+
     def keys_of(self, switch: str) -> list[Key]:
         """What we have of a switch."""
         return [key for key, of in self._placed.items() if of == switch]

@@ -7,7 +7,7 @@ without a word: whoever has the switch now tells of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -91,8 +91,7 @@ class Taking:
 
     def take(self, turns: Sequence[Turn]) -> None:
         ctx = self._ctx
-        for turn in turns:
-            self._bring(turn)
+        self._bring(turns)
         keys: set[Key] = set()
         for turn in turns:
             ctx.state.save_fact(_fact(turn.switch), str(turn.fence.number))
@@ -107,23 +106,38 @@ class Taking:
             giving_up.await_return(ctx, node)
             node.start(turn.fence.number)
 
-    def _bring(self, turn: Turn) -> None:
-        """Have the rows that another service wrote last, if one did."""
+    def _bring(self, turns: Sequence[Turn]) -> None:
+        """Have the rows that another service wrote last, where one did."""
+        written = {turn.switch: self._written(turn) for turn in turns}
+        known = {switch for switch, rows in written.items() if rows is None}
+        for switch, rows in written.items():
+            if rows is not None:
+                self._replace(switch, rows, known)
+                known.add(switch)
+                log.info("state of a switch taken over", switch=switch, rows=len(rows))
+
+    def _written(self, turn: Turn) -> dict[Key, Row] | None:
+        """What another service wrote of it last; None when that was us."""
         ours = self.remembered(turn.switch)
         try:
             writer, rows = self.shipping.read(turn.switch)
         except RedisUnavailable:
             if ours == turn.fence.number:
-                return  # the switch says that nobody had it since
+                return None  # the switch says that nobody had it since
             raise
-        if writer > ours:
-            self._replace(turn.switch, rows.items())
-            log.info("state of a switch taken over", switch=turn.switch, rows=len(rows))
+        return rows if writer > ours else None
 
-    def _replace(self, switch: str, rows: Iterable[tuple[Key, Row]]) -> None:
+    def _replace(self, switch: str, rows: Mapping[Key, Row], known: set[str]) -> None:
+        """`known` are switches that come with it, of which we have what was written last."""
         gone = self.shipping.keys_of(switch)
         self.shipping.forgotten(gone)
-        come = {key: row for key, row in rows if self.shipping.place_of(key) in ("", switch)}
+
+        def elsewhere(key: Key) -> bool:
+            # of a switch that is not ours we may have rows of long ago: a room can have moved since
+            place = self.shipping.place_of(key)
+            return place not in ("", switch) and (place in known or self.shipping.owns(place))
+
+        come = {key: row for key, row in rows.items() if not elsewhere(key)}
         self._name_once(switch, come)
         self._ctx.state.replace(gone, [(table, row) for (table, _), row in come.items()])
         self.shipping.adopted(switch, come)
