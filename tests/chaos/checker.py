@@ -259,7 +259,7 @@ def legs_are_calls(history: History) -> Iterator[Problem]:
         elif channel.answered is None and not channel.fell:
             yield Problem("never answered", leg, "leg.connected, and the switch never said so")
     for leg, channel in history.channels.items():
-        over = channel.ended if channel.ended is not None else float("inf")
+        over = history.over(channel)
         if leg not in known:
             yield from _unknown(history, channel, over)
         elif leg in ends and ends[leg] < over - AHEAD_S:

@@ -34,6 +34,8 @@ Note = dict[str, Any]
 Event = dict[str, Any]
 CONTESTED_S = 8.0
 """How long it can take, from a lease that runs out to a switch whose calls the next owner knows."""
+SAID_S = 1.0
+"""What a switch that stood still had said comes this soon when it goes on."""
 UNSHIPPED_S = 0.1
 """What was answered is told and known to others some ms behind that, on a machine that has time."""
 LEG, TETHER = "sofia/", "sofia/vsi_tether/"
@@ -158,6 +160,22 @@ class History:
             for one in self.channels.values()
             if any(abs(at - one.created) < UNSHIPPED_S for at in moments)
         }
+
+    def over(self, channel: Channel) -> float:
+        """When its call was over, at the earliest. Who watches a switch that was made to stand still may hear
+        the last that it said when it goes on only, and a service have heard it before."""
+        if channel.ended is None:
+            return float("inf")
+        began = channel.ended
+        still, since = f"stop {channel.switch} ", 0.0
+        for note in self.notes:
+            if not note.get("fault", "").startswith(still):
+                continue
+            if note["what"] == "fault":
+                since = note["t"]
+            elif abs(note["t"] - channel.ended) < SAID_S:
+                began = since
+        return began
 
     @cached_property
     def calm(self) -> list[tuple[float, float]]:

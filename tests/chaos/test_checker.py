@@ -321,6 +321,19 @@ def test_who_was_asked_out_of_a_room_he_was_not_in_leaves_it(behind):
     assert problems(notes) == set()
 
 
+def test_what_a_switch_had_said_before_it_stood_still_is_heard_by_some_when_it_goes_on():
+    notes = good()
+    wanted = ("channel", "leg11", "CHANNEL_HANGUP_COMPLETE")
+    (over,) = (one for one in notes if (one["what"], one.get("uuid"), one.get("name")) == wanted)
+    since = over["t"]
+    over["t"] += 5.0
+    assert "ended too early" in problems(notes)
+    switch, fault = over["who"], f"stop {over['who']} for 5.0 s"
+    notes.append({"t": since + 0.01, "who": "director", "what": "fault", "fault": fault, "on": [switch]})
+    notes.append({"t": over["t"] - 0.01, "who": "director", "what": "healed", "fault": fault, "on": [switch]})
+    assert problems(notes) == set()
+
+
 def test_what_a_switch_takes_along_when_it_falls_is_over():
     notes = good()
     less("channel", leg="leg11", name="CHANNEL_HANGUP_COMPLETE")(notes)
