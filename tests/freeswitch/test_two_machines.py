@@ -23,11 +23,11 @@ from tests.support.drivers import eventually
 from tests.support.freeswitch import PrivateSwitch
 from tests.support.hearing import HEARD, hears, in_room, said
 from tests.support.http import HttpClient
+from tests.support.lossywire import LossyWire
 from tests.support.machines import NETWORK, Machines, machines, unable
 from tests.support.program import run
 from tests.support.s3server import ACCESS_KEY, SECRET_KEY, MotoServer, moto, scripted
 from tests.support.sipua import Call, UserAgent
-from tests.support.sipwire import Wire
 from tests.support.sounds import RATE, sequence, silence
 from tests.support.sounds import tone as sound
 from tests.support.sttserver import KEY, Connection, SttServer
@@ -168,7 +168,7 @@ def there_is(service: ServiceProcess) -> bool:
 
 @pytest.fixture
 def agent(two: Machines, switch: PrivateSwitch) -> Iterator[UserAgent]:
-    agent = UserAgent((switch.host, switch.sip_port), Wire(host=two.service.address))
+    agent = UserAgent((switch.host, switch.sip_port), LossyWire(two.service.address))
     yield agent
     agent.stop()
 

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from tests.freeswitch import conftest
-from tests.support import ports
+from tests.support import lossywire, ports
+from tests.support.drivers import eventually
 from tests.support.ending import ending_with_us, ends_whole
+from tests.support.lossywire import LossyWire
 from tests.support.ports import free_port
 from tests.support.program import Running
 from tests.support.rtp import SAMPLES, tone_level, ulaw_frames
+from tests.support.sipmessage import Message
 
 
 class NoSwitch:
@@ -48,6 +51,40 @@ def test_what_a_peer_says_goes_out_as_it_is():
     assert [len(frame) for frame in frames] == [SAMPLES] * 6  # 805 samples at 8 kHz
     assert tone_level(b"".join(frames[:5]), 440) == pytest.approx(8000, rel=0.05)
     assert frames[5][10:] == b"\xff" * (SAMPLES - 10)
+
+
+def test_a_peer_behind_a_network_that_loses_messages_sends_again_and_answers_again(monkeypatch):
+    monkeypatch.setattr(lossywire, "T1_S", 0.02)
+    heads = {"call-id": ["1"], "cseq": ["1 BYE"], "via": ["SIP/2.0/UDP x;branch=1"]}
+    bye, ok = Message("BYE sip:a@b SIP/2.0", heads), Message("SIP/2.0 200 OK", heads)
+    wires = [LossyWire("127.0.0.1") for _ in range(2)]
+    caller, callee = wires
+    came: dict[LossyWire, list[Message]] = {one: [] for one in wires}
+
+    def receive(message: Message) -> None:
+        came[callee].append(message)
+        if len(came[callee]) == 2:  # the first was lost, as are the answers to the next ones
+            callee.answer(message, ok)
+
+    take, lost = caller._take, []
+
+    def lose(data, sender) -> None:
+        lost.append(data)
+        if len(lost) > 2:
+            take(data, sender)
+
+    monkeypatch.setattr(caller, "_take", lose)
+    callee.start(receive)
+    caller.start(came[caller].append)
+    try:
+        caller.send(bye, callee.address)
+        eventually(lambda: bool(came[caller]), "it is answered")
+        asked = len(came[callee])
+        assert asked >= 4 and came[caller][0].status == 200
+        assert not caller._open
+    finally:
+        for one in wires:
+            one.stop()
 
 
 def test_a_port_is_told_to_nobody_else_and_a_server_can_have_it_again_and_again(monkeypatch):
