@@ -364,6 +364,8 @@ def test_what_was_not_watched_is_as_long_as_its_file(switch, client, service, st
     client.ok("room_record_start", id="r", multi_channel=True)
     last = client.event("recording.started", room_id="r")["event_id"]
     (recording,) = service.ctx.get(Recordings)
+    heard = time.monotonic()
+    eventually(lambda: time.monotonic() > heard + 0.2, "there is something to be written")
     service.stop()
     peer.hang_up()
     switch.esl(f"uuid_kill {recording.recorder}")
