@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import gevent
 
 from ..audio.spool import Clip
+from ..later import later
 from ..sound.host.local import LocalHost
 from .places import Places
 
@@ -52,12 +53,12 @@ class Held:
     def left(self, service: str) -> None:
         """It is gone, and may come back."""
         if service not in self._leaving:
-            self._leaving[service] = gevent.spawn_later(LEFT_S, self._forget, service)
+            self._leaving[service] = later(LEFT_S, self._forget, service)
 
     def for_a_while(self, clip: Clip, seconds: float) -> None:
         """Hold a clip until the service that asked for it can have said that it holds it."""
         self._host.hold(clip)
-        gevent.spawn_later(seconds, self._host.release, clip.path)
+        later(seconds, self._host.release, clip.path)
 
     def _forget(self, service: str) -> None:
         self._leaving.pop(service, None)

@@ -21,6 +21,7 @@ from ..calls.context import Context
 from ..calls.nodes import Node
 from ..config.settings import MediaSettings
 from ..errors import CompanionAway, Conflict, LegGone, NotSupported, SwitchUnavailable, Unavailable, VsiError
+from ..later import later
 from ..media.messages import Close, Closed, Open, Opened, Renew, Report
 from ..model.leg import Leg
 from ..model.owner import Owner
@@ -192,7 +193,7 @@ class Sessions:
             if session.stale:
                 self.renew(ctx, session)
             elif session.renewals and session.again < MOST_AGAIN:
-                gevent.spawn_later(AGAIN_S, self._no_audio_yet, session, session.renewals)
+                later(AGAIN_S, self._no_audio_yet, session, session.renewals)
         except VsiError as error:
             self._not_attached(ctx, session, error, losses)
         except Exception:
@@ -231,7 +232,7 @@ class Sessions:
         self._detach(session)
         session.worker.send(Close(session=session.id, grace_s=grace_s))
         late = End(reason=reason, error="the media worker did not close it")
-        session.deadline = gevent.spawn_later(grace_s + CLOSE_TIMEOUT_S, self.finish, session, late)
+        session.deadline = later(grace_s + CLOSE_TIMEOUT_S, self.finish, session, late)
 
     def _detach(self, session: Session) -> None:
         for attachment in session.ways.attachments:
@@ -339,7 +340,7 @@ class Sessions:
         """What brought its audio or took it has ended, and not by us. With its leg, mostly, whose end is
         then about to be told."""
         session.reason = session.reason or SWITCH
-        gevent.spawn_later(OWNER_GRACE_S, self._end_without_audio, session)
+        later(OWNER_GRACE_S, self._end_without_audio, session)
 
     def _end_without_audio(self, session: Session) -> None:
         if session.reason:  # else it has been attached anew

@@ -14,6 +14,7 @@ import gevent
 import numpy as np
 import orjson
 
+from ..later import later
 from . import quoting
 from .pipe import CannotConnect, Pipe
 from .samples import Samples, added, silence
@@ -85,7 +86,7 @@ class Fork:
         self._switch.live.remove(self)
         if self._connected and not self._shut_down:
             self.send_text(text)
-            gevent.spawn_later(CLOSE_S, self._pipe.say_goodbye)
+            later(CLOSE_S, self._pipe.say_goodbye)
         self.leaks = self._connected and self._shut_down
         self._fire_bug("MEDIA_BUG_STOP")
 

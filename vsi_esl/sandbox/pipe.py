@@ -14,8 +14,9 @@ from base64 import b64encode
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-import gevent
 import websocket
+
+from ..later import later
 
 SUBPROTOCOL = "audio.drachtio.org"
 BUFFER_S = 2
@@ -113,7 +114,7 @@ class Pipe:
     def say_goodbye(self) -> None:
         """Close it with 1000, and give the server a moment to do the same."""
         self._put(CLOSE, struct.pack("!H", 1000))
-        gevent.spawn_later(GOODBYE_S, self.drop)
+        later(GOODBYE_S, self.drop)
 
     def drop(self) -> None:
         """Close the socket at once. May be repeated."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import gevent
 
+from ..later import later
+
 
 class Timers:
     """The pending timers of a channel, or of the switch."""
@@ -16,7 +18,7 @@ class Timers:
 
     def later(self, seconds: float, action: Callable[..., Any], *args: Any) -> gevent.Greenlet:
         """Call `action` after so many seconds; kill what is returned to prevent it."""
-        timer = gevent.spawn_later(seconds, action, *args)
+        timer = later(seconds, action, *args)
         self._pending.add(timer)
         timer.rawlink(self._pending.discard)
         return timer

@@ -15,6 +15,7 @@ import structlog
 from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
+from ..later import later
 from ..net.guard import AddressGuard
 from .s3 import S3Target, UploadError, probe, put, warm_up
 
@@ -179,7 +180,7 @@ class Uploads:
         if final:
             self._finish(upload, None, reason)
         else:
-            upload.timer = gevent.spawn_later(delay, self._enqueue, upload)
+            upload.timer = later(delay, self._enqueue, upload)
 
     def _finish(self, upload: _Upload, location: str | None, reason: str) -> None:
         self._undone.discard(upload)

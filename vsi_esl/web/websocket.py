@@ -19,6 +19,7 @@ from gevent.lock import BoundedSemaphore
 from geventwebsocket.handler import WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
+from ..later import later
 from . import sockets, wsframes
 
 log = structlog.get_logger(__name__)
@@ -204,7 +205,7 @@ class HardenedWebSocket(WebSocket):
                 self._write(frame, final=True)
         finally:
             if not self.closed:
-                self._reaper = gevent.spawn_later(CLOSE_HANDSHAKE_S, self._hang_up, "closed")
+                self._reaper = later(CLOSE_HANDSHAKE_S, self._hang_up, "closed")
 
     def hand_over(self, give: Callable[[int, bytes], None], close: Callable[[], None]) -> None:
         """Have somebody else go on with the connection: `give` gets the descriptor, of which it makes one of

@@ -25,6 +25,7 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 
 from ..errors import VsiError
+from ..later import later
 from ..net.connect import reason
 from . import tls
 from .connection import SUPERSEDED, TICK_S, Connection, first, shut
@@ -241,7 +242,7 @@ class Server:
         peer.over = True
         log.warning("service superseded", service=peer.service, switch=peer.switch, by=turn.service)
         peer.send({"kind": SUPERSEDED, "fence": turn.fence})
-        gevent.spawn_later(PART_S, peer.connection.close, f"service {turn.service} has its switch")
+        later(PART_S, peer.connection.close, f"service {turn.service} has its switch")
 
     def _stranger(self, address: str, error: BaseException) -> None:
         self._refused += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import gevent
 
+from ..later import later
 from . import clock
 
 
@@ -19,7 +20,7 @@ class Timers:
     def at(self, owner: str, name: str, when: float, action: Callable[..., Any], *args: Any) -> None:
         """Call `action(*args)` when `clock` says `when`, at once if that is past. Replaces the same name."""
         self.cancel(owner, name)
-        timer = gevent.spawn_later(max(0.0, when - clock.now()), self._fire, owner, name, action, args)
+        timer = later(max(0.0, when - clock.now()), self._fire, owner, name, action, args)
         self._timers.setdefault(owner, {})[name] = timer
 
     def pending(self, owner: str, name: str) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from tests.support.drivers import eventually
 from vsi_esl import lasting
 from vsi_esl.errors import StorageFailed
+from vsi_esl.later import later
 from vsi_esl.model.channel import Channel
 from vsi_esl.model.leg import CONNECTED, Leg, Webhook
 from vsi_esl.model.playback import Playback
@@ -287,7 +288,7 @@ def locked(path: str) -> None:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("CREATE TABLE mine (a)")
-    gevent.spawn_later(10, db.close)  # keeps it
+    later(10, db.close)  # keeps it
 
 
 @pytest.mark.parametrize("damage", [foreign, torn, rubbish, other_tables, locked])
