@@ -45,6 +45,9 @@ class Playback:
     played_before_ms: float = 0.0
     """How much was heard before `playing_since`."""
     playing_since: float = 0.0
+    late_ms: float = 0.0
+    """How much more than by the clock may have been heard: so long it took, all in all, until it was known
+    that it plays."""
     announced: bool = False
     ended: bool = False
     over: str = ""
@@ -68,6 +71,11 @@ class Playback:
         if self.total_ms is not None:
             played = min(played, self.total_ms)
         return round(played)
+
+    def begin(self, asked: float, now: float) -> None:
+        """The switch has said that it plays it; it was asked for that at `asked`."""
+        self.playing_since = now
+        self.late_ms += max(0.0, now - asked) * 1000
 
     def suspend(self, now: float) -> None:
         """The switch does not play it any more; it will be continued elsewhere."""

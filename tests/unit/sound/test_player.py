@@ -14,6 +14,7 @@ from vsi_esl.model.room import Room
 from vsi_esl.model.sound_stores import Playbacks
 from vsi_esl.sound.playback import feature, player
 from vsi_esl.switch import memory
+from vsi_esl.work import clock
 
 
 @pytest.fixture
@@ -102,3 +103,22 @@ def test_one_that_is_being_begun_is_begun_once_when_the_calls_are_looked_at_anew
     assert len([line for line in service.switch.heard("conference") if " play " in line]) == 1
     assert len(service.switch.heard("originate")) == beside and service.switch.heard("uuid_kill") == []
     assert playback.playing_since and service.types[-1] == "playback.started"
+
+
+@pytest.mark.parametrize(("heard_s", "reason"), [(4.0, "completed"), (3.0, "stopped")])
+def test_a_file_whose_start_was_told_late_is_over_when_it_was_heard(service, monkeypatch, heard_s, reason):
+    """Of its ten seconds six had been heard when the answer came."""
+
+    def passes(seconds: float) -> None:
+        monkeypatch.setitem(clock._begun, "offset", clock._begun["offset"] + seconds)
+
+    room = service.room("r", service.leg(), node=service.switch.name)
+    begun = service.switch.late(f"conference {room.conference} play")
+    playback = plays(service, room)
+    passes(6.0)
+    begun.set()
+    settle()
+    assert service.types[-1] == "playback.started"
+    passes(heard_s)
+    player.done(service.ctx, playback.id, room.conference)
+    assert service.wait_for("playback.finished")["reason"] == reason

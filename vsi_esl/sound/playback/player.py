@@ -103,13 +103,13 @@ def _begin(ctx: Context, playback: Playback) -> None:
             _dismiss(ctx, playback)
             return
         playback.conference = conference
-        volume = playback.volume
+        volume, asked = playback.volume, clock.now()
         ctx.sound(playback).play(playback, conference, played % playback.file_ms if playback.file_ms else 0)
     except VsiError as error:
         _failed_to_begin(ctx, playback, error, losses)
         return
     if playback.conference:
-        playback.playing_since = clock.now()
+        playback.begin(asked, clock.now())
     if volume != playback.volume:
         set_volume(ctx, playback, playback.volume)
     _announce(ctx, playback)
@@ -308,9 +308,8 @@ def done(ctx: Context, playback_id: str, conference: str) -> None:
     if playback is None or playback.conference != conference:
         return  # stopped by us, or its leg went elsewhere and takes it along
     total = playback.total_ms
-    complete = total is not None and (
-        not playback.playing_since or playback.played_ms(clock.now()) >= total - DONE_TOLERANCE_MS
-    )
+    enough = (total or 0) - DONE_TOLERANCE_MS - playback.late_ms
+    complete = total is not None and (not playback.playing_since or playback.played_ms(clock.now()) >= enough)
     finish(ctx, playback, COMPLETED if complete else STOPPED)
 
 
