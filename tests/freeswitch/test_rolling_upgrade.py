@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from tests.support.sipua import UserAgent
 
 CALLS = int(os.environ.get("VSI_TEST_CALLS", "30"))
 """Their media comes from this process, which has not the CPU for a hundred beside two switches."""
+PARK_LIMIT_S = 60
 
 
 @pytest.fixture
@@ -28,13 +30,18 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def switches(
-    switch: PrivateSwitch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, PrivateSwitch]]:
-    second = PrivateSwitch(tmp_path_factory.mktemp("second"))
-    second.start()
-    yield {"east": switch, "west": second}
-    second.stop()
+def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, PrivateSwitch]]:
+    """On a machine that cannot keep up an answer takes the switch a second, and 14 others wait behind it: so
+    does that a call is taken, and a switch ends the calls that nobody takes."""
+    both = {
+        name: PrivateSwitch(tmp_path_factory.mktemp(name), park_limit=PARK_LIMIT_S)
+        for name in ("east", "west")
+    }
+    with ExitStack() as running:
+        for one in both.values():
+            one.start()
+            running.callback(one.stop)
+        yield both
 
 
 def test_services_are_replaced_one_after_the_other_under_calls(

@@ -32,6 +32,8 @@ ROOMS = 6
 """On each switch."""
 LIFE = ("leg.ringing", "leg.connected", "leg.disconnected")
 NAMED = re.compile(r"(leg|room|switch|service) [^\s,]+")
+UNSURE = re.compile(r"may have been done|did not answer")
+"""Refused so, it may be done yet."""
 TOLD_FOR = {"mute_leg": "leg.muted", "unmute_leg": "leg.unmuted"}
 """Commands that tell one event each time."""
 
@@ -114,7 +116,7 @@ class Follower:
                 self.unsure[about] += 1
             elif frame["type"] == "error" and frame["data"]["code"] == 503:
                 self.refusals[NAMED.sub(r"\1 X", frame["data"]["message"])] += 1
-                if "may have been done" in frame["data"]["message"]:
+                if UNSURE.search(frame["data"]["message"]):
                     self.unsure[about] += 1
             else:
                 break
@@ -157,7 +159,7 @@ class Call:
 @dataclass(slots=True)
 class Load:
     """So many calls on switches (`dial` by name) at a time; each changes every `pause` seconds or so, by one
-    of the `followers`."""
+    of the `followers`, once all are up."""
 
     dial: Mapping[str, Dial]
     followers: Sequence[Follower]
@@ -166,6 +168,7 @@ class Load:
     _ringing: dict[str, str] = field(default_factory=dict)
     _kinds: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _running: list[gevent.Greenlet] = field(default_factory=list)
+    _all_up: Signal = field(default_factory=Signal)
     _stopping: bool = False
 
     def begin(self, count: int) -> None:
@@ -178,6 +181,7 @@ class Load:
             for number in range(count)
         ]
         eventually(lambda: self.up() == count or self._failed(), f"{count} calls", PATIENCE_S)
+        self._all_up.set()
 
     def up(self) -> int:
         """Calls that are answered, and not over."""
@@ -230,6 +234,7 @@ class Load:
             self._ask(draw, "answer_leg", id=leg)
             eventually(lambda leg=leg: "leg.connected" in self._kinds[leg], "it is connected", PATIENCE_S)
             call.leg = leg
+            self._all_up.wait(PATIENCE_S)
             while not call.over and not self._stopping:
                 gevent.sleep(draw.uniform(0.2, 1.8) * self.pause)
                 self._change(call, draw)
