@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.drivers import eventually
 from tests.support.ending import ended_on_error
-from tests.support.freeswitch import PrivateSwitch, find_binary
+from tests.support.freeswitch import PARK_LIMIT_S, PrivateSwitch, find_binary
 from tests.support.liveservice import one_worker
 from tests.support.ports import free_port
 from tests.support.sipua import UserAgent
@@ -101,8 +101,13 @@ class ServiceProcess:
 
 
 @pytest.fixture(scope="module")
-def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSwitch]:
-    switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), park_limit=5)
+def switch(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateSwitch]:
+    """It keeps calls that nobody takes as long as in use, but for those who are here to see them end: a
+    service that has not the CPU takes a call seconds late."""
+    limit = getattr(request.module, "PARK_LIMIT_S", PARK_LIMIT_S)
+    switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), park_limit=limit)
     switch.start()
     try:
         switch.make_first_conference()

@@ -12,6 +12,8 @@ from tests.support.drivers import eventually
 from vsi_esl.switch.esl.client import EslClient
 from vsi_esl.switch.lines import builder
 
+PARK_LIMIT_S = 5
+
 
 @pytest.fixture
 def esl(switch) -> EslClient:
@@ -44,7 +46,7 @@ def test_a_call_that_is_taken_over_stays(switch, agent, esl):
     eventually(parked, "it is parked")
     assert esl.send(f"api {builder.cancel_schedule(found[0])}") == "+OK Deleted: 1"
     with pytest.raises(AssertionError):
-        call.wait("503", timeout=7)  # longer than a call may be parked
+        call.wait("503", timeout=PARK_LIMIT_S + 2)
     assert not call.ended
 
 

@@ -27,7 +27,7 @@ def views(client: VsiClient) -> dict[str, str]:
 
 @pytest.fixture
 def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSwitch]:
-    switch = PrivateSwitch(tmp_path_factory.mktemp("second"), park_limit=2)
+    switch = PrivateSwitch(tmp_path_factory.mktemp("second"))
     switch.start()
     yield switch
     switch.stop()

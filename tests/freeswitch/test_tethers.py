@@ -37,7 +37,7 @@ def west(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSwitch]:
 
 
 def running(directory: Path) -> Iterator[PrivateSwitch]:
-    switch = PrivateSwitch(directory, park_limit=2, tether=True)
+    switch = PrivateSwitch(directory, tether=True)
     switch.start()
     yield switch
     switch.kill9()  # it takes its time to end

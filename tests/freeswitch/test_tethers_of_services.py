@@ -26,7 +26,7 @@ LONGEST_S = 60.0
 
 @pytest.fixture
 def switches(tmp_path: Path) -> Iterator[dict[str, PrivateSwitch]]:
-    found = {name: PrivateSwitch(tmp_path / f"fs-{name}", park_limit=2, tether=True) for name in sorted(BOTH)}
+    found = {name: PrivateSwitch(tmp_path / f"fs-{name}", tether=True) for name in sorted(BOTH)}
     try:
         for one in found.values():
             one.start()

@@ -21,7 +21,7 @@ Connect = Callable[[ServiceProcess], VsiClient]
 @pytest.fixture
 def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSwitch]:
     """One that a test may end."""
-    switch = PrivateSwitch(tmp_path_factory.mktemp("second"), park_limit=2)
+    switch = PrivateSwitch(tmp_path_factory.mktemp("second"))
     switch.start()
     yield switch
     switch.stop()

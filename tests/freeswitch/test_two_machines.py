@@ -56,7 +56,6 @@ def switch(two: Machines) -> Iterator[PrivateSwitch]:
     there = two.switch
     switch = PrivateSwitch(
         there.home / "freeswitch",
-        park_limit=5,
         host=there.address,
         peers=[two.service.address],
         there=there.there,

@@ -29,7 +29,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def switch(tmp_path_factory: pytest.TempPathFactory, directory: Path) -> Iterator[PrivateSwitch]:
-    switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), park_limit=2, tls=directory)
+    switch = PrivateSwitch(tmp_path_factory.mktemp("switch"), tls=directory)
     switch.start()
     try:
         switch.make_first_conference()

@@ -26,6 +26,8 @@ PASSWORD = "vsi-test"
 START_TIMEOUT_S = 30
 POLL_S = 0.05
 REALTIME_PRIORITY = 20
+PARK_LIMIT_S = 20
+"""As in our files."""
 
 
 def find_binary() -> Path | None:
@@ -55,7 +57,7 @@ class PrivateSwitch:
     def __init__(
         self,
         directory: Path,
-        park_limit: int = 20,
+        park_limit: int = PARK_LIMIT_S,
         owner: dict[str, Any] | None = None,
         realtime: bool = False,
         tls: Path | None = None,
