@@ -30,7 +30,7 @@ from gevent import monkey; monkey.patch_all()
 from vsi_esl.cluster import leases
 from vsi_esl.ownership import owning, turn
 leases.LEASE_S, leases.HEARTBEAT_S = 3.0, 2.4
-owning.LEASE_S, owning.TICK_S, owning.STEADY_S, owning.UNWANTED_S, owning.COOL_S = 3.0, 0.2, 0.6, 1.5, 4.0
+owning.LEASE_S, owning.TICK_S, owning.STEADY_S, owning.UNWANTED_S = 3.0, 0.2, 0.6, 1.5
 turn.FRESH_S, turn.SETTLE_S = 1.2, 1.4
 from vsi_esl.ownership import doubts
 doubts.SILENT_S, doubts.AGAIN_S = 0.8, 0.4
