@@ -13,12 +13,12 @@ from itertools import count
 from typing import Any
 
 import structlog
-from gevent import Timeout
 from gevent.event import AsyncResult
 
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import Conflict, Internal, NotFound, NotSupported
+from ..later import Within
 from ..live.plan import End, Hears, Plan, Speaks
 from ..live.session import Session
 from ..live.sessions import Sessions
@@ -205,9 +205,8 @@ def message(agent: Agent, text: str) -> None:
     try:
         if agent.session is not None:
             agent.session.tell("message", {"number": number, "text": text})
-        answered = answer.get(timeout=ANSWER_S)
-    except Timeout:
-        raise Internal(NOT_IN_TIME) from None
+        with Within(ANSWER_S, Internal(NOT_IN_TIME)):
+            answered = answer.get()
     finally:
         del agent.answers[number]
     if answered["outcome"] == NOT_RUNNING:

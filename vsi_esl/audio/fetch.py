@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import gevent
 from urllib3 import HTTPResponse
 
+from ..later import Within
 from ..net import NetError
 from ..net.connect import FAILURES, Connection, Connector, Resolver, reason, resolve
 from ..net.guard import AddressGuard
@@ -56,7 +57,7 @@ class Fetcher:
 
     def get(self, url: str, validators: Mapping[str, str]) -> Response:
         """The file at `url`. `validators` are the headers of a conditional request. Raises MediaError."""
-        deadline = gevent.Timeout(self.timeout)
+        deadline = Within(self.timeout)
         deadline.start()
         try:
             return self._follow(parsed(url, WHAT), validators)

@@ -16,6 +16,7 @@ from typing import TypeVar
 import gevent
 from gevent.lock import BoundedSemaphore
 
+from ..later import Within
 from ..storage import folders
 from . import MediaError
 from .wav import WavInfo
@@ -40,7 +41,7 @@ class Jobs:
 
     def run(self, function: Callable[..., Result], *args: object) -> Result:
         """What `function(*args)` returns. Raises its MediaError, and one for OSError and when it is late."""
-        deadline = gevent.Timeout(JOB_SECONDS)
+        deadline = Within(JOB_SECONDS)
         deadline.start()
         try:
             with self._free:

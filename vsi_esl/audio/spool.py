@@ -19,6 +19,7 @@ import gevent
 from gevent.event import AsyncResult
 from gevent.lock import BoundedSemaphore
 
+from ..later import Within
 from . import MediaError, tones, wav
 from .decode import MAX_SECONDS, Kind, decode_as, kind_of
 from .fetch import Fetcher, Response
@@ -161,7 +162,7 @@ class Spool:
     def _landed(self, flight: _Flight) -> WavInfo:
         # the wait for a turn, the exchange, and the decoding each have their deadline
         seconds = 2 * self.fetcher.timeout + 3 * JOB_SECONDS
-        with gevent.Timeout(seconds, self.fetcher.late()):
+        with Within(seconds, self.fetcher.late()):
             info: WavInfo = flight.result.get()
             return info
 

@@ -13,6 +13,7 @@ import gevent
 import structlog
 
 from ..errors import SwitchUnavailable
+from ..later import heard
 from ..model.leg import Leg
 from ..work import clock
 from . import lifecycle
@@ -110,7 +111,7 @@ def unless_there(ctx: Context, leg: Leg, reason: str) -> bool:
         return False
     with ctx.node(leg).waits.expect("ended", leg.id) as ended:
         if ctx.legs.find(leg.id) is leg:
-            ended.wait(GRACE_S)  # the switch's own report knows more
+            heard(ended, GRACE_S)  # the switch's own report knows more
     if ctx.legs.find(leg.id) is not leg:
         return False
     unreported(ctx, leg, leg.ending or reason)

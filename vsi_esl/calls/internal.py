@@ -15,6 +15,7 @@ import gevent
 import structlog
 
 from ..errors import SwitchUnavailable, VsiError
+from ..later import Within
 from .nodes import Node
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,7 @@ def place(
 
 def _arrived(arrival: gevent.event.AsyncResult[str]) -> str | None:
     """Its member id or ""; None when it ended, or did not come in time."""
-    with gevent.Timeout(ARRIVAL_TIMEOUT_S, False):
+    with Within(ARRIVAL_TIMEOUT_S, False):
         member_id: str = arrival.get()
         return member_id
     return None

@@ -19,6 +19,7 @@ from ..events.base import LegEvent
 from ..events.legs import LegConnected, LegDisconnected, LegEarlyMedia, LegHold, LegRinging, LegUnhold
 from ..events.rooms import LegJoinedRoom, LegLeftRoom, RoomCreated, RoomRoutingChanged
 from ..events.speaking import SpeakingStarted, SpeakingStopped
+from ..later import Within
 from ..model.channel import Channel, Tether
 from ..model.leg import CONNECTED, EARLY_MEDIA, HUNG_UP, Leg
 from ..model.room import Room
@@ -212,7 +213,8 @@ def disconnected(
 
 def _report_end(ctx: Context, leg: Leg, last_event: LegEvent, end: LegEnd, awaited: list[Awaited]) -> None:
     if awaited:
-        gevent.joinall([one.result for one in awaited], timeout=max(one.limit for one in awaited))
+        with Within(max(one.limit for one in awaited), False):
+            gevent.joinall([one.result for one in awaited])
         for one in awaited:
             if one.instead_of and one.result.ready() and one.result.value:
                 end.cdr["reason"] = one.result.value  # the event has the same

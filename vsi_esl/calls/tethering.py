@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-import gevent
 import structlog
 from gevent.event import AsyncResult
 
 from ..errors import LegGone, NotSupported, SwitchUnavailable, VsiError
+from ..later import Within, heard
 from ..model.bridge import Bridge
 from ..model.channel import Tether
 from ..model.leg import CONNECTED, Leg
@@ -137,12 +137,10 @@ def _make(
             leg.tether.leaving = True
         here.switch.remember(leg, "target_room")
         here.tethers.connect(leg, tether.id)
-        with gevent.Timeout(
-            CONNECT_TIMEOUT_S, SwitchUnavailable("the switch did not connect the leg with it")
-        ):
+        with Within(CONNECT_TIMEOUT_S, SwitchUnavailable("the switch did not connect the leg with it")):
             connected.get()
         if leg.held_by_us:
-            off_hold.wait(OFF_HOLD_TIMEOUT_S)
+            heard(off_hold, OFF_HOLD_TIMEOUT_S)
 
 
 def _entry_of_leg(coming: Coming, here: Node, room: Room) -> list[str]:
@@ -197,7 +195,7 @@ def call(
 
 
 def _arrived(arrived: AsyncResult[str | None]) -> str:
-    with gevent.Timeout(ARRIVAL_TIMEOUT_S, False):
+    with Within(ARRIVAL_TIMEOUT_S, False):
         return arrived.get() or ""
     return ""
 

@@ -18,6 +18,7 @@ from ..calls import dialling, internal, routing
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import Internal, LegGone, SwitchUnavailable, VsiError
+from ..later import Within
 from ..media.messages import FORK, UNICAST, Ear, Mouth, Opened
 from ..model.leg import EARLY_MEDIA, Leg
 from ..model.room import Room
@@ -239,7 +240,7 @@ class Stranger(OtherHalf):
 
 def _in_time(other: AsyncResult[str]) -> str:
     late = SwitchUnavailable("the switch did not report the internal channel")
-    with gevent.Timeout(internal.ARRIVAL_TIMEOUT_S, late):
+    with Within(internal.ARRIVAL_TIMEOUT_S, late):
         found: str = other.get()
         return found
 

@@ -11,6 +11,7 @@ from ..calls.context import Context
 from ..calls.moments import Awaited
 from ..calls.nodes import Node
 from ..errors import SwitchUnavailable
+from ..later import Within
 from ..model.leg import Leg
 from ..model.owner import of_leg, of_room
 from ..model.room import Room
@@ -90,7 +91,8 @@ def _room_deleting(ctx: Context, room: Room) -> None:
     for session in ending:
         sessions.end(session, OWNER, session.plan.last_words_s)
     longest = max((one.plan.last_words_s for one in ending), default=0.0)
-    gevent.wait([one.done for one in ending], longest + CLOSE_TIMEOUT_S)
+    with Within(longest + CLOSE_TIMEOUT_S, False):
+        gevent.wait([one.done for one in ending])
 
 
 def _room_deleted(ctx: Context, room: Room) -> None:

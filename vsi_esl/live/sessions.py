@@ -21,7 +21,7 @@ from ..calls.context import Context
 from ..calls.nodes import Node
 from ..config.settings import MediaSettings
 from ..errors import CompanionAway, Conflict, LegGone, NotSupported, SwitchUnavailable, Unavailable, VsiError
-from ..later import later
+from ..later import Within, later
 from ..media.messages import Close, Closed, Open, Opened, Renew, Report
 from ..model.leg import Leg
 from ..model.owner import Owner
@@ -185,7 +185,7 @@ class Sessions:
     def _attach(self, ctx: Context, session: Session) -> None:
         losses = session.node.losses
         try:
-            with gevent.Timeout(OPEN_TIMEOUT_S, Unavailable("the media worker did not open the session")):
+            with Within(OPEN_TIMEOUT_S, Unavailable("the media worker did not open the session")):
                 opened = session.opened.get()
             if opened is not None and not session.over:
                 attaching.attach_all(ctx, session, opened)

@@ -14,7 +14,7 @@ import gevent
 import numpy as np
 import orjson
 
-from ..later import later
+from ..later import punctually
 from . import quoting
 from .pipe import CannotConnect, Pipe
 from .samples import Samples, added, silence
@@ -86,7 +86,7 @@ class Fork:
         self._switch.live.remove(self)
         if self._connected and not self._shut_down:
             self.send_text(text)
-            later(CLOSE_S, self._pipe.say_goodbye)
+            punctually(CLOSE_S, self._pipe.say_goodbye)
         self.leaks = self._connected and self._shut_down
         self._fire_bug("MEDIA_BUG_STOP")
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from ..later import later
+from ..later import punctually
 
 SUBPROTOCOL = "audio.drachtio.org"
 BUFFER_S = 2
@@ -114,7 +114,7 @@ class Pipe:
     def say_goodbye(self) -> None:
         """Close it with 1000, and give the server a moment to do the same."""
         self._put(CLOSE, struct.pack("!H", 1000))
-        later(GOODBYE_S, self.drop)
+        punctually(GOODBYE_S, self.drop)
 
     def drop(self) -> None:
         """Close the socket at once. May be repeated."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import gevent
 
-from ..later import later
+from ..later import punctually
 
 
 class Timers:
@@ -18,7 +18,7 @@ class Timers:
 
     def later(self, seconds: float, action: Callable[..., Any], *args: Any) -> gevent.Greenlet:
         """Call `action` after so many seconds; kill what is returned to prevent it."""
-        timer = later(seconds, action, *args)
+        timer = punctually(seconds, action, *args)
         self._pending.add(timer)
         timer.rawlink(self._pending.discard)
         return timer

@@ -19,6 +19,7 @@ from ..calls import endings, lifecycle, placement, texts
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import Conflict, SwitchUnavailable, VsiError
+from ..later import Within
 from ..live.plan import End, Hears, Plan, Speaks
 from ..live.session import Session
 from ..live.sessions import Sessions
@@ -150,7 +151,7 @@ def _answer(ctx: Context, peer: Peer) -> None:
     node = ctx.node(leg)
     losses = node.losses
     try:
-        with gevent.Timeout(ATTACHED_S, Conflict("its audio does not come")):
+        with Within(ATTACHED_S, Conflict("its audio does not come")):
             while not session.attached.wait(ATTACHED_TICK_S):
                 pass  # each time that it is attached anew there is another to be waited for
         if not session.channels:

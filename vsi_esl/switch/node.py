@@ -22,6 +22,7 @@ from greenswitch.esl import NotConnectedError
 
 from .. import lasting
 from ..errors import BadArgument, NotSupported, SwitchUnavailable
+from ..later import Within
 from ..net.addresses import host_port
 from ..work.clock import SwitchClock
 from . import bond
@@ -269,7 +270,7 @@ class SwitchNode(Sending):
         events.pause()
         self._learn()
         bond.ensure(self.command, self.bond)
-        with gevent.Timeout(RESYNC_TIMEOUT_S, SwitchUnavailable("re-adoption of the calls took too long")):
+        with Within(RESYNC_TIMEOUT_S, SwitchUnavailable("re-adoption of the calls took too long")):
             finish = self._resync()
             self._held_back = False
             events.resume()

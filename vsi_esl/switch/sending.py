@@ -15,6 +15,7 @@ import structlog
 from gevent.lock import BoundedSemaphore
 from greenswitch.esl import NotConnectedError
 
+from ..later import Within
 from . import bond
 from .esl.client import EslClient
 from .esl.hurry import Hurry
@@ -127,7 +128,7 @@ class Sending(ABC):
         with self._bond_away:
             try:
                 self.command(builder.kill(self.bond, "NORMAL_CLEARING"))
-                with gevent.Timeout(patience, False):
+                with Within(patience, False):
                     while self.command(builder.exists(self.bond)) == "true":
                         gevent.sleep(BOND_POLL_S)
                 yield

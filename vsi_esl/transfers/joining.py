@@ -6,7 +6,8 @@ import structlog
 
 from ..calls import placement
 from ..calls.context import Context
-from ..errors import VsiError
+from ..errors import SwitchUnavailable, VsiError
+from ..later import Within
 from ..model.leg import Leg
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,8 @@ def join(ctx: Context, referrer: Leg, replaced: Leg) -> bool:
     moved = 0
     for leg, move in zip(others, moves, strict=True):
         try:
-            move.get(timeout=MOVE_TIMEOUT_S)
+            with Within(MOVE_TIMEOUT_S, SwitchUnavailable("not moved in time")):
+                move.get()
             moved += 1
         except VsiError as error:
             log.warning("leg not brought along", leg_id=leg.id, room_id=room.id, error=error.message)

@@ -15,6 +15,7 @@ from ..calls import endings
 from ..calls.context import Context
 from ..calls.moments import Signal
 from ..errors import VsiError
+from ..later import heard
 from ..model.leg import Leg
 from ..work import clock
 
@@ -61,7 +62,7 @@ def _ask(ctx: Context, leg: Leg) -> None:
     try:
         with node.waits.expect("call asked for", leg.id) as answered:
             node.refers.ask_for_call(leg)
-            status = answered.wait(ANSWER_S)
+            status = heard(answered, ANSWER_S)
     except VsiError as error:
         log.warning("not known whether the peer has its call", leg_id=leg.id, error=error.message)
         return

@@ -43,14 +43,14 @@ def signalled(ctx: Context, leg: Leg, signal: Signal) -> None:
     elif signal.header == "CSeq" and is_refer:
         number = signal.value.partition(" ")[0]
         if number.isascii() and number.isdigit():
-            ctx.get(Requests).numbers[leg.id] = int(number[:10]), clock.now()
+            ctx.get(Requests).numbers[leg.id] = int(number[:10]), clock.happened()
     elif signal.header == "CSeq" and signal.message.startswith("SIP/2.0 "):
         ctx.node(leg).waits.fulfil("request answered", leg.id)
 
 
 def _refer(ctx: Context, leg: Leg, header: str, held: bool) -> None:
     number, seen_at = ctx.get(Requests).numbers.pop(leg.id, (0, 0.0))
-    if clock.now() > seen_at + SAME_MESSAGE_S:
+    if clock.happened() > seen_at + SAME_MESSAGE_S:
         number = 0
     asked = referto.parse(header)
     if asked is None:

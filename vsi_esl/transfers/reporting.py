@@ -14,6 +14,7 @@ from gevent.event import AsyncResult
 
 from ..calls.context import Context
 from ..errors import VsiError
+from ..later import heard
 from ..model.leg import Leg
 from ..switch.actions import referred
 from ..switch.lines.referred import Status
@@ -89,7 +90,7 @@ def _report(ctx: Context, leg: Leg, request: Request, status: Status) -> None:
 def _passed_over(ctx: Context, leg: Leg, number: int) -> None:
     with ctx.node(leg).waits.expect("request answered", leg.id) as answered:
         if leg.own_cseq < number:
-            answered.wait(NUMBER_TIMEOUT_S)
+            heard(answered, NUMBER_TIMEOUT_S)
 
 
 def conclude(
@@ -111,7 +112,7 @@ def _conclude(ctx: Context, leg: Leg, request: Request, status: Status, then: Ca
     try:
         with node.waits.expect("request answered", leg.id) as answered:
             referred.conclude(node, leg, request.number, status)
-            answered.wait(LAST_ANSWER_S)  # a hangup that follows would overtake it
+            heard(answered, LAST_ANSWER_S)  # a hangup that follows would overtake it
     except VsiError as error:
         log.warning("no report on a REFER", leg_id=leg.id, error=error.message)
     if ctx.legs.find(leg.id) is not leg:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..work import clock
+
 if TYPE_CHECKING:
     from ..calls.context import Context
     from ..calls.nodes import Node
@@ -62,7 +64,11 @@ def translate(ctx: Context, node: Node, event: SwitchEvent) -> None:
     name = event.get("Event-Name")
     kind = event.get("Event-Subclass") if name == "CUSTOM" else name
     if isinstance(kind, str) and isinstance(event.get("Unique-ID", ""), str) and kind in _translators:
-        _translators[kind](ctx, node, event)
+        clock.deal_with(node.clock.time_of(event, "Event-Date-Timestamp"))
+        try:
+            _translators[kind](ctx, node, event)
+        finally:
+            clock.deal_with(0.0)
 
 
 def translate_conference(ctx: Context, node: Node, action: str, event: SwitchEvent) -> bool:

@@ -20,6 +20,7 @@ from ..calls import endings, lifecycle, placement, routing
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import SwitchUnavailable
+from ..later import pause
 from ..model.channel import DEFAULT_NODE, Channel
 from ..model.leg import CONNECTED, EARLY_MEDIA, RINGING, Leg
 from ..model.room import SAMPLE_RATES, Room
@@ -317,7 +318,7 @@ def hide_missing(
 
 def _report_gone(ctx: Context, missing: list[Leg], reason: str, ends: dict[str, LegEnd]) -> None:
     """Give the events that were held back a moment to tell why they ended, then report the rest."""
-    gevent.sleep(UNSEEN_GRACE_S)
+    pause(UNSEEN_GRACE_S)
     for count, leg in enumerate(missing, 1):
         turns.give_way(count)
         if leg.unseen and ctx.legs.find(leg.id) is leg:

@@ -32,7 +32,7 @@ def dtmf(ctx: Context, node: Node, event: SwitchEvent) -> None:
         return
     if leg.inbound and leg.state != CONNECTED:
         return
-    if not leg.presses.is_new(digit, text_of(event, "DTMF-Source"), clock.now()):
+    if not leg.presses.is_new(digit, text_of(event, "DTMF-Source"), clock.happened()):
         return
     leg.dtmf_seq += 1
     remember_count(ctx, leg, "dtmf_seq")

@@ -15,6 +15,7 @@ from ..calls import endings
 from ..calls.context import Context
 from ..calls.nodes import Node
 from ..errors import SwitchUnavailable
+from ..later import pause
 from ..model.leg import Leg
 from ..switch import snapshot
 from ..work import clock
@@ -61,7 +62,7 @@ def look(ctx: Context, node: Node, others: set[str] | None = None) -> set[str]:
         if leg.id not in shown and not leg.dialling and ctx.node(leg) is node
     ]
     if legless or missing:
-        gevent.sleep(SECOND_LOOK_S)
+        pause(SECOND_LOOK_S)
         adoption.take_in(ctx, node, legless)
         for leg in missing:
             _report_gone(ctx, leg)

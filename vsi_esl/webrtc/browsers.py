@@ -22,6 +22,7 @@ from ..calls.context import Context
 from ..calls.moments import Awaited
 from ..calls.nodes import Node
 from ..errors import Internal, NotSupported, SwitchUnavailable, Unavailable
+from ..later import Within, pause
 from ..model.channel import Channel
 from ..model.leg import CONNECTED, Leg
 from ..model.legtypes import WEBRTC
@@ -145,7 +146,7 @@ class Browsers:
         """The call of this leg, and what the switch answers to it."""
         settings = self._ctx.config.section(WebRtcSettings)
         late = SwitchUnavailable(f"the switch did not answer the offer within {settings.offer_timeout:g} s")
-        with gevent.Timeout(settings.offer_timeout, late):
+        with Within(settings.offer_timeout, late):
             verto = _logged_in(node)
             try:
                 timeout = {"vsi_media_timeout": str(round(settings.media_timeout * 1000))}
@@ -189,7 +190,7 @@ class Browsers:
         leg = browser.leg
         browser.verto.wait_closed()
         browser.verto.close()
-        gevent.sleep(LOST_GRACE_S)
+        pause(LOST_GRACE_S)
         there = self._of_leg.get(leg.id) is browser and self._ctx.node(leg).ready
         if there and not (leg.ending or leg.unseen):
             log.warning("the connection of a WebRTC leg was lost", leg_id=leg.id)

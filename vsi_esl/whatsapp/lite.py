@@ -16,6 +16,7 @@ from gevent import socket
 
 from ..calls.context import Context
 from ..errors import VsiError
+from ..later import Within
 from ..model.leg import Leg
 from ..net import stun
 
@@ -74,7 +75,7 @@ def _with_relay(offer: str, host: str, port: int) -> str:
 
 
 def _check(ctx: Context, leg: Leg, near: socket.socket, theirs: str) -> None:
-    with near, suppress(VsiError, OSError), gevent.Timeout(ANSWER_TIMEOUT_S, False):
+    with near, suppress(VsiError, OSError), Within(ANSWER_TIMEOUT_S, False):
         while not (own := _own(ctx.switch(leg).variable(leg, "rtp_local_sdp_str"))):
             gevent.sleep(POLL_S)
         ufrag, password, host, port = own

@@ -22,6 +22,7 @@ from gevent.event import AsyncResult, Event
 
 from .. import lasting
 from ..errors import CompanionAway, Unavailable
+from ..later import heard
 from ..net.addresses import host_port
 from ..net.connect import reason
 from . import tls
@@ -216,6 +217,7 @@ class Line:
         pack(_asked(question))
         deadline = time.monotonic() + within
         self._questions[question.id] = question
+        late = Unavailable(f"the companion of switch {self.switch} did not answer in time")
         try:
             self._send(question)
             while not question.result.ready():
@@ -223,12 +225,12 @@ class Line:
                 left = deadline - now
                 if not self.connected:
                     left = min(left, self._away_since + outage - now)
-                if left <= 0 and not self.connected:
-                    raise self._away()
                 if left <= 0:
-                    raise Unavailable(f"the companion of switch {self.switch} did not answer in time")
-                question.result.wait(min(left, LOOK_S))
+                    raise late if self.connected else self._away()
+                heard(question.result, min(left, LOOK_S))
             return question.result.get()
+        except Refused as error:  # LATE: by the companion's clock, which may be faster
+            raise (late if error.kind == LATE else error) from None
         finally:
             self._questions.pop(question.id, None)
 

@@ -18,6 +18,7 @@ MAX_LAG_S = 60.0
 """An event that seems to be older than that is of a switch whose clock was set."""
 
 _begun = {"offset": time.time() - time.monotonic()}
+_event = {"at": 0.0}
 
 
 class Facts(Protocol):
@@ -30,6 +31,18 @@ class Facts(Protocol):
 def now() -> float:
     """Unix time in seconds, without the steps of the wall clock."""
     return time.monotonic() + _begun["offset"]
+
+
+def happened() -> float:
+    """When that happened which is being dealt with, in the time of `now`: an event of the switch may have
+    waited to be read. Whatever is no event happens now."""
+    return _event["at"] or now()
+
+
+def deal_with(at: float) -> None:
+    """From now on an event is dealt with that happened at this time; 0 behind it. It is over before another
+    greenlet has its turn."""
+    _event["at"] = at
 
 
 @lru_cache(maxsize=1024)

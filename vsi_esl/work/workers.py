@@ -13,6 +13,7 @@ import structlog
 from gevent.event import AsyncResult
 
 from ..errors import SwitchUnavailable, VsiError
+from ..later import Within
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ class Workers:
         """Like `submit`, and wait for it: at most `timeout` seconds, then SwitchUnavailable. What has not
         begun by then is not done later, when whoever asked for it believes that it was not."""
         job = self._queue(key, work, args)
-        deadline = gevent.Timeout(timeout)
+        deadline = Within(timeout)
         try:
             with deadline:
                 return job.result.get()

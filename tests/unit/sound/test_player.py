@@ -122,3 +122,26 @@ def test_a_file_whose_start_was_told_late_is_over_when_it_was_heard(service, mon
     passes(heard_s)
     player.done(service.ctx, playback.id, room.conference)
     assert service.wait_for("playback.finished")["reason"] == reason
+
+
+@pytest.mark.parametrize(("heard_s", "reason"), [(10.0, "completed"), (3.0, "stopped")])
+def test_a_file_whose_end_is_read_late_was_heard_until_then(service, monkeypatch, heard_s, reason):
+    """We stood still for the nine seconds behind its end."""
+
+    def passes(seconds: float) -> None:
+        monkeypatch.setitem(clock._begun, "offset", clock._begun["offset"] + seconds)
+
+    def fired() -> dict[str, str]:
+        return {"Event-Date-Timestamp": str(round(clock.now() * 1_000_000))}
+
+    service.switch.clock.learn(fired())
+    room = service.room("r", service.leg(), node=service.switch.name)
+    playback = plays(service, room)
+    passes(heard_s)
+    done = {"Event-Name": "CUSTOM", "Event-Subclass": "conference::maintenance", **fired()}
+    done |= {"Action": "play-file-done", "vsi_playback_id": playback.id, "Conference-Name": room.conference}
+    passes(9)
+    service.report(done)
+    finished = service.wait_for("playback.finished")
+    assert finished["reason"] == reason
+    assert finished["played_ms"] == pytest.approx(1000 * heard_s, abs=500)

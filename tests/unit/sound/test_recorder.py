@@ -10,6 +10,7 @@ import pytest
 from gevent.event import Event as Signal
 
 from tests.support.fakes import FakeService, channel, settle, sound_config, without_pauses
+from tests.support.stalls import comes_while_still
 from vsi_esl.audio.wav import header
 from vsi_esl.calls import lifecycle
 from vsi_esl.errors import Conflict, Internal, LegGone, SwitchUnavailable
@@ -22,6 +23,7 @@ from vsi_esl.model.sound_stores import Recordings
 from vsi_esl.sound.host import feature as host_feature
 from vsi_esl.sound.recording import feature, recorder
 from vsi_esl.sound.recording.failures import Failures
+from vsi_esl.sound.recording.publisher import Publisher
 from vsi_esl.switch import memory
 from vsi_esl.work import clock
 
@@ -97,6 +99,47 @@ def test_a_recording_is_begun_and_ended(service):
     assert service.events[-1]["file"] == recording.file
     assert (os.listdir(service.directory), service.all) == (["a.wav"], [])
     assert service.ctx.state.items("recording") == []
+
+
+def test_a_recording_is_whole_when_the_switch_has_said_so_while_we_stood_still(service, monkeypatch):
+    """Its file is not published before it is closed."""
+    monkeypatch.setattr(recorder, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(service, "closes", lambda path: None)
+    recording = service.starts_leg(service.leg())
+    publisher, order = service.ctx.get(Publisher), []
+    publish = publisher.publish
+
+    def published(*args) -> None:
+        order.append("published")
+        publish(*args)
+
+    def closes() -> None:
+        order.append("closed")
+        Recorder.closes(service, recording.part)
+
+    monkeypatch.setattr(publisher, "publish", published)
+    report = recorder.stop(service.ctx, recording)
+    settle()
+    comes_while_still(0.4, closes)
+    report.get(timeout=20)
+    assert order == ["closed", "published"]
+
+
+def test_a_hold_is_noted_for_when_it_was(service, monkeypatch):
+    """The switch writes nothing from then on, whenever we read of it."""
+
+    def passes(seconds: float) -> None:
+        monkeypatch.setitem(clock._begun, "offset", clock._begun["offset"] + seconds)
+
+    leg = service.leg()
+    fired = {"Event-Date-Timestamp": str(round(clock.now() * 1_000_000))}
+    service.switch.clock.learn(fired)
+    recording = service.starts_leg(leg)
+    passes(5)
+    fired = {"Event-Date-Timestamp": str(round(clock.now() * 1_000_000))}
+    passes(3)
+    service.happens("CHANNEL_HOLD", "a", fired)
+    assert recording.held[0][0] == pytest.approx(5000, abs=500)
 
 
 def test_a_leg_without_media_is_recorded_when_it_has_some(service):

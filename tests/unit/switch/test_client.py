@@ -12,6 +12,8 @@ import pytest
 from gevent.server import StreamServer
 from greenswitch.esl import ESLEvent, NotConnectedError
 
+from tests.support.stalls import comes_while_still, stand_still
+from tests.support.waiting import eventually
 from vsi_esl.sandbox import SandboxSwitch
 from vsi_esl.switch.esl import client as client_module
 from vsi_esl.switch.esl import writer as writer_module
@@ -164,6 +166,25 @@ def test_an_unanswered_command_has_a_deadline_and_its_late_answer_is_dropped():
         with pytest.raises(CommandTimeout):
             client.send("api one", timeout=0.1)
         assert client.send("api two", timeout=20) == "second"
+
+
+def test_an_answer_that_came_while_we_stood_still_is_taken():
+    """Of two, behind other frames."""
+
+    def answers(sock):
+        log_in(sock)
+        asked = b""
+        while asked.count(b"\n\n") < 2:
+            asked += sock.recv(1000)
+        notice = b"Content-Type: text/disconnect-notice\n\n"
+        answer = b"Content-Type: command/reply\nReply-Text: yes\n\n"
+        sock.sendall(100 * notice + answer + 100 * notice + answer)
+        stand_still(0.6)
+        sock.recv(1000)
+
+    with peer(answers) as port, connected(port) as client:
+        assert client.send_many(["api one", "api two"], timeout=0.3) == ["yes", "yes"]
+        assert client.late_answers == 0
 
 
 def test_a_line_end_never_reaches_the_socket(sandbox):
@@ -375,3 +396,14 @@ def test_stop_says_goodbye(sandbox):
     client.stop()
     client.stop()
     assert not client.connected
+
+
+def test_a_job_that_was_done_while_we_stood_still_is_done(sandbox):
+    jobs = Jobs()
+    with connected(sandbox.address[1]) as client:
+        asked = gevent.spawn(jobs.run, client, "version", 0.5)  # its event comes by another connection
+        eventually(lambda: len(jobs) and not client.pending, "it is under way")
+        (job,) = jobs._waiting
+        comes_while_still(0.8, lambda: jobs.finished({"Job-UUID": job, "_body": "done\n"}))
+        assert asked.get(timeout=20) == "done"
+        assert (jobs.timeouts, jobs.late_results) == (0, 0)

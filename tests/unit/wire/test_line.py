@@ -6,6 +6,7 @@ import gevent
 import pytest
 from gevent.event import AsyncResult, Event
 
+from tests.support.stalls import comes_while_still
 from tests.support.waiting import eventually
 from vsi_esl.errors import Unavailable
 from vsi_esl.wire import client, connection, server
@@ -34,6 +35,15 @@ def test_an_error_is_the_answer_too(ends):
         line.ask("fail", {"how": "other"}, 20, 0)
     with pytest.raises(Refused, match="does not know 'nothing'"):
         line.ask("nothing", {}, 20, 0)
+
+
+def test_a_question_is_answered_by_what_came_while_we_stood_still(ends):
+    line = ends({"never": lambda peer, args: AsyncResult()}).connected()
+    asked = gevent.spawn(line.ask, "never", {}, 0.3, 0)
+    eventually(lambda: line._questions, "it is asked")
+    (question,) = line._questions.values()
+    comes_while_still(0.6, lambda: question.result.set("here"))
+    assert asked.get(timeout=20) == "here"
 
 
 def test_a_question_whose_answer_is_lost_is_asked_again_and_done_once(ends):

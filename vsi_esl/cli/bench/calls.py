@@ -17,7 +17,7 @@ import websocket
 from gevent.event import Event as Signal
 from gevent.lock import BoundedSemaphore
 
-from ...later import later
+from ...later import punctually
 from ..connection import close, connect
 
 LOOK_S = 0.05
@@ -159,7 +159,7 @@ class Generator:
         self._send("create_leg", str(number), self._plan.payload())
 
     def _later(self, seconds: float, action: Callable[[Call], None], call: Call) -> None:
-        self._timers.append(later(seconds, action, call))
+        self._timers.append(punctually(seconds, action, call))
 
     def _give_up(self, call: Call) -> None:
         if not call.connected and not call.ended:

@@ -13,6 +13,7 @@ import gevent
 
 from ... import __version__
 from ...config.web import WebhookSettings
+from ...later import Within
 from ...net import NetError
 from ...net.connect import FAILURES, Connection, Connector, Resolver, reason, resolve
 from ...net.guard import AddressGuard
@@ -66,7 +67,7 @@ class Poster:
 
     def post(self, endpoint: str, url: str, secret: str, event_id: str, frame: bytes) -> None:
         """Deliver; returns when the receiver answered 2xx, completely. Raises Undelivered."""
-        deadline = gevent.Timeout(self._settings.timeout)
+        deadline = Within(self._settings.timeout)
         deadline.start()
         exchange = _Exchange(endpoint, url, secret, event_id, frame)
         try:

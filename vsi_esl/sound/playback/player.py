@@ -248,7 +248,7 @@ def finish(ctx: Context, playback: Playback, reason: str) -> None:
     if playback.conference and not playback.announced:
         playback.over = reason  # its start has to be reported first, which is about to happen
         return
-    now = clock.now()
+    now = clock.happened()
     played = playback.total_ms if reason == COMPLETED and playback.total_ms else playback.played_ms(now)
     _forget(ctx, playback)
     ctx.emit(PlaybackFinished.of(playback, reason=reason, played_ms=played))
@@ -309,7 +309,8 @@ def done(ctx: Context, playback_id: str, conference: str) -> None:
         return  # stopped by us, or its leg went elsewhere and takes it along
     total = playback.total_ms
     enough = (total or 0) - DONE_TOLERANCE_MS - playback.late_ms
-    complete = total is not None and (not playback.playing_since or playback.played_ms(clock.now()) >= enough)
+    played = playback.played_ms(clock.happened())
+    complete = total is not None and (not playback.playing_since or played >= enough)
     finish(ctx, playback, COMPLETED if complete else STOPPED)
 
 
@@ -317,7 +318,7 @@ def left_conference(ctx: Context, leg: Leg, conference: str) -> None:
     """The leg is out of a conference that ends with that: what was played into it has stopped."""
     for playback in ctx.get(Playbacks).of(of_leg(leg.id)):
         if playback.conference == conference and not playback.bot:
-            playback.suspend(clock.now())
+            playback.suspend(clock.happened())
             ctx.timers.cancel(playback.id)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-import gevent
-
 from ...calls.context import Context
 from ...calls.nodes import Node
 from ...commands.twins import find, for_leg_and_room
 from ...errors import Conflict, NotFound, SwitchUnavailable
+from ...later import Within
 from ...model.leg import Leg
 from ...model.owner import Owner
 from ...model.recording import ChannelInfo, Recording
@@ -123,7 +122,7 @@ def record_resume(ctx: Context, owner: Owner) -> Status[Literal["resumed", "not_
 def record_stop(ctx: Context, owner: Owner) -> RecordingStop:
     report = recorder.stop(ctx, _running(ctx, owner))
     limit = FINISH_TIMEOUT_S + ctx.config.section(S3Settings).upload_timeout
-    with gevent.Timeout(limit, SwitchUnavailable(f"not done within {limit:g} s")):
+    with Within(limit, SwitchUnavailable(f"not done within {limit:g} s")):
         recording = report.get()
     reply: RoomRecordingStop = {"status": "stopped", "file": recording.shown(recording.file)}
     if recording.multi_file:

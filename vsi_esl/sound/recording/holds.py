@@ -17,7 +17,7 @@ from . import persistence
 
 def changed(ctx: Context, leg: Leg) -> None:
     """The leg is on hold from now on, or not any more."""
-    now = clock.now()
+    now = clock.happened()
     recording = ctx.get(Recordings).running(of_leg(leg.id))
     if recording is not None and recording.state == RUNNING:
         note(recording.held, leg.held, recording.elapsed_ms(now))

@@ -7,12 +7,12 @@ import secrets
 import time
 import unicodedata
 
-import gevent
 import structlog
 
 from ...calls.context import Context
 from ...calls.host import Host
 from ...errors import Conflict, Internal, Invalid
+from ...later import Within
 from ...model.leg import Leg
 from ...model.owner import Owner, of_leg, of_room
 from ...model.recording import Part, Recording, file_name
@@ -39,7 +39,7 @@ def place(ctx: Context, host: Host, owner: Owner, name: str) -> str:
     directory = host.recordings
     file = os.path.join(directory, checked_name(name) if name else file_name(time.time()))
     try:
-        with gevent.Timeout(DISK_TIMEOUT_S, Internal("create recording dir: the disk does not answer")):
+        with Within(DISK_TIMEOUT_S, Internal("create recording dir: the disk does not answer")):
             taken = host.place(directory, file)
     except Internal as error:
         ctx.get(Failures).count("start")

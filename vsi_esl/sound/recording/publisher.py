@@ -19,6 +19,7 @@ from gevent.pool import Group
 
 from ...calls.context import Context
 from ...errors import Internal, SwitchUnavailable, VsiError
+from ...later import Within
 from ...model.recording import CLOSING, REPORTED, UNPUBLISHED, Recording
 from ...model.sound_stores import Recordings
 from ...storage.s3 import S3Target, UploadError
@@ -170,7 +171,7 @@ class Publisher:
         late = dict(uploading)
         for path, result in uploading.items():
             try:
-                with gevent.Timeout(max(0.0, deadline - time.monotonic()), False):
+                with Within(max(0.0, deadline - time.monotonic()), False):
                     recording.locations[path] = result.get()
                     del late[path]
             except UploadError as error:

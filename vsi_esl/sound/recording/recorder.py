@@ -19,6 +19,7 @@ from ...calls import internal
 from ...calls.context import Context
 from ...calls.nodes import Node
 from ...errors import Internal, LegGone, SwitchUnavailable, VsiError
+from ...later import Within
 from ...model.leg import Leg
 from ...model.owner import of_leg, of_room
 from ...model.recording import (
@@ -220,7 +221,7 @@ def stop(ctx: Context, recording: Recording) -> AsyncResult[Recording]:
     """
     report = ctx.get(Publisher).expect(recording)
     if recording.running:
-        now = clock.now()
+        now = clock.happened()
         _closing(ctx, recording, now)
         ctx.workers.submit(recording.id, _close, ctx, recording)
     return report
@@ -231,7 +232,9 @@ def finish_room(ctx: Context, room: Room) -> None:
     unfinished = ctx.get(Recordings).unfinished(of_room(room.id))
     reports = [stop(ctx, recording) for recording in unfinished]
     limit = DELETION_WAIT_S + ctx.config.section(S3Settings).upload_timeout
-    if reports and len(gevent.wait(reports, limit)) < len(reports):
+    with Within(limit, False):
+        gevent.wait(reports)
+    if not all(report.ready() for report in reports):
         log.warning("room deleted before its recording was published", room_id=room.id)
 
 
@@ -258,7 +261,8 @@ def _close(ctx: Context, recording: Recording) -> None:
             ]
             ending = ctx.sound(recording).stop_recording(files)
             # the answer comes before the file is closed, and before an empty one is removed
-            gevent.wait([one for one, now in zip(closed, ending, strict=True) if now], CLOSE_TIMEOUT_S)
+            with Within(CLOSE_TIMEOUT_S, False):
+                gevent.wait([one for one, now in zip(closed, ending, strict=True) if now])
     except SwitchUnavailable as error:
         ctx.get(Publisher).postpone(recording, error)
         ctx.timers.at(recording.id, "close", clock.now() + RETRY_S, _close_later, ctx, recording)
@@ -306,7 +310,7 @@ def leg_ended(ctx: Context, leg: Leg, room_id: str) -> list[AsyncResult[Recordin
         reports += [ctx.get(Publisher).expect(one) for one in ctx.get(Recordings).unfinished(last_of)]
     for recording in ctx.get(Recordings).unfinished(of_leg(leg.id)):
         if recording.running:
-            _closing(ctx, recording, 0.0 if leg.unseen else clock.now())
+            _closing(ctx, recording, 0.0 if leg.unseen else clock.happened())
             ctx.workers.submit(recording.id, ctx.get(Publisher).publish, ctx, recording)
         reports.append(ctx.get(Publisher).expect(recording))
     return reports
@@ -319,7 +323,7 @@ def left_room(ctx: Context, room: Room, leg: Leg) -> None:
         return
     track = recording.track_of(leg.id)
     if track is not None:
-        track.end_ms = recording.elapsed_ms(clock.now())
+        track.end_ms = recording.elapsed_ms(clock.happened())
     if not room.legs:
         ctx.get(Recordings).note_end(recording.owner, leg.id)
         stop(ctx, recording)

@@ -80,7 +80,7 @@ def unseated(ctx: Context, room: Room, leg: Leg) -> None:
     recording = ctx.get(Recordings).running(of_room(room.id))
     track = recording.track_of(leg.id) if recording is not None else None
     if recording is not None and track is not None:
-        track.end_ms = recording.elapsed_ms(clock.now())
+        track.end_ms = recording.elapsed_ms(clock.happened())
         persistence.save(ctx, recording)
 
 

@@ -16,6 +16,7 @@ import structlog
 from ...calls.context import Context
 from ...calls.nodes import Node
 from ...errors import CompanionAway, Conflict, NotFound, SwitchUnavailable, VsiError
+from ...later import Within
 from ...live.keys import for_provider
 from ...live.plan import End, Hears, Plan
 from ...live.session import Session
@@ -324,7 +325,8 @@ def room_deleting(ctx: Context, room: Room) -> None:
     """Its last texts come before its end."""
     one = ctx.get(Transcriptions).find(of_room(room.id))
     if one is not None:
-        gevent.wait([session.done for session in _forget(ctx, one)], LAST_WORDS_S + 1)
+        with Within(LAST_WORDS_S + 1, False):
+            gevent.wait([session.done for session in _forget(ctx, one)])
 
 
 # -- the service -------------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gevent
 import orjson
 import structlog
 
 from ...errors import Conflict, Internal, LegGone, SwitchUnavailable
+from ...later import Within, heard
 from ...model.codecs import SWITCH_NAMES
 from ...model.leg import Leg
 from ...model.room import Room
@@ -194,7 +194,7 @@ class Switch:
         """Wait until the dialler has let an outbound leg's channel go. LegGone when it ends meanwhile."""
         with self._waits.expect("dialled", leg.id) as dialled:
             if leg.dialling:
-                with gevent.Timeout(DIALLED_TIMEOUT_S, False):
+                with Within(DIALLED_TIMEOUT_S, False):
                     dialled.get()
 
     def set_muted(self, leg: Leg, *, changed: bool = True) -> None:
@@ -264,12 +264,10 @@ class Switch:
                 if not self.is_up(leg):
                     raise LegGone(f"leg {leg.id} has been hung up")
                 raise Internal(f"the switch refused to move the leg: {answer[:80]}")
-            with gevent.Timeout(
-                JOIN_TIMEOUT_S, SwitchUnavailable(f"the switch did not report it {place[0]}")
-            ):
+            with Within(JOIN_TIMEOUT_S, SwitchUnavailable(f"the switch did not report it {place[0]}")):
                 there.get()
             if leg.held_by_us:
-                off_hold.wait(OFF_HOLD_TIMEOUT_S)
+                heard(off_hold, OFF_HOLD_TIMEOUT_S)
 
     def relate(self, conference: str, pairs: set[tuple[str, str]], action: str) -> None:
         """Keep listeners from hearing sources (`nohear`), or let them again (`clear`): one line a listener.
@@ -313,7 +311,7 @@ class Switch:
             answer = self._node.command(builder.hold(leg.id, on), then=[bonded] if on else [])
             if not answer.startswith("+OK"):
                 return answer[:80]
-            with gevent.Timeout(REINVITE_TIMEOUT_S, False):
+            with Within(REINVITE_TIMEOUT_S, False):
                 code, phrase = reinvite.get()
                 return f"re-INVITE rejected: {code} {phrase}" if code >= 300 else ""
         return "no answer"

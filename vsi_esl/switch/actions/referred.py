@@ -14,6 +14,7 @@ import orjson
 import structlog
 
 from ...errors import BadArgument, LegGone
+from ...later import Within
 from ...model.leg import Leg
 from ..lines import builder, referred, refers
 from ..lines.referred import Status
@@ -116,6 +117,6 @@ def _uri(address: str) -> str:
 
 
 def _wait_until_taken(node: Sending, leg: Leg) -> None:
-    with gevent.Timeout(TAKEN_TIMEOUT_S, False):
+    with Within(TAKEN_TIMEOUT_S, False):
         while node.command(builder.getvar(leg.id, referred.BODY)) not in ("_undef_", ""):
             gevent.sleep(POLL_S)

@@ -9,6 +9,7 @@ import gevent
 import structlog
 
 from ...errors import Internal, LegGone
+from ...later import Within, heard
 from ...model.leg import Leg
 from ...work.waits import Waits
 from ..lines import builder, refers
@@ -37,7 +38,7 @@ class SwitchRefers:
         """Have the switch's tag of the dialog, which it shows when the peer has acknowledged the answer.
         SwitchUnavailable."""
         lines = [builder.getvar(leg.id, name) for name in (refers.FROM_TAG, refers.TO_TAG)]
-        with gevent.Timeout(ACKNOWLEDGED_S, False):
+        with Within(ACKNOWLEDGED_S, False):
             while not leg.local_tag:
                 tags = self._node.command_many(lines)
                 if leg.remote_tag not in tags:
@@ -73,7 +74,7 @@ class SwitchRefers:
         is not, by the switch's own stack. A channel that has lost it stays silent."""
         with self._waits.expect("notified", leg.id) as notified:
             self._node.notify(refers.keep_alive(leg.id))
-            return bool(notified.wait(patience))
+            return bool(heard(notified, patience))
 
     def ask_for_call(self, leg: Leg) -> None:
         """Send the leg's peer an INFO that says nothing. Its answer is told by events. SwitchUnavailable."""

@@ -23,6 +23,7 @@ import structlog
 from gevent.event import AsyncResult
 from greenswitch.esl import NotConnectedError
 
+from ...later import Within
 from ...work import clock, turns
 from .codec import CodecError, Decoder, Frame, decode_event, encode_command
 from .writer import Command, NotSent, Resolve, Traffic, Writer
@@ -90,7 +91,7 @@ class EslClient(greenswitch.InboundESL):
 
     def connect(self) -> None:
         """Connect and authenticate within the timeout. NotConnectedError or AuthenticationFailed."""
-        deadline = gevent.Timeout(self.timeout)
+        deadline = Within(self.timeout)
         with deadline:
             try:
                 self.sock = gevent.socket.create_connection((self.host, self.port))
@@ -167,7 +168,7 @@ class EslClient(greenswitch.InboundESL):
     ) -> Answers:
         seconds = self.timeout if timeout is None else timeout
         writer = self._open()
-        deadline = gevent.Timeout(seconds)
+        deadline = Within(seconds)
         try:
             with deadline:
                 writer.put(batch)

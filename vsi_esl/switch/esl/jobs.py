@@ -9,9 +9,9 @@ import uuid
 from collections import OrderedDict
 from typing import Any
 
-import gevent
 from gevent.event import AsyncResult
 
+from ...later import Within
 from .client import CommandTimeout, EslClient
 
 MAX_REMEMBERED = 1000
@@ -37,7 +37,7 @@ class Jobs:
         result: AsyncResult[str] = AsyncResult()
         self._waiting[job_id] = result
         try:
-            with gevent.Timeout(timeout, CommandTimeout(f"job not done in {timeout:g} s: {command[:40]}")):
+            with Within(timeout, CommandTimeout(f"job not done in {timeout:g} s: {command[:40]}")):
                 reply = client.send(f"bgapi {command}", timeout, {"Job-UUID": job_id})
                 if not reply.startswith("+OK"):
                     return reply

@@ -18,6 +18,7 @@ import structlog
 from gevent.event import Event as Signal
 from greenswitch.esl import NotConnectedError
 
+from ...later import Within
 from .codec import Frame
 
 log = structlog.get_logger(__name__)
@@ -188,7 +189,7 @@ class Writer:
         try:
             while True:
                 self._blocked.wait()
-                with gevent.Timeout(WRITE_TIMEOUT_S, slow):
+                with Within(WRITE_TIMEOUT_S, slow):
                     count = self._socket.send(self._going_out)
                 self._going_out = self._going_out[count:]
                 if self._offer():
