@@ -18,6 +18,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from ..net import NetError
 from ..net.guard import AddressGuard
+from .patience import within
 from .websocket import LONGEST, READ_S, SLICE, WRITE_S, WebSocket, quiet
 
 ADDRESSES = 8
@@ -49,7 +50,7 @@ async def dial(
         return WebSocket(protocol, heard, read_s=read_s, write_s=write_s)
 
     try:
-        async with asyncio.timeout(limit_s):
+        async with within(limit_s):
             return await _dial(url, headers, guard, make)
     except (TimeoutError, InvalidURI, NetError, ssl.SSLError, ValueError):
         raise DialError(FAILED) from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import WSMsgType, web
 
 from .ears import Ears, Stream
+from .patience import Timer
 
 HOST = "127.0.0.1"
 PATH = "/fork/"
@@ -77,7 +78,7 @@ class Forks:
         """A new one, which is closed unless it asks for something soon."""
         one = self._web()
         self._silent.add(one)
-        asyncio.get_running_loop().call_later(ASK_S, self._close_silent, one)
+        Timer(ASK_S, self._close_silent, one)
         return one
 
     def _close_silent(self, one: web.RequestHandler) -> None:

@@ -8,6 +8,8 @@ import asyncio
 import os
 import socket
 
+from .patience import within
+
 TAKEN_BY_S = 5.0
 """How long a connection waits for its session, and a session for its connection."""
 LONGEST = 128 * 1024
@@ -36,7 +38,7 @@ class Handovers:
         """The connection of a session, and what has been read of it. TimeoutError when it does not come."""
         waiting = self._of(session)
         try:
-            async with asyncio.timeout(TAKEN_BY_S):  # wait_for of Python 3.11 may swallow an end
+            async with within(TAKEN_BY_S):  # wait_for of Python 3.11 may swallow an end
                 handed = await asyncio.shield(waiting)
         except BaseException:
             self._forget(session)

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from .heard import Heard
 from .messages import Closed, Open, Opened, Report
 from .metronome import Metronome
 from .pacer import Pacer
+from .patience import Timer, within
 from .unicast import Unicast
 
 log = structlog.get_logger(__name__)
@@ -116,7 +118,7 @@ class Session:
         patience = None
         try:
             self._connect(self._told.ear, self._told.mouth)
-            patience = asyncio.get_running_loop().call_later(self._told.patience_s, self._lose_patience, 0)
+            patience = Timer(self._told.patience_s, self._lose_patience, 0)
             reason = await self._work()
         except asyncio.CancelledError:
             reason = "closed"
@@ -167,7 +169,9 @@ class Session:
         """Give the task its time. What fails in it changes nothing: the session ends as it was told."""
         finishing = asyncio.create_task(task.finish())
         try:
-            await asyncio.wait([finishing, running], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(TimeoutError):
+                async with within(grace_s):
+                    await asyncio.wait([finishing, running], return_when=asyncio.FIRST_COMPLETED)
             for one in (finishing, running):
                 if one.done():
                     self._look_at(one)
@@ -212,7 +216,7 @@ class Session:
             self.audio.change(told.ear.rate)
         if told.mouth is not None:
             self.voice.change(told.mouth.rate)
-        asyncio.get_running_loop().call_later(told.patience_s, self._lose_patience, self._ways)
+        Timer(told.patience_s, self._lose_patience, self._ways)
         self._connect(told.ear, told.mouth)
 
     def _connect(self, ear: messages.Ear | None, mouth: messages.Mouth | None) -> None:

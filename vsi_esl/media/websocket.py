@@ -16,6 +16,8 @@ from typing import cast
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
 
+from .patience import Timer
+
 READ_S = 60.0
 """Longest time without a frame."""
 WRITE_S = 5.0
@@ -62,8 +64,8 @@ class WebSocket(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
-        self._silent: asyncio.TimerHandle | None = None
-        self._stuck: asyncio.TimerHandle | None = None
+        self._silent: Timer | None = None
+        self._stuck: Timer | None = None
         self._frame_at = self._loop.time()
         self._unread = bytearray()
         self._resting: asyncio.TimerHandle | None = None
@@ -107,7 +109,7 @@ class WebSocket(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._frame_at = self._loop.time()
-        self._silent = self._loop.call_later(self._read_s, self._look)
+        self._silent = Timer(self._read_s, self._look)
 
     def data_received(self, data: bytes) -> None:
         self._unread += data
@@ -122,7 +124,7 @@ class WebSocket(asyncio.Protocol):
         self._end(HANGUP if exc is None else RESET if number in GONE else ERROR)
 
     def pause_writing(self) -> None:
-        self._stuck = self._stuck or self._loop.call_later(self._write_s, self._slow)
+        self._stuck = self._stuck or Timer(self._write_s, self._slow)
 
     def resume_writing(self) -> None:
         if self._stuck is not None:
@@ -198,7 +200,7 @@ class WebSocket(asyncio.Protocol):
         if left <= 0:
             self._end(TIMEOUT)
         elif not self.ended.done():
-            self._silent = self._loop.call_later(left, self._look)
+            self._silent = Timer(left, self._look)
 
     def _slow(self) -> None:
         self._end(PEER_SLOW)

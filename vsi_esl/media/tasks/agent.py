@@ -17,6 +17,7 @@ from typing import Any
 from ...providers import AGENTS, find
 from ...providers.base import Agent, Connected, Interrupted, NotOffered, ProviderError, Said, Speech
 from ..answers import FAILED, NOT_OFFERED, NOT_RUNNING, SENT
+from ..patience import within
 from . import Task, Work
 
 LAST_WORD_S = 1.0
@@ -68,7 +69,9 @@ class Conversation(Task):
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             if any(part.exception() for part in done - {listening}):
                 # who sends may be the first to notice an end of which the provider says why
-                await asyncio.wait({listening}, timeout=LAST_WORD_S)
+                with contextlib.suppress(TimeoutError):
+                    async with within(LAST_WORD_S):
+                        await asyncio.wait({listening})
                 if not listening.done():
                     for part in done:
                         part.result()

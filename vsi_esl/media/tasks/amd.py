@@ -9,13 +9,13 @@ the verdict.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 from ..beep import Beep
 from ..greeting import Greeting, Thresholds, Verdict
+from ..patience import within
 from . import FRAME_MS, Task, Work
 
 LATE_MS = 200
@@ -38,7 +38,7 @@ class Amd(Task):
         await self.work.attached()
         try:
             # of the clock, for audio that does not come; all else is a matter of frames
-            async with asyncio.timeout((self._longest_ms + LATE_MS) / 1000):
+            async with within((self._longest_ms + LATE_MS) / 1000):
                 await self._work()
         except TimeoutError:
             self._tell(self._greeting.out_of_time())

@@ -15,6 +15,7 @@ from typing import Any
 from ...providers import STT, find
 from ...providers.base import RETRYABLE, TRANSIENT, ProviderError, Transcriber
 from ..beside import beside
+from ..patience import within
 from . import FRAME_MS, Task, Work
 
 KEPT_FRAMES = 5000 // FRAME_MS
@@ -104,7 +105,7 @@ class Transcription(Task):
             else:
                 await audio
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(LAST_S):
+                    async with within(LAST_S):
                         await texts
         finally:
             for one in (texts, audio):
