@@ -21,6 +21,7 @@ from gevent.pool import Pool
 from .. import lasting
 from ..cluster.connection import RedisConnection
 from ..errors import Invalid, Unavailable, VsiError
+from ..later import heard
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +118,7 @@ class Asking:
         """None when there is none in time, or nobody who would give it."""
         left = timeout
         while left > 0:
-            answer.wait(min(LOOK_S, left))
+            heard(answer, min(LOOK_S, left))
             if answer.ready():
                 found: Message = answer.get()
                 return found

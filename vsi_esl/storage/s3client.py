@@ -25,6 +25,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from gevent.threadpool import ThreadPool
 
+from ..later import Within
 from ..net.guard import AddressGuard, Forbidden
 from .s3direct import WHAT, Direct
 
@@ -71,7 +72,7 @@ def shared_pool() -> ThreadPool:
 def in_thread(pool: ThreadPool, timeout: float, work: Callable[..., T], *args: Any) -> T | Failure:
     """Run `work(*args)` in a thread of the pool; at the deadline the thread is left to itself."""
     outcome: T | Failure = _late(timeout)
-    with gevent.Timeout(timeout, False):
+    with Within(timeout, False):
         outcome = pool.spawn(_guarded, time.monotonic() + timeout, timeout, work, args).get()
     return outcome
 

@@ -25,7 +25,7 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 
 from ..errors import VsiError
-from ..later import later
+from ..later import Within, later
 from ..net.connect import reason
 from . import tls
 from .connection import SUPERSEDED, TICK_S, Connection, first, shut
@@ -295,7 +295,7 @@ class Server:
 
     def _run(self, id: str, running: _Running, operation: Callable[[], Any], within: float) -> None:
         try:
-            with gevent.Timeout(within or None, Failed("late", "not done in time")):
+            with Within(within or None, Failed("late", "not done in time")):
                 value = operation()
         except Failed as error:
             self._done(id, running, None, error)

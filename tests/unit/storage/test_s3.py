@@ -30,10 +30,12 @@ from tests.support.s3server import (
     target,
     unheard,
 )
+from tests.support.stalls import stand_still
 from vsi_esl.errors import Invalid, NotSupported, VsiError
 from vsi_esl.net.guard import AddressGuard
 from vsi_esl.storage import s3direct
 from vsi_esl.storage.s3 import MAX_OBJECT_BYTES, S3Target, UploadError, probe, put, resolve, warm_up
+from vsi_esl.storage.s3client import in_thread
 
 SECONDS = 20.0
 OPEN, CLOSED = AddressGuard(True), AddressGuard(False)
@@ -545,3 +547,15 @@ def test_an_upload_does_not_hold_up_the_loop(store, tmp_path):
     print(f"{size >> 20} MB in {took:.2f} s, {len(held)} ticks, longest work {max(held) * 1000:.1f} ms")
     assert len(held) > 10
     assert max(held) < 0.1
+
+
+def test_what_was_done_while_we_stood_still_is_done():
+    """Its thread has finished in time; the loop had no turn to hand that on."""
+    pool = ThreadPool(1)
+    result = []
+    waiting = gevent.spawn(lambda: result.append(in_thread(pool, 0.5, stand_still, 0.1)))
+    gevent.sleep(0.01)
+    stand_still(0.8)
+    waiting.join(20)
+    assert result == [None], "as of `stand_still`"
+    pool.kill()

@@ -46,6 +46,21 @@ def test_a_question_is_answered_by_what_came_while_we_stood_still(ends):
     assert asked.get(timeout=20) == "here"
 
 
+def test_what_the_companion_has_done_while_it_stood_still_is_done(ends):
+    done: AsyncResult[str] = AsyncResult()
+    begun = Event()
+
+    def work(peer, args):
+        begun.set()
+        return done.get()
+
+    line = ends({"work": work}).connected()
+    asked = gevent.spawn(line.ask, "work", {}, 0.3, 0)
+    assert begun.wait(20)
+    comes_while_still(0.6, lambda: done.set("done"))
+    assert asked.get(timeout=20) == "done"
+
+
 def test_a_question_whose_answer_is_lost_is_asked_again_and_done_once(ends):
     began, go_on, done = Event(), Event(), []
 
