@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from .heard import Heard
 from .messages import Closed, Open, Opened, Report
 from .metronome import Metronome
 from .pacer import Pacer
-from .patience import Timer, within
+from .patience import LATE_S, Timer, within
 from .unicast import Unicast
 
 log = structlog.get_logger(__name__)
@@ -260,18 +261,23 @@ class Session:
         if not self._awaited:
             self._all_came()
 
-    def _fill(self, ways: int) -> None:
-        """A leg on hold says nothing, and its fork sends nothing: to the task it is silent."""
+    def _fill(self, ways: int, due: float = math.inf) -> None:
+        """A leg on hold says nothing, and its fork sends nothing: to the task it is silent. What came in a
+        stall is read first."""
         if self._over or ways != self._ways:
             return
-        if self.figures.frames_in == self._frames_before:
+        now = time.monotonic()
+        stood_still = now - due > LATE_S
+        if self.figures.frames_in == self._frames_before and not stood_still:
             try:
                 self.audio.feed(SILENCE)
             except Exception as fault:
                 self._fail(fault)
                 return
         self._frames_before = self.figures.frames_in
-        asyncio.get_running_loop().call_later(GAP_S, self._fill, ways)
+        asyncio.get_running_loop().call_later(
+            GAP_S, self._fill, ways, math.inf if stood_still else now + GAP_S
+        )
 
     def _all_came(self) -> None:
         if self._url:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,14 @@ from tests.support.inasyncio import in_asyncio
 from tests.support.mediaworker import Session
 from tests.unit.media.test_amd_task import HUMAN, result
 from tests.unit.media.test_websocket import masked, open_one
-from vsi_esl.media import forks, patience
+from vsi_esl.media import forks, messages, patience
+from vsi_esl.media import session as media
 from vsi_esl.media.dial import dial
 from vsi_esl.media.ears import Ears
 from vsi_esl.media.forks import Forks
 from vsi_esl.media.metronome import Metronome
 from vsi_esl.media.patience import Timer, within
+from vsi_esl.media.tasks import FRAME_BYTES
 from vsi_esl.model.amd import AmdParameters
 from vsi_esl.net.guard import AddressGuard
 
@@ -214,3 +217,34 @@ async def test_what_was_said_meanwhile_counts_for_the_verdict() -> None:
         stand_still(1.7)
         await session.running
         assert session.reports == [result("human", 220, 440, 1460)]
+
+
+async def heard_of(session: media.Session, seconds: float) -> int:
+    """How many frames came in this time."""
+    before = session.figures.frames_in
+    await asyncio.sleep(seconds)
+    return session.figures.frames_in - before
+
+
+@in_asyncio
+async def test_no_silence_is_put_before_what_was_said_meanwhile() -> None:
+    """A greeting would begin later, and a text be torn."""
+    told: list[Any] = []
+    loop = asyncio.get_running_loop()
+    session = media.Session(
+        messages.Open(session="S1", task="echo", ear=messages.Ear(kind=messages.FORK, rate=16000)),
+        ears=None,
+        forks=None,
+        metronome=Metronome(loop),
+        http=None,
+        handovers=None,
+        tell=told.append,
+    )
+    session._fill(0)
+    loop.call_later(media.GAP_S + 0.01, session.audio.feed, HUMAN)  # by a beat
+    stand_still()
+    frames = len(HUMAN) // FRAME_BYTES
+    assert await heard_of(session, media.GAP_S / 2) == frames
+    assert await heard_of(session, 3 * media.GAP_S) > 0, "and then it is silent"
+    session._over = True
+    await asyncio.sleep(media.GAP_S)
