@@ -6,33 +6,21 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.support.inasyncio import in_asyncio
+from tests.support.mediaparts import HUMAN, result, sound
 from tests.support.mediaworker import Fork, MediaWorker, Session
 from vsi_esl.media.messages import FORK, Close, Closed, Ear, Report
 from vsi_esl.media.tasks import FRAME_MS, TASK_RATE, amd
 from vsi_esl.model.amd import AmdParameters
 
 
-def sound(milliseconds: int, frequency: int = 0) -> bytes:
-    """A tone, or silence."""
-    samples = np.arange(milliseconds * TASK_RATE // 1000)
-    return (8000 * np.sin(samples * 2 * np.pi * frequency / TASK_RATE)).round().astype("<i2").tobytes()
-
-
 def parameters(**changed: int) -> dict[str, Any]:
     return asdict(AmdParameters()) | changed
 
 
-HUMAN = sound(200) + sound(400, 440) + sound(860)
 MACHINE = sound(200) + sound(1520, 440)
-
-
-def result(name: str, silence: int, greeting: int, total: int) -> tuple[str, dict[str, Any]]:
-    members = {"initial_silence_ms": silence, "greeting_duration_ms": greeting, "total_analysis_ms": total}
-    return "result", {"result": name, **members}
 
 
 @in_asyncio

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.frames import masked
 from tests.support.inasyncio import in_asyncio
+from tests.support.mediaparts import HUMAN, open_one, result
 from tests.support.mediaworker import Session
-from tests.unit.media.test_amd_task import HUMAN, result
-from tests.unit.media.test_websocket import masked, open_one
 from vsi_esl.media import forks, messages, patience
 from vsi_esl.media import session as media
 from vsi_esl.media.dial import dial

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 import time
 
 from tests.support.inasyncio import in_asyncio
-from vsi_esl.media.websocket import FRAMES_A_SECOND, FRAMES_AT_ONCE, SLICE, taken_over
+from tests.support.mediaparts import open_one
+from vsi_esl.media.websocket import FRAMES_A_SECOND, FRAMES_AT_ONCE, SLICE
 
 MASK = b"abcd"
 EMPTY = b"\x82\x80" + MASK
@@ -18,15 +18,6 @@ EMPTY = b"\x82\x80" + MASK
 def masked(opcode: int, payload: bytes) -> bytes:
     body = bytes(byte ^ MASK[at % 4] for at, byte in enumerate(payload))
     return struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, len(payload)) + MASK + body
-
-
-async def open_one(heard, **deadlines):
-    """One that is open, and the socket of its peer."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        theirs = socket.create_connection(server.getsockname())
-        ours, _ = server.accept()
-    theirs.setblocking(False)
-    return await taken_over(ours, b"", heard, **deadlines), theirs
 
 
 @in_asyncio
