@@ -8,6 +8,7 @@ somebody (timestamps of events, file names) comes from the wall clock itself.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -16,6 +17,9 @@ from typing import Any, Protocol
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 MAX_LAG_S = 60.0
 """An event that seems to be older than that is of a switch whose clock was set."""
+TRUE_FOR_S = 60.0
+"""A switch's clock may run slower than ours, by seconds a day, or be set back a little: what is known of it
+is looked at anew. Its heartbeat comes every 20 s."""
 
 _begun = {"offset": time.time() - time.monotonic()}
 _event = {"at": 0.0}
@@ -76,15 +80,21 @@ class SwitchClock:
 
     def __init__(self) -> None:
         self._ahead: float | None = None
+        self._least, self._until = math.inf, 0.0
 
     def learn(self, event: Mapping[str, Any]) -> None:
-        """Take note of when an event was fired. The one that came fastest tells the difference best."""
+        """Take note of when an event was fired. The one of the last minute that came fastest tells the
+        difference best."""
         fired = microseconds(event, "Event-Date-Timestamp")
         if not fired:
             return
-        ahead = now() - fired
+        at = now()
+        ahead = at - fired
+        self._least = min(self._least, ahead)
         if self._ahead is None or not 0 <= ahead - self._ahead <= MAX_LAG_S:
-            self._ahead = ahead
+            self._ahead, self._least, self._until = ahead, ahead, at + TRUE_FOR_S
+        elif at >= self._until:
+            self._ahead, self._least, self._until = self._least, math.inf, at + TRUE_FOR_S
 
     def time_of(self, event: Mapping[str, Any], header: str) -> float:
         """When something happened that the switch dates in microseconds, in our time; 0 when it has not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -67,6 +68,38 @@ def test_the_switchs_times_in_ours():
     assert switch.time_of(event(0, Answered=now - 3600 - 60), "Answered") == pytest.approx(now - 60, abs=20)
     assert switch.time_of(event(0, Answered=0), "Answered") == 0
     assert switch.time_of({}, "Answered") == 0
+
+
+def hears(switch: SwitchClock, monkeypatch, minutes: int, behind: Callable[[float], float]) -> None:
+    """What a heartbeat every 20 s tells, of a clock that is so many seconds behind."""
+    begun = clock.now()
+    for beat in range(3 * minutes):
+        monkeypatch.setattr(clock, "now", lambda beat=beat: begun + 20 * beat)
+        switch.learn(event(clock.now() - behind(20.0 * beat)))
+
+
+def test_a_switch_whose_clock_runs_slower(monkeypatch):
+    """By 4 s a day; a playback is not told as stopped for 250 ms."""
+    switch, rate = SwitchClock(), 4 / 86_400
+    hears(switch, monkeypatch, 24 * 60, lambda passed: passed * rate)
+    now = clock.now()
+    assert switch.time_of(event(now - 4), "Event-Date-Timestamp") == pytest.approx(now, abs=0.05)
+
+
+def test_a_switch_whose_clock_is_set_back_a_little(monkeypatch):
+    switch = SwitchClock()
+    hears(switch, monkeypatch, 10, lambda passed: 30.0 if passed >= 300 else 0.0)
+    now = clock.now()
+    assert switch.time_of(event(now - 30), "Event-Date-Timestamp") == pytest.approx(now, abs=0.05)
+
+
+def test_an_event_that_was_read_late_changes_nothing(monkeypatch):
+    switch = SwitchClock()
+    for late in range(3):
+        hears(switch, monkeypatch, 1, lambda passed, late=late: 3.0 if passed == 20 * late else 0.0)
+        now = clock.now()
+        assert switch.time_of(event(now), "Event-Date-Timestamp") == pytest.approx(now, abs=0.05)
+        switch.learn(event(now))
 
 
 @pytest.mark.parametrize("step", [3600, -3600])
