@@ -274,7 +274,7 @@ def answer(ctx: Context, leg: Leg, codec: str) -> None:
             ctx.switch(leg).answer(leg, codec)
     except VsiError as error:
         log.warning("answer failed", leg_id=leg.id, error=error.message)
-        if leg.target_room:
+        if leg.target_room and not isinstance(error, LegGone):
             add_failed(ctx, leg, f"auto-answer failed: {error.message}")
 
 

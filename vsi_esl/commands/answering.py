@@ -8,7 +8,7 @@ from ..calls import placement
 from ..calls.context import Context
 from ..calls.digits import DTMF_MODULE, OFF, ON
 from ..calls.nodes import Node
-from ..errors import Conflict, Invalid, NotSupported, VsiError
+from ..errors import Conflict, Invalid, LegGone, NotSupported, VsiError
 from ..events.legs import LegCommandFailed
 from ..model.codecs import CODEC_MODULES, OPUS, codec_name
 from ..model.leg import EARLY_MEDIA, RINGING, Leg
@@ -173,5 +173,6 @@ def _early_media(ctx: Context, leg: Leg, codec: str) -> None:
 
 def failed(ctx: Context, leg: Leg, command_name: str, error: VsiError) -> None:
     """Report that an accepted command failed, unless the leg itself has ended, which says it all."""
-    if ctx.legs.find(leg.id) is leg and not leg.ending:
+    gone = isinstance(error, LegGone)  # the switch tells of its end in a moment
+    if ctx.legs.find(leg.id) is leg and not (leg.ending or gone):
         ctx.emit(LegCommandFailed.of(leg, command=command_name, error=error.message))

@@ -109,19 +109,19 @@ class Switch:
 
     def ring(self, leg: Leg) -> None:
         """180 Ringing. The switch sends only one per call; more are accepted and not sent."""
-        self._succeed(builder.ring_ready(leg.id), "send 180")
+        self._succeed(leg, builder.ring_ready(leg.id), "send 180")
 
     def early_media(self, leg: Leg, codec: str) -> None:
         """183 with SDP in this codec (VSI's name, or empty for the switch's choice)."""
         self._prepare_media(leg, codec)
-        self._succeed(builder.pre_answer(leg.id), "send 183")
+        self._succeed(leg, builder.pre_answer(leg.id), "send 183")
 
     def answer(self, leg: Leg, codec: str) -> None:
         """200 with SDP. After early media the codec is the one of the 183; with a caller who has offered
         nothing it can be several, with commas between them."""
         self._prepare_media(leg, codec)
         if leg.offered:
-            self._succeed(builder.answer(leg.id), "send 200")
+            self._succeed(leg, builder.answer(leg.id), "send 200")
         else:
             # the channel waits for the answer in the ACK, which uuid_answer would do with all its connection
             self._node.execute(leg.id, "answer", "")
@@ -137,7 +137,7 @@ class Switch:
             log.warning("answer not confirmed", leg_id=leg.id, error=error.message)
             return
         if not answer.startswith("+OK"):
-            raise Conflict(f"send 200: {answer[:80] or 'failed'}")
+            raise self._refused(leg, f"send 200: {answer[:80] or 'failed'}")
 
     def refuse(self, leg: Leg, code: int) -> None:
         """Refuse an unanswered inbound call with this SIP code. Does not fail."""
@@ -299,7 +299,7 @@ class Switch:
         if on and refused.startswith("re-INVITE rejected"):
             # the switch believes in its hold whatever the peer answered
             self._node.post(builder.hold(leg.id, False))
-        raise Conflict(f"{'hold' if on else 'unhold'} re-INVITE: {refused}")
+        raise self._refused(leg, f"{'hold' if on else 'unhold'} re-INVITE: {refused}")
 
     def _reinvite(self, leg: Leg, on: bool) -> str:
         """Empty when the peer accepted; else what the switch or the peer said."""
@@ -391,7 +391,14 @@ class Switch:
     def _setvars(self, leg: Leg, *names: str) -> list[str]:
         return [builder.setvar(leg.id, key, value) for key, value in memory.variables(leg, *names).items()]
 
-    def _succeed(self, command: str, what: str) -> None:
+    def _succeed(self, leg: Leg, command: str, what: str) -> None:
         answer = self._node.command(command)
         if not answer.startswith("+OK"):
-            raise Conflict(f"{what}: {answer[:80] or 'failed'}")
+            raise self._refused(leg, f"{what}: {answer[:80] or 'failed'}")
+
+    def _refused(self, leg: Leg, what: str) -> Conflict:
+        """What a command raises that was refused. A call that is over is refused everything: its end is about
+        to be told, and says it all."""
+        if self.is_up(leg):
+            return Conflict(what)
+        return LegGone(f"leg {leg.id} has been hung up")
