@@ -14,7 +14,7 @@ test: $(VENV)/.installed-test    ## the whole test suite, some parts at a time
 	$(BIN)/python -m tests
 
 test-python: $(VENV)/.installed-test    ## what depends on the version of Python; PYTHON and VENV say which
-	$(BIN)/python -m tests unit-1 unit-2
+	$(BIN)/python -m tests unit-1 unit-2 -- --deselect tests/unit/test_fuzz.py
 
 lint: $(VENV)/.installed-test    ## ruff, mypy and the order of the folders
 	$(BIN)/ruff check vsi_esl tests examples deploy

@@ -22,6 +22,8 @@ from tests.support.services import REAL_TIMES, OneOfSeveral
 from tests.support.sttserver import KEY, SttServer
 
 LONGEST_S = 60.0
+NEXT_ATTEMPT_S = 90.0
+"""Between two attempts of an upload is a minute at most, by chance."""
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def _goes_on(agent, companion, provider, store, owner, taker) -> None:
     again.says("weiter")
     assert other.event("stt.text", leg_id=leg)["text"] == "weiter"
     store._statuses.clear()
-    told = other.event("recording.finished", 20, leg_id=leg)
+    told = other.event("recording.finished", NEXT_ATTEMPT_S, leg_id=leg)
     assert (told["file"], told.get("error")) == ("s3://recordings/uploaded.wav", None)
     assert other.ok("leg_record_stop", id=leg)["file"] == file == str(companion.recordings / "kept.wav")
     assert said(file) > HEARD

@@ -24,6 +24,8 @@ from tests.support.vsi import VsiClient
 from vsi_esl.switch.lines import fence
 
 LONGEST_S = 40.0
+NEXT_ATTEMPT_S = 90.0
+"""Between two attempts of an upload is a minute at most, by chance."""
 
 
 @pytest.fixture
@@ -156,7 +158,7 @@ def test_what_a_service_that_is_killed_had_under_way_there_the_next_one_brings_t
         one.taken_over()
         assert finished([client, later]) == set()
         store._statuses.clear()
-        told = later.event("recording.finished", 20, leg_id=second)
+        told = later.event("recording.finished", NEXT_ATTEMPT_S, leg_id=second)
         assert (told["file"], told.get("error")) == ("s3://recordings/uploaded.wav", None)
         eventually(lambda: not list(one.companion.uploads.iterdir()), "nothing of it is left", LONGEST_S)
         assert later.ok("leg_record_stop", id=second)["file"] == file
