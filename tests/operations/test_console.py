@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from gevent.event import Event
 
 from tests.support.calls import answered, ring
 from tests.support.chromium import find_chromium
@@ -23,6 +24,7 @@ from vsi_esl.events.speaking import SpeakingStarted, SpeakingStopped
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
 from vsi_esl.storage.database import MEMORY
+from vsi_esl.translate import adoption
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")
 
@@ -455,6 +457,20 @@ def test_a_restart_loses_no_event(page, start, switch, connect):
     page.until("document.querySelectorAll('tbody tr').length === 2")  # the events tell of +492 as well
     page.sees("+492", "tbody")
     assert late != leg
+
+
+def test_calls_that_a_service_finds_later_than_it_begins(page, start, switch, connect, monkeypatch):
+    """No event tells of those that were there."""
+    page.tolerated = ("status of 503",)  # whether it is ready is asked as well
+    service = start()
+    a_call(switch, connect(service), "+491")
+    service.stop()
+    looks, resync = Event(), adoption.resync
+    monkeypatch.setattr(adoption, "resync", lambda *of: resync(*of) if looks.wait(20) else None)
+    opened(page, start(wait=False))
+    page.sees("No calls at the moment.")
+    looks.set()
+    page.sees("+491", "tbody")
 
 
 # -- many ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ def state(ctx: Context, access: Access) -> dict[str, Any]:
         "version": __version__,
         "now": clock.now(),
         "you": {"name": access.name, "scope": access.scope.name.lower(), "app_id": access.pattern},
+        # a service that has just begun has not looked at all calls yet, and no event tells of those it finds
+        "unknown": [node.name for node in ctx.nodes if node.unknown],
         "legs": [_leg(leg) for leg in ctx.legs if access.allows_app(leg.app_id)],
         "rooms": [_room(room) for room in ctx.rooms if access.allows_app(room.app_id)],
         "bridges": [

@@ -123,6 +123,11 @@ class SwitchNode(Sending):
         """Connected, subscribed and resynced."""
         return bool(self._ready.is_set()) and not self._lost.is_set()
 
+    @property
+    def unknown(self) -> bool:
+        """It is this service's, which has not looked at its calls yet."""
+        return self._supervisor is not None and not self.adopted
+
     def wait_ready(self, timeout: float) -> bool:
         """Wait until ready; False when that took longer."""
         return bool(self._ready.wait(timeout))

@@ -8,6 +8,7 @@ const LONGEST_WAIT_MS = 10_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 const OPEN_TIMEOUT_MS = 10_000;
 const FETCH_TIMEOUT_MS = 15_000;
+const UNKNOWN_WAIT_MS = 1000;
 const MOST_BUFFERED = 100_000;
 const HEADER_TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const POLICY_VIOLATION = 1008;
@@ -194,7 +195,10 @@ export class Connection {
     this.buffer ??= [];
     try {
       const state = await this.get("console/state");
-      if (attempt === this.attempt) this.callbacks.loaded(state);
+      if (attempt === this.attempt) {
+        this.callbacks.loaded(state);
+        if (state.unknown.length > 0) this.lookAgain(attempt);
+      }
     } finally {
       if (attempt === this.attempt) {
         const events = this.buffer ?? [];
@@ -202,6 +206,13 @@ export class Connection {
         for (const event of events) this.callbacks.event(event);
       }
     }
+  }
+
+  // There are switches whose calls the service has not looked at yet.
+  lookAgain(attempt) {
+    setTimeout(() => {
+      if (attempt === this.attempt) this.reload();
+    }, UNKNOWN_WAIT_MS);
   }
 
   // The same for a connection that stands. That it fails is told by the connection's own end, or the next time.
