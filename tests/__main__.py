@@ -38,12 +38,10 @@ when the first of them has ended; until then continuous integration has another 
 FIRST = ("freeswitch",)
 """Parts whose peers, service and switch make and hear sound in real time: they come before the others where
 this process may arrange that, as root. Elsewhere `nice` says that it could not, and they run all the same."""
-AGAIN = ("freeswitch", "service-1", "service-2", "operations", "chaos")
-"""Parts in which several programs run in real time, the switch, the sandbox, services, a browser. What fails
-there is run once more when nothing else is under way, if it is not much: a machine that stood still for three
-seconds, as one with two cores was seen to, does so at the same place no more, but a fault is there again.
-Both outcomes are printed."""
 MOST_AGAIN = 5
+"""Tests of a part that are run once more when they failed and nothing else is under way: a machine that stood
+still for three seconds, as one with two cores was seen to, does so at the same place no more, but a fault is
+there again. Both outcomes are printed."""
 MOST_LINES = 40
 """Of one part in the digest of what failed, which comes last: of a long log often the end alone is shown."""
 POLL_S = 0.1
@@ -67,8 +65,7 @@ class Run:
             command = ["nice", *command]
         elif part in FIRST:
             command = ["nice", "-n", "-10", *command]
-        if part in AGAIN:
-            command += ["-o", f"cache_dir={cache(part)}", "--lf" if again else "--cache-clear"]
+        command += ["-o", f"cache_dir={cache(part)}", "--lf" if again else "--cache-clear"]
         self._output = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 - read at the end
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT
@@ -101,14 +98,13 @@ def said_of_failures(output: str) -> list[str]:
 
 
 def cache(part: str) -> Path:
-    """Where pytest notes what failed in this part; the parts at a time would overwrite each other's notes."""
-    return Path(".pytest_cache", part)
+    """Where pytest notes what failed in this part with this Python. What runs at a time, another Python's
+    units among it, would overwrite each other's notes."""
+    return Path(".pytest_cache", f"{part}-{sys.version_info[0]}.{sys.version_info[1]}")
 
 
 def may_be_run_again(part: str) -> bool:
     """Whether what failed in a part may have failed by the machine."""
-    if part not in AGAIN:
-        return False
     try:
         failed = json.loads((cache(part) / "v" / "cache" / "lastfailed").read_text())
     except (OSError, ValueError):

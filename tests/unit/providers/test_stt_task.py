@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.support.mediaworker import Session
 from tests.support.scripted import Scripted, scripted, websocket
 from vsi_esl.media.tasks import stt
 from vsi_esl.providers import websocket as wire
-from vsi_esl.providers.base import ProviderError
+from vsi_esl.providers.base import ProviderError, Transcriber, Transcript
 
 PATH = "/v1/listen"
 FRAME = 640
@@ -100,6 +101,46 @@ async def test_texts_and_the_end_of_the_audio(partial):
     assert texts(session) == [*([("hel", False)] if partial else []), ("hello", True), ("bye", True)]
     assert 0 < session.figures["first_text_ms"] < 20_000
     assert not session.counters
+
+
+class AtOnce(Transcriber):
+    """Has a text for the first frame half a millisecond later."""
+
+    async def open(self) -> None:
+        self._heard = asyncio.Event()
+
+    async def send(self, pcm: bytes) -> None:
+        self._heard.set()
+
+    async def texts(self) -> AsyncIterator[Transcript]:
+        await self._heard.wait()
+        answered = time.monotonic() + 0.0005
+        while time.monotonic() < answered:
+            pass
+        yield Transcript("hello", True)
+        await asyncio.Event().wait()
+
+    async def finish(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+@in_asyncio
+async def test_a_first_text_is_measured_more_finely_than_the_loops_whole_milliseconds():
+    find, stt.find = stt.find, lambda task, provider: AtOnce
+    figures = []
+    try:
+        for _ in range(8):
+            async with Session() as session:
+                session.start("stt", {"provider": "at once"})
+                session.audio.feed(frame(1))
+                await session.reported("text")
+                figures.append(session.figures["first_text_ms"])
+    finally:
+        stt.find = find
+    assert min(figures) >= 0.5
 
 
 @in_asyncio
