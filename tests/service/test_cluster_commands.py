@@ -13,7 +13,7 @@ from tests.support.sharing import eventually
 from vsi_esl.access.tokens import digest_of
 from vsi_esl.calls import placement
 from vsi_esl.errors import LegGone
-from vsi_esl.sharing.names import Name
+from vsi_esl.protocol.named import Name
 
 Both = tuple[Site, Site]
 

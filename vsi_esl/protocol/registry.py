@@ -23,7 +23,7 @@ import structlog
 from ..access.tokens import OPEN, Access, Scope
 from ..errors import Invalid, NotSupported, VsiError
 from ..ops import logs
-from . import confinement, ids, names, replies, schemas
+from . import confinement, ids, names, replies, schemas, unknown
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[..., Any]
 
-UNKNOWN = "unknown"
+NO_COMMAND = "unknown"
 """What the metrics call a command that is none; nothing of a client's becomes a label."""
 
 
@@ -203,7 +203,7 @@ def dispatch(ctx: Context, name: str, payload: Any, access: Access = OPEN, *, fo
         raise
     finally:
         seconds = time.perf_counter() - started
-        ctx.metrics.command(name if names.is_command(name) else UNKNOWN, outcome, seconds)
+        ctx.metrics.command(name if names.is_command(name) else NO_COMMAND, outcome, seconds)
         if logs.shows(logging.DEBUG):
             log.debug("command done", code=outcome, ms=round(seconds * 1000, 2))
 
@@ -224,6 +224,7 @@ def _run(ctx: Context, name: str, payload: Any, access: Access, forwarded: bool)
 
 def done_here(ctx: Context, entry: Command, arguments: dict[str, Any], access: Access) -> Any:
     """What the command's handler answers to this client. Raises VsiError."""
+    unknown.await_calls(ctx, entry, arguments, access)
     if not access.confined:
         return entry.handler(ctx, **arguments)
     confined = confinement.Confinement(ctx, access, entry)

@@ -26,11 +26,11 @@ from ..errors import NotSupported, Unavailable, VsiError
 from ..protocol import registry
 from ..protocol.confinement import OWNERS
 from ..protocol.ids import LegId, RoomId
+from ..protocol.named import Name, names_in
 from ..protocol.registry import Command
 from . import moving
 from .asking import Asking, Message
 from .growing import MOVED, Growing, access_of, told_of
-from .names import Name, names_in
 from .peers import Peers
 
 log = structlog.get_logger(__name__)

@@ -25,8 +25,8 @@ from ..cluster.connection import RedisConnection, RedisUnavailable
 from ..errors import NotSupported, Unavailable, VsiError
 from ..protocol import confinement
 from ..protocol.ids import LegId, RoomId
+from ..protocol.named import Name
 from .asking import Message
-from .names import Name, different_switches
 
 MOVED = 410
 """What a service answers that has not (any more) what it is asked for; then nothing was done."""
@@ -75,7 +75,7 @@ class Growing:
         """Returns when all of them are at one service; or at once the one that has what this client may not
         see, where its command fails as it should. Raises VsiError, with the code MOVED when they are on the
         way to one already."""
-        what = different_switches(names)
+        what = _different_switches(names)
         nodes = self._nodes(names, what)
         if len({node.share.unit for node in nodes.values()}) == 1:
             raise VsiError("they are on the way from one service to another", MOVED)
@@ -192,3 +192,14 @@ def told_of(access: Access) -> Message:
 def access_of(told: Message) -> Access:
     """The same, at that service."""
     return Access(told["name"], Scope(told["scope"]), told["pattern"])
+
+
+def _different_switches(names: list[Name]) -> str:
+    """In the words of one service with two switches."""
+    legs = [name for name in names if name.kind == "leg"]
+    rooms = [name for name in names if name.kind == "room"]
+    if len(rooms) > 1:
+        return f"rooms {rooms[0].id} and {rooms[1].id} are on different switches"
+    if rooms and legs:
+        return f"{legs[0]} is on another switch than {rooms[0]}"
+    return f"{' and '.join(map(str, names))} are on different switches"

@@ -92,7 +92,8 @@ class SwitchNode(Sending):
         self._connect_timeout = connect_timeout
         self._backoff = (backoff_min, backoff_max)
         self._events: EslClient | None = None
-        self._lost, self._ready = Signal(), Signal()
+        self._lost, self._ready, self._tried = Signal(), Signal(), Signal()
+        """`_tried`: no attempt to connect and to look at the calls is under way."""
         self._resyncing = self._in_use = self._held_back = False
         """`_in_use`: it has been ready, and `on_lost` has not been told since. `_held_back`: events wait for
         the calls to be re-adopted."""
@@ -132,6 +133,12 @@ class SwitchNode(Sending):
         """Wait until ready; False when that took longer."""
         return bool(self._ready.wait(timeout))
 
+    def wait_adopted(self, timeout: float) -> bool:
+        """Wait while its calls are about to be looked at; False when that took longer, or failed."""
+        if not self.adopted:
+            self._tried.wait(timeout)
+        return self.adopted
+
     def require(self, *modules: str) -> None:
         """NotSupported, naming it, when the switch lacks one of these modules."""
         for module in modules:
@@ -140,6 +147,7 @@ class SwitchNode(Sending):
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost."""
+        self._tried.clear()
         self._supervisor = lasting.keep(self._supervise)
 
     def stop(self) -> None:
@@ -148,6 +156,7 @@ class SwitchNode(Sending):
         if self._supervisor is not None:
             self._supervisor.kill()
             self._supervisor = None
+        self._tried.set()
         self.hurry.stop()
         self._disconnect(goodbye=True)
 
@@ -196,6 +205,7 @@ class SwitchNode(Sending):
         failures = 0
         while True:
             refused = False
+            self._tried.clear()
             try:
                 self._connect()
                 failures = 0
@@ -212,6 +222,7 @@ class SwitchNode(Sending):
                 self.last_error = str(error)
                 log.exception("connecting to the switch failed", address=self.address)
             self._disconnect()
+            self._tried.set()
             if self._in_use:
                 self._in_use = False
                 self._on_lost()
@@ -277,12 +288,13 @@ class SwitchNode(Sending):
         bond.ensure(self.command, self.bond)
         with Within(RESYNC_TIMEOUT_S, SwitchUnavailable("re-adoption of the calls took too long")):
             finish = self._resync()
-            self._held_back = False
+            self._held_back, self.adopted = False, True
+            self._tried.set()
             events.resume()
             if finish is not None:
                 finish()
         self._ready.set()
-        self._resyncing, self._in_use, self.adopted = False, True, True
+        self._resyncing, self._in_use = False, True
 
     def _learn(self) -> None:
         self._modules_changed = False

@@ -11,9 +11,9 @@ from vsi_esl.access.tokens import OPEN, Access, Scope
 from vsi_esl.cluster.connection import RedisUnavailable
 from vsi_esl.config.settings import ListedSwitch
 from vsi_esl.errors import NotSupported, Unavailable, VsiError
+from vsi_esl.protocol.named import Name
 from vsi_esl.sharing import growing
 from vsi_esl.sharing.growing import MOVED, Growing, access_of, told_of
-from vsi_esl.sharing.names import Name
 
 LEG, ROOM = Name("leg", "L"), Name("room", "R")
 WHERE = {LEG: "east", ROOM: "west"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..protocol.ids import LegId, NewId, RoomId, RoomToJoin
-from ..protocol.registry import Command
+from .ids import LegId, NewId, RoomId, RoomToJoin
+
+if TYPE_CHECKING:
+    from .registry import Command
 
 OF_ITS_ROOM = frozenset(("remove_leg_from_room",))
 """A leg that is elsewhere is not in the room either."""
@@ -34,14 +36,3 @@ def names_in(command: Command, arguments: Mapping[str, Any]) -> list[Name]:
         elif field.kind is LegId and command.name not in OF_ITS_ROOM:
             found.append(Name("leg", value))
     return found
-
-
-def different_switches(names: list[Name]) -> str:
-    """In the words of one service with two switches."""
-    legs = [name for name in names if name.kind == "leg"]
-    rooms = [name for name in names if name.kind == "room"]
-    if len(rooms) > 1:
-        return f"rooms {rooms[0].id} and {rooms[1].id} are on different switches"
-    if rooms and legs:
-        return f"{legs[0]} is on another switch than {rooms[0]}"
-    return f"{' and '.join(map(str, names))} are on different switches"
