@@ -134,6 +134,8 @@ class MediaWorker:
             while data := self._socket.recv(READ_BYTES):
                 buffer += data
                 for body in _bodies(buffer):
+                    if self._over:
+                        return
                     self._take(messages.unpack(body))
             why = "it has ended"
         except ConnectionResetError:  # with something of ours unread

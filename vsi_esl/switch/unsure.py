@@ -39,9 +39,12 @@ class Unsure:
         return bool(self._held)
 
     def hold(self, event: Event, events: EslClient | None) -> None:
-        """Have it wait; `events` is the connection that it came by."""
+        """Have it wait; `events` is the connection that it came by, and None for one that is gone: whoever
+        waited for that would wait for good, and all that comes later behind it."""
+        if events is None:
+            return
         self._held.append(event)
-        if len(self._held) == 1 and events is not None:
+        if len(self._held) == 1:
             events.pause()
             gevent.spawn(self._ask, events)
 

@@ -101,6 +101,8 @@ class Connection:
             while data := self._socket.recv(READ_BYTES):
                 self._silent = 0
                 for message in self._reader.feed(data):
+                    if self.over:
+                        return
                     if message["kind"] != TICK or len(message) > 1:
                         self._take(message)
         except Malformed as error:

@@ -37,6 +37,9 @@ while True:
         send(kind="pong", number=told["number"], sessions=0, figures=figures)
     if told["kind"] == "tell" and told["what"] == "garbage":
         link.sendall(struct.pack(">I", 3) + b"???")
+    elif told["kind"] == "tell" and told["what"] == "twice":
+        body = json.dumps({"kind": "report", "session": "s", "what": "said", "data": {}}).encode()
+        link.sendall((struct.pack(">I", len(body)) + body) * 2)
     elif told["kind"] == "tell":
         send(kind="report", session=told["session"], what=told["what"], data={"value": told["value"]})
 """
@@ -125,6 +128,18 @@ def test_one_that_says_what_cannot_be_read(start, told):
     worker = start()
     worker.send(Tell(session="s", what="garbage"))
     until(lambda: told.gone == [(worker, "it sent what cannot be read")], "it is ended")
+
+
+def test_nothing_is_told_of_one_that_was_ended(start, told):
+    def heard(worker, message):
+        told.heard(worker, message)
+        worker.end("enough")
+
+    worker = start(heard=heard)
+    worker.send(Tell(session="s", what="twice"))
+    until(lambda: told.gone == [(worker, "enough")], "it is ended")
+    until(lambda: all(one.dead for one in worker._greenlets), "nobody reads on")
+    assert told.messages == [Report(session="s", what="said", data={})]
 
 
 def test_one_that_reads_nothing_does_not_hold_us_up(start, told, monkeypatch):

@@ -539,3 +539,21 @@ def test_events_of_a_switch_that_may_be_anothers_are_dropped_and_it_is_connected
     guard.answer = error
     until(lambda: node.reconnects >= 1, "it connects anew")
     assert seen == []
+
+
+def test_what_a_connection_of_before_has_left_does_not_hold_up_the_next(peer, make):
+    """The switch goes to another service, and comes again: the first event is taken at once."""
+    seen = []
+    node = make(on_event=lambda event: seen.append(event["Unique-ID"]))
+    node.guard = guard = Guarded(SwitchUnavailable("another service has it"))
+    assert node.wait_ready(20)
+    before = peer.events
+    guard.sure = False
+    node.leave("another service has it")
+    before.event(Event_Name="CHANNEL_PARK", Unique_ID="a")
+    settle()
+    node.guard = Guarded()
+    node.start()
+    assert node.wait_ready(20)
+    peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID="b")
+    assert seen == ["b"]

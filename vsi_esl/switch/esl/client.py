@@ -238,7 +238,8 @@ class EslClient(greenswitch.InboundESL):
                 if not data:
                     break
                 self._decoder.feed(data)
-                while (frame := self._decoder.next_frame()) is not None:
+                # of what has been read nothing is told any more once it is closed
+                while self.connected and (frame := self._decoder.next_frame()) is not None:
                     self.handle_event(frame)
                     count += 1
                     if count % FRAMES_BEFORE_YIELD == 0:
