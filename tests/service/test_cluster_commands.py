@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.clustered import Site
+from tests.support.drivers import eventually as waited_for
 from tests.support.http import HttpClient
 from tests.support.redisserver import RedisServer
 from tests.support.sharing import eventually
@@ -14,6 +15,7 @@ from vsi_esl.access.tokens import digest_of
 from vsi_esl.calls import placement
 from vsi_esl.errors import LegGone
 from vsi_esl.protocol.named import Name
+from vsi_esl.sharing.commands import CLAIM_MS
 
 Both = tuple[Site, Site]
 
@@ -282,6 +284,20 @@ def test_a_call_of_a_service_that_began_a_moment_ago_is_found(east, west, monkey
     monkeypatch.setattr(east.deployment.peers, "_others", {})
     assert client.ok("get_leg", id=leg)["id"] == leg
     assert set(east.deployment.peers.others) == {"west"}
+
+
+def test_a_room_that_is_gone_is_made_anew_wherever_it_is_to_be(east, west):
+    client, redis = east.client(), east.deployment.redis
+    for site in (east, west):
+        _, leg = site.call(client)
+        client.ok("answer_leg", id=leg)
+        client.event("leg.connected", leg_id=leg)
+        client.ok("add_leg_to_room", room_id="anew", leg_id=leg)
+        assert client.ok("get_room", id="anew")["participants"][0]["id"] == leg
+        client.ok("delete_room", id="anew")
+        claim = redis.key("claim", "room", "anew")
+        waited_for(lambda claim=claim: redis.command("GET", claim) is None, "it is nobody's", CLAIM_MS / 2000)
+        client.rewind()
 
 
 def test_just_behind_an_outage_nothing_is_said_to_be_nowhere(east):

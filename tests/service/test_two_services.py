@@ -343,6 +343,42 @@ def test_a_service_that_stops_hands_over_at_once_and_nothing_is_waited_for(site)
     eventually(lambda: bool(site.a.heard("switch taken", **told)), "without a wait", LONGEST_S)
 
 
+@pytest.mark.parametrize("ends", [OneOfSeveral.kill, OneOfSeveral.stop], ids=["killed", "stopped"])
+def test_a_list_is_whole_or_refused_whichever_service_has_the_calls(site, ends):
+    client = site.client(site.a)
+    rooms = {name: f"{ends.__name__}-{name}" for name in site.switches}
+    there = {name: calls_in_room(driver, client, rooms[name], 2) for name, driver in site.switches.items()}
+    legs = {leg for calls in there.values() for leg, _ in calls}
+    for one in site.services:
+        shipped(one)
+    answers: Counter[tuple[str, str, int]] = Counter()
+
+    def whole(service: OneOfSeveral) -> bool:
+        """Whether it answers; what it lists then must be all that there is."""
+        http, statuses = HttpClient(service.address), set()
+        for kind, expected in (("legs", legs), ("rooms", set(rooms.values()))):
+            answer = http("GET", f"/v1/{kind}")
+            statuses.add(answer.status)
+            answers[service.name, kind, answer.status] += 1
+            assert answer.status == 503 or {one["id"] for one in answer.body} == expected, answer
+            if answer.status == 200 and kind == "rooms":
+                assert {one["id"] for room in answer.body for one in room["participants"]} == legs
+        return statuses == {200}
+
+    assert whole(site.a)
+    assert whole(site.b)
+    ends(site.b)
+    eventually(lambda: whole(site.a) and len(site.a.owned()) == 2, "one service has all", LONGEST_S)
+    site.b.start()
+    site.b.listening()
+    eventually(
+        lambda: all(map(whole, site.services)) and all(len(one.owned()) == 1 for one in site.services),
+        "each has its share again",
+        LONGEST_S,
+    )
+    print(dict(answers))
+
+
 def test_one_that_alone_is_cut_off_from_redis_lets_go(site):
     name, driver = site.of(site.b)
     client = site.client(site.b)

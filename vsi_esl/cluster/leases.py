@@ -178,6 +178,12 @@ def holder_of(redis: RedisConnection, switch: str) -> Holder | None:
     return _holder(redis.command("GET", redis.key("lease", switch)))
 
 
+def holders_of(redis: RedisConnection, switches: Sequence[str]) -> dict[str, Holder | None]:
+    """Who has each of these switches now, None for nobody. Raises RedisUnavailable."""
+    found = redis.command("MGET", *(redis.key("lease", switch) for switch in switches))
+    return {switch: _holder(text) for switch, text in zip(switches, found, strict=True)}
+
+
 def _holder(text: bytes | None) -> Holder | None:
     fence, _, rest = (text or b"").decode(errors="replace").partition(" ")
     service, _, id = rest.partition(" ")

@@ -23,14 +23,16 @@ from ..calls.nodes import Node
 from ..cluster import leases
 from ..cluster.connection import RedisConnection
 from ..errors import NotSupported, Unavailable, VsiError
+from ..events.rooms import RoomDeleted
 from ..protocol import registry
 from ..protocol.confinement import OWNERS
 from ..protocol.ids import LegId, RoomId
 from ..protocol.named import Name, names_in
 from ..protocol.registry import Command
-from . import moving
+from . import lists, moving
 from .asking import Asking, Message
 from .growing import MOVED, Growing, access_of, told_of
+from .lists import Lists
 from .peers import Peers
 
 log = structlog.get_logger(__name__)
@@ -63,10 +65,12 @@ class Commands:
         """Whether a switch without a lease is one that a service is to have, and not this one's still."""
         self.asking = Asking(redis, name, serve=self._serve, there=lambda one: peers.find(one) is not None)
         self.forwarded = self.done_for_others = 0
+        self._lists = Lists(ctx, redis, peers, self.asking, mine=lambda switch: not self.unowned(switch))
         self._growing = Growing(ctx, redis, have=self._have, switch_of=self._switch_of)
         self._was_away = False
         self._unsure_until = 0.0
         redis.on_change(self._redis_changed)
+        ctx.bus.add_sink(lambda event, *_: gevent.spawn(self._disclaim, event.room_id), RoomDeleted)
 
     def _redis_changed(self, available: bool) -> None:
         """Another server may lack who is there and what is where, until all have told it again."""
@@ -87,7 +91,7 @@ class Commands:
         """What it answers, at the service that it is for; `here` does it at this one. Raises VsiError."""
         message = {"op": "command", "name": command.name, "payload": payload, "access": told_of(access)}
         if command.schema is None:
-            return self._views(message, here)
+            return self._lists.whole(message, here)
         names = names_in(command, arguments)
         if not names and command.name not in PLACED:
             return here()
@@ -185,29 +189,6 @@ class Commands:
             self._learn(Name(made, id), service)
         return data
 
-    def _views(self, message: Message, here: Callable[[], Any]) -> Any:
-        """What all services have of a list. Without Redis it is what is here, as the events are then."""
-        others = list(self._peers.others)
-        if not others or not self._redis.available:
-            return here()
-        message = {**message, "names": []}
-        asked = {one: gevent.spawn(self._asked, one, message, TIMEOUT_S) for one in others}
-        rows = list(here())
-        for service, greenlet in asked.items():
-            found = greenlet.get()
-            if not isinstance(found, VsiError):
-                rows += found
-            elif self._peers.find(service) is not None:
-                raise found  # else it is gone, and has none
-        return rows
-
-    def _asked(self, service: str, message: Message, timeout: float) -> Any:
-        """What it answers, or the error."""
-        try:
-            return self.asking.ask(service, message, timeout)
-        except VsiError as error:
-            return error
-
     # -- where something is --------------------------------------------------------------------------------
 
     def _here(self, name: Name) -> bool:
@@ -276,7 +257,7 @@ class Commands:
                 self._peers.tell()  # one that began a moment ago may be told of already, and has calls
             new = self._peers.others.keys() - known
             known |= new
-            asked = {one: gevent.spawn(self._asked, one, message, WHO_TIMEOUT_S) for one in new}
+            asked = {one: gevent.spawn(self._lists.asked, one, message, WHO_TIMEOUT_S) for one in new}
             for service, greenlet in asked.items():
                 found = greenlet.get()
                 if isinstance(found, VsiError):
@@ -321,6 +302,13 @@ class Commands:
         holder = self._redis.command("GET", key)
         name = service if holder is None else str(holder.decode())
         return name if name == self.name or self._peers.find(name) is not None else service
+
+    def _disclaim(self, room_id: str) -> None:
+        """A room is gone: whoever makes one of its name makes it where it is to be."""
+        try:
+            self._redis.run("disclaim", [self._claim(Name("room", room_id))], [self.name])
+        except VsiError as error:
+            log.debug("a claim runs out by itself", room_id=room_id, reason=error.message)
 
     def _claim(self, room: Name) -> str:
         return self._redis.key("claim", "room", room.id)
@@ -378,6 +366,8 @@ class Commands:
         name, payload, access = message["name"], message["payload"], access_of(message["access"])
         here = partial(registry.dispatch, self._ctx, name, payload, access, forwarded=True)
         with registry.log_lines(name, message["id"], payload):
+            if name in lists.THINGS:
+                return self._lists.here(name, here)
             return self._done_here([Name(*one) for one in message["names"]], here)
 
 

@@ -61,6 +61,9 @@ class Peers:
         self._greenlet: gevent.Greenlet | None = None
         self._leaving = False
         self._looked = -STALE_S
+        self._began = time.monotonic()
+        self._had: dict[str, float] = {}
+        """Switch -> when a service was last seen to have it."""
 
     def start(self) -> None:
         self._greenlet = lasting.keep(self._tell_on)
@@ -102,6 +105,11 @@ class Peers:
                 return peer.name
         return ""
 
+    def had(self, switch: str) -> float:
+        """When a service was last seen to have a switch (time.monotonic). What was before this service began
+        it does not know: one may have."""
+        return self._had.get(switch, self._began)
+
     def tell(self) -> None:
         """Tell of this service, and look who else is there. Raises RedisUnavailable."""
         if self._leaving:
@@ -110,6 +118,8 @@ class Peers:
         found = self._redis.run("present", self._keys, [own.name, orjson.dumps(asdict(own)), GONE_MS])
         self._looked = time.monotonic()
         self._others = {peer.name: peer for peer in _peers(found) if peer.name != own.name}
+        for peer in (own, *self._others.values()):
+            self._had.update((one.name, self._looked) for one in peer.switches)
 
     def _tell_on(self) -> None:
         self._redis.wait_available(EVERY_S)
