@@ -51,17 +51,19 @@ class Lists:
         message = {**message, "names": []}
         asked = {one: gevent.spawn(self.asked, one, message, TIMEOUT_S) for one in list(self._peers.others)}
         rows = self.here(message["name"], here)
-        for greenlet in asked.values():
+        heard = {self._peers.own.name}
+        for service, greenlet in asked.items():
             found = greenlet.get()
-            if isinstance(found, VsiError):
-                raise found  # also of one that is gone: what it had is about to be somebody else's
-            rows += found
-        services = {self._peers.own.name, *asked}
+            if not isinstance(found, VsiError):
+                rows += found
+                heard.add(service)
+            elif self._peers.find(service) is not None:
+                raise found  # else it is gone: what it had is another's by now, or about to be
         self._require_empty(
             {
                 switch
                 for switch, holder in self._holders().items()
-                if (self._is_missed(switch) if holder is None else holder.service not in services)
+                if (self._is_missed(switch) if holder is None else holder.service not in heard)
                 or holder != before[switch]
             },
             message["name"],
