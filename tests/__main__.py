@@ -45,6 +45,8 @@ there again. Both outcomes are printed."""
 MOST_LINES = 40
 """Of one part in the digest of what failed, which comes last: of a long log often the end alone is shown."""
 POLL_S = 0.1
+SOME_FAILED = 1
+"""pytest's exit code when all has run, and some tests have failed."""
 NO_TESTS = 5
 """pytest's exit code when there was nothing to run, as with `-- -k name` in most parts."""
 
@@ -73,6 +75,11 @@ class Run:
 
     def done(self) -> bool:
         return self._process.poll() is not None
+
+    @property
+    def ran_through(self) -> bool:
+        """Whether pytest came to the end of it: what cannot be collected has no test that failed."""
+        return self._process.returncode in (0, SOME_FAILED)
 
     def finish(self) -> bool:
         """Print what it printed; whether it passed."""
@@ -104,7 +111,7 @@ def cache(part: str) -> Path:
 
 
 def may_be_run_again(part: str) -> bool:
-    """Whether what failed in a part may have failed by the machine."""
+    """Whether what failed in a part, all of which has run, may have failed by the machine."""
     try:
         failed = json.loads((cache(part) / "v" / "cache" / "lastfailed").read_text())
     except (OSError, ValueError):
@@ -137,7 +144,7 @@ def main(arguments: list[str]) -> int:
                 if run.finish():
                     continue
                 digest += run.digest
-                if may_be_run_again(run.part) and not run.again:
+                if run.ran_through and may_be_run_again(run.part) and not run.again:
                     again.append(run.part)
                 else:
                     passed = False

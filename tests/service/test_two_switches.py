@@ -23,6 +23,7 @@ from vsi_esl.config import Config
 from vsi_esl.config.settings import HttpSettings, ListedSwitch, StateSettings, SwitchSettings
 from vsi_esl.model.owner import of_leg
 from vsi_esl.model.sound_stores import Playbacks, Recordings
+from vsi_esl.protocol import unknown
 from vsi_esl.sandbox import SandboxSwitch
 from vsi_esl.sound.playback.settings import PlaybackSettings
 from vsi_esl.sound.recording.settings import RecordingSettings
@@ -219,23 +220,33 @@ def test_a_restart_of_a_switch_ends_its_own_legs_only(east, west, start):
     assert client.types(leg_id=later)[-1] == "leg.joined_room"
 
 
-def test_a_new_process_knows_the_legs_of_a_switch_that_is_away(east, west, start):
-    """They are not reported gone by what the other switch has, and neither is their sound."""
+def test_a_new_process_knows_the_legs_of_a_switch_that_is_away(east, west, start, monkeypatch):
+    """They are not reported gone by what the other switch has, and neither is their sound. A list without
+    them is one that is asked for when the switch has been away for long."""
     service, client = start()
     _, here = answered(east, client, "a")
     _, there = answered(west, client, "b")
     sounding(service, client, "b", there)
     west.freeze()
     service, client = start("west")
+    for command in ("list_legs", "list_rooms"):
+        refused = 503, "there are legs on switch west, whose calls are not known yet"
+        assert client.error(command) == refused
+    refused = 503, "room b is on switch west, whose calls are not known yet"
+    assert client.error("get_room", id="b") == refused
+    assert client.ok("get_room", id="a")["participants"][0]["id"] == here
+    assert client.ok("mute_leg", id=here)
+    monkeypatch.setattr(unknown, "LEFT_OUT_S", 0.0)
     assert where(client) == {here: "a"}
     assert [one["id"] for one in client.ok("list_rooms")] == ["a", "b"]
+    client.event("leg.muted", leg_id=here)
     sweep.look(service.ctx, nodes(service)[0])
     west.thaw()
     assert nodes(service)[1].wait_ready(20)
     assert where(client) == {here: "a", there: "b"}
     assert [one.leg_id for one in service.ctx.get(Playbacks)] == [there]
     assert [one.room_id for one in service.ctx.get(Recordings)] == ["b"]
-    assert client.events == []
+    assert client.types() == ["leg.muted"]
     client.ok("delete_leg", id=there)
     client.event("leg.disconnected", leg_id=there)
 

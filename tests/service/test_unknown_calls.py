@@ -11,6 +11,7 @@ from tests.support.drivers import eventually
 from tests.support.service import crash
 from vsi_esl.access.tokens import line_of, new_token
 from vsi_esl.errors import SwitchUnavailable
+from vsi_esl.protocol import unknown
 from vsi_esl.switch.node import SwitchNode
 from vsi_esl.translate import adoption
 
@@ -104,7 +105,28 @@ def test_what_is_on_a_switch_that_is_away_is_not_said_to_be_nowhere(switch, star
     assert client.error("get_leg", id="nobody") == (404, "leg not found")
     assert client.error("get_room", id="nowhere") == (404, "room not found")
     assert client.ok("get_room", id="empty")["participants"] == []
+    # one switch alone is waited for as long as it takes: there is nothing else to list
+    monkeypatch.setattr(unknown, "LEFT_OUT_S", 0.0)
+    assert client.error("list_legs") == (503, f"there are legs {behind}")
     # and nobody learns of others' legs
     acme = connect(service, f"?token={TOKENS['acme']}")
     assert acme.error("get_leg", id=leg) == (503, f"leg {leg} is {behind}")
     assert acme.error("get_leg", id=other) == (404, "leg not found")
+
+
+def test_what_is_given_up_is_on_no_list(switch, start, connect, monkeypatch):
+    service = start()
+    leg = a_call_in_a_room(switch, client := connect(service))
+    last = client.events[-1]["event_id"]
+    service.ctx.history.flush()
+    crash(service)
+
+    def away(*_):
+        raise SwitchUnavailable("it is away")
+
+    monkeypatch.setattr(adoption, "resync", away)
+    client = connect(start(wait=False, switch={"lost_after": 1.0}), f"?since={last}")
+    assert client.event("leg.disconnected", leg_id=leg)["cdr"]["reason"] == "switch_lost"
+    assert client.error("get_leg", id=leg) == (404, "leg not found")
+    assert client.ok("list_legs") == []
+    assert client.ok("get_room", id="r")["participants"] == []

@@ -65,7 +65,14 @@ class Commands:
         """Whether a switch without a lease is one that a service is to have, and not this one's still."""
         self.asking = Asking(redis, name, serve=self._serve, there=lambda one: peers.find(one) is not None)
         self.forwarded = self.done_for_others = 0
-        self._lists = Lists(ctx, redis, peers, self.asking, mine=lambda switch: not self.unowned(switch))
+        self._lists = Lists(
+            ctx,
+            redis,
+            peers,
+            self.asking,
+            mine=lambda switch: not self.unowned(switch),
+            unsure=lambda: time.monotonic() < self._unsure_until,
+        )
         self._growing = Growing(ctx, redis, have=self._have, switch_of=self._switch_of)
         self._was_away = False
         self._unsure_until = 0.0
@@ -305,6 +312,8 @@ class Commands:
 
     def _disclaim(self, room_id: str) -> None:
         """A room is gone: whoever makes one of its name makes it where it is to be."""
+        if self._ctx.rooms.find(room_id) is not None:
+            return  # it is there again, by that claim
         try:
             self._redis.run("disclaim", [self._claim(Name("room", room_id))], [self.name])
         except VsiError as error:

@@ -7,7 +7,7 @@ one that is gone, and looks which of its calls are up, must not read from a list
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
@@ -17,6 +17,7 @@ from ..cluster import leases
 from ..cluster.connection import RedisConnection
 from ..cluster.leases import Holder
 from ..errors import Unavailable, VsiError
+from ..protocol.unknown import remembered
 from .asking import Asking, Message
 from .peers import Peers
 
@@ -29,7 +30,8 @@ THINGS = {"list_legs": "leg", "list_rooms": "room"}
 
 
 class Lists:
-    """Of one service. `mine` says whether it has a switch."""
+    """Of one service. `mine` says whether it has a switch, `unsure` whether Redis was away a moment ago: then
+    it may not have yet what others are about to tell it again."""
 
     def __init__(
         self,
@@ -39,18 +41,19 @@ class Lists:
         asking: Asking,
         *,
         mine: Callable[[str], bool],
+        unsure: Callable[[], bool],
     ) -> None:
         self._ctx, self._redis, self._peers, self._asking = ctx, redis, peers, asking
-        self._mine = mine
+        self._mine, self._unsure = mine, unsure
 
     def whole(self, message: Message, here: Callable[[], Any]) -> Any:
         """What all have. Raises VsiError. Without Redis it is what is here, as the events are then."""
         if not self._redis.available:
-            return here()
+            return self._apart(here)
         before = self._holders()
-        message = {**message, "names": []}
+        name, message = message["name"], {**message, "names": []}
         asked = {one: gevent.spawn(self.asked, one, message, TIMEOUT_S) for one in list(self._peers.others)}
-        rows = self.here(message["name"], here)
+        rows = self._own(name, here, before)
         heard = {self._peers.own.name}
         for service, greenlet in asked.items():
             found = greenlet.get()
@@ -59,27 +62,34 @@ class Lists:
                 heard.add(service)
             elif self._peers.find(service) is not None:
                 raise found  # else it is gone: what it had is another's by now, or about to be
-        self._require_empty(
-            {
-                switch
-                for switch, holder in self._holders().items()
-                if (self._is_missed(switch) if holder is None else holder.service not in heard)
-                or holder != before[switch]
-            },
-            message["name"],
-        )
+        after = self._holders()
+        unheard = {one for one, holder in after.items() if holder is None or holder.service not in heard}
+        if unheard and self._unsure():
+            raise Unavailable("Redis was away: what others have is not known yet")
+        missed = {one for one in unheard if after[one] is not None or self._is_missed(one)}
+        self._require_empty(missed | {one for one, holder in after.items() if holder != before[one]}, name)
         return rows
 
     def here(self, name: str, here: Callable[[], Any]) -> list[Any]:
-        """What this service has, if that is all that there is on its switches. Raises VsiError."""
-        going = {
-            node.name
-            for node in self._ctx.nodes
-            if self._mine(node.name) and not (node.adopted or node.unknown)
-        }
+        """What this service has, for another one, if that is all that there is on its switches. Raises
+        VsiError."""
+        return self._own(name, here, self._holders())
+
+    def _own(self, name: str, here: Callable[[], Any], holders: Mapping[str, Holder | None]) -> list[Any]:
+        """By its lease a switch is also that of a service which has just begun anew, and does not have it
+        yet; one that it gives up it has until the lease is given."""
+        begun = {node.name for node in self._ctx.nodes if node.adopted or node.unknown}
+        leased = {one for one, holder in holders.items() if holder and holder.service == self._peers.own.name}
         rows = list(here())
-        self._require_empty(going, name)
+        self._require_empty({one for one in holders if one in leased or self._mine(one)} - begun, name)
         return rows
+
+    def _apart(self, here: Callable[[], Any]) -> Any:
+        """What this service has, unless it remembers legs on switches that it has not taken again yet."""
+        for node in self._ctx.nodes:
+            if not (node.adopted or node.unknown) and remembered(self._ctx, node):
+                raise Unavailable(f"there are legs on switch {node.name}, whose calls are not known yet")
+        return here()
 
     def asked(self, service: str, message: Message, timeout: float) -> Any:
         """What a service answers, or the error."""
@@ -94,7 +104,8 @@ class Lists:
 
     def _is_missed(self, switch: str) -> bool:
         """Whether one that nobody has was somebody's a moment ago."""
-        return time.monotonic() - self._peers.had(switch) < BETWEEN_S
+        # while Redis was away nobody was seen
+        return time.monotonic() - max(self._peers.had(switch), self._redis.since) < BETWEEN_S
 
     def _require_empty(self, switches: set[str], name: str) -> None:
         """Raises Unavailable when something that belongs on the list is on one of them, by what is known in

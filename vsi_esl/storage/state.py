@@ -216,6 +216,16 @@ class StateStore:
         """The legs clients were told of and not yet told the end of."""
         return {row[0]: _record(row) for row in self._tables.rows("legs")}
 
+    def legs_at(self, wanted: Callable[[str], bool]) -> list[LegRecord]:
+        """Those on switches whose names are wanted."""
+        column = NODE["legs"]
+        return [_record(row) for row in self._tables.rows("legs") if wanted(row[column])]
+
+    def leg(self, leg_id: str) -> LegRecord | None:
+        """One of them."""
+        row = self._tables.get("legs", leg_id)
+        return _record(row) if row else None
+
     def node_of_leg(self, leg_id: str) -> str:
         """The switch of a leg that is remembered; empty for none."""
         row = self._tables.get("legs", leg_id)

@@ -104,6 +104,8 @@ class SwitchNode(Sending):
         self._logged = "", 0.0
         self.guard: Guard | None = None
         """Of a switch that other services may have."""
+        self.started_at = time.monotonic()
+        """Since when it is, or was last, connected to."""
         self.adopted = False
         """Its calls have been looked at, since the start or since this service has it; also while it is away
         behind that."""
@@ -148,6 +150,7 @@ class SwitchNode(Sending):
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost."""
         self._tried.clear()
+        self.started_at = time.monotonic()
         self._supervisor = lasting.keep(self._supervise)
 
     def stop(self) -> None:
@@ -164,7 +167,7 @@ class SwitchNode(Sending):
         """Disconnect, for another service has the switch; `start` connects again. Calls stay up."""
         self.adopted = False
         self.stop()
-        self._in_use = False
+        self.adopted = self._in_use = False  # it may have come to be so until it was stopped
         self.last_error = why
 
     @property
@@ -357,6 +360,8 @@ class SwitchNode(Sending):
         log.info("switch answers again", address=self.address)
 
     def _handle(self, event: dict[str, Any]) -> None:
+        if self._events is None and self._supervisor is None:
+            return  # it was left: of what its connection had read nothing is ours to tell
         if self.guard is not None and (self._unsure or not self.guard.fresh()):
             self._unsure.hold(event, self._events)
             return

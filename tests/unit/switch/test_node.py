@@ -541,8 +541,10 @@ def test_events_of_a_switch_that_may_be_anothers_are_dropped_and_it_is_connected
     assert seen == []
 
 
-def test_what_a_connection_of_before_has_left_does_not_hold_up_the_next(peer, make):
-    """The switch goes to another service, and comes again: the first event is taken at once."""
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_connection_of_before_has_left_does_not_hold_up_the_next(peer, make, known):
+    """The switch goes to another service, and comes again: the first event is taken at once, and none of what
+    had been read before. `known`: it is not forgotten yet that it was ours."""
     seen = []
     node = make(on_event=lambda event: seen.append(event["Unique-ID"]))
     node.guard = guard = Guarded(SwitchUnavailable("another service has it"))
@@ -550,6 +552,8 @@ def test_what_a_connection_of_before_has_left_does_not_hold_up_the_next(peer, ma
     before = peer.events
     guard.sure = False
     node.leave("another service has it")
+    if not known:
+        node.guard = None
     before.event(Event_Name="CHANNEL_PARK", Unique_ID="a")
     settle()
     node.guard = Guarded()
@@ -557,3 +561,19 @@ def test_what_a_connection_of_before_has_left_does_not_hold_up_the_next(peer, ma
     assert node.wait_ready(20)
     peer.events.event(Event_Name="CHANNEL_PARK", Unique_ID="b")
     assert seen == ["b"]
+
+
+def test_what_a_lost_connection_has_left_is_told_and_of_one_that_may_be_anothers_it_is_not(peer, make):
+    seen = []
+    node = make(on_event=lambda event: seen.append(event["Unique-ID"]), backoff_min=20.0, backoff_max=20.0)
+    assert node.wait_ready(20)
+    before = peer.events
+    peer.drop()
+    until(lambda: node._events is None, "it is lost")
+    before.event(Event_Name="CHANNEL_HANGUP_COMPLETE", Unique_ID="a")
+    assert seen == ["a"]
+    node.guard = Guarded()
+    node.guard.sure = False
+    before.event(Event_Name="CHANNEL_HANGUP_COMPLETE", Unique_ID="b")
+    settle()
+    assert seen == ["a"] and not node._unsure

@@ -221,8 +221,10 @@ class EslClient(greenswitch.InboundESL):
         return self._writer
 
     def pause(self) -> None:
-        """Stop reading (the switch and the kernel hold what comes), until `resume`."""
-        self._resume.clear()
+        """Stop reading (the switch and the kernel hold what comes), until `resume`. Of a connection that is
+        closed what had been read is told all the same."""
+        if self.connected:
+            self._resume.clear()
 
     def resume(self) -> None:
         """Read on after `pause`."""
@@ -238,8 +240,7 @@ class EslClient(greenswitch.InboundESL):
                 if not data:
                     break
                 self._decoder.feed(data)
-                # of what has been read nothing is told any more once it is closed
-                while self.connected and (frame := self._decoder.next_frame()) is not None:
+                while (frame := self._decoder.next_frame()) is not None:
                     self.handle_event(frame)
                     count += 1
                     if count % FRAMES_BEFORE_YIELD == 0:
