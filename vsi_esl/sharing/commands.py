@@ -312,7 +312,8 @@ class Commands:
 
     def _disclaim(self, room_id: str) -> None:
         """A room is gone: whoever makes one of its name makes it where it is to be."""
-        if self._ctx.rooms.find(room_id) is not None:
+        room = self._ctx.rooms.find(room_id)
+        if room is not None and not room.deleting:
             return  # it is there again, by that claim
         try:
             self._redis.run("disclaim", [self._claim(Name("room", room_id))], [self.name])
